@@ -43,7 +43,8 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 }
 
 func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
-	return resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
+	return resource.PropertyMap{"properties": resource.NewObjectProperty(
+		resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
 }
 
 // after returns which resources a resource was registered after, by their names.
@@ -111,7 +112,8 @@ func links(t *testing.T, made map[string]resource.PropertyMap) []resource.Proper
 func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{})
-	if got := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()["allocationPolicy"].StringValue(); got != "Hashed" {
+	service := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()
+	if got := service["allocationPolicy"].StringValue(); got != "Hashed" {
 		t.Errorf("got allocation policy %q, want Hashed", got)
 	}
 	linked := links(t, made)
@@ -127,7 +129,8 @@ func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
 		if !secret.IsSecret() {
 			t.Fatalf("%s: the connection string is not a secret", name)
 		}
-		want := "HostName=" + name + "0123abcd.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=" + name + "-link-activeKey"
+		want := "HostName=" + name + "0123abcd.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=" + name +
+			"-link-activeKey"
 		if got := secret.SecretValue().Element.StringValue(); got != want {
 			t.Errorf("%s: got link %q, want %q", name, got, want)
 		}
@@ -135,7 +138,8 @@ func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
 			t.Errorf("%s takes no devices", name)
 		}
 	}
-	for _, want := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1", "IndividualEnrollment/device-2"} {
+	for _, want := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1",
+		"IndividualEnrollment/device-2"} {
 		if _, ok := made["azure-dps:index:"+want]; !ok {
 			t.Errorf("%s is not declared", want)
 		}
@@ -145,10 +149,12 @@ func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
 func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{
-		"hubs": "3", "hubSettings": `{"hub-2":{"drain":true,"weight":7}}`, "enrollmentGroup": `{"id":"devices","hubs":["hub-1","hub-2"]}`,
+		"hubs": "3", "hubSettings": `{"hub-2":{"drain":true,"weight":7}}`,
+		"enrollmentGroup": `{"id":"devices","hubs":["hub-1","hub-2"]}`,
 	})
 	linked := links(t, made)
-	if len(linked) != 3 || linked[1]["applyAllocationPolicy"].BoolValue() || linked[1]["allocationWeight"].NumberValue() != 7 {
+	if len(linked) != 3 || linked[1]["applyAllocationPolicy"].BoolValue() ||
+		linked[1]["allocationWeight"].NumberValue() != 7 {
 		t.Errorf("got links %v", linked)
 	}
 	hubs := made["azure-dps:index:EnrollmentGroup/devices"]["iotHubs"].ArrayValue()
@@ -165,7 +171,8 @@ func TestHubsComeWithAPolicy(t *testing.T) {
 		"devices": `["none", {"id":"service-s","hubs":["hub-2"]}, {"id":"own","hubs":["hub-2"],"allocationPolicy":"static"}]`,
 	})
 	for name, want := range map[string]string{
-		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency", "IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
+		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency",
+		"IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
 	} {
 		policy := made["azure-dps:index:"+name]["allocationPolicy"]
 		if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
@@ -192,7 +199,8 @@ func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
 
 func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 	t.Parallel()
-	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z", "origin": "p@0", "keep": "true"})
+	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z",
+		"origin": "p@0", "keep": "true"})
 	for name, args := range made {
 		tags, ok := args["tags"]
 		if !ok {
@@ -219,14 +227,17 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		t.Fatal(err)
 	}
 	program := run(t, config{
-		"attestation": "X509", "certificate": string(authority.PEM()), "manifest": "devices.csv", "devices": `["device-1", {"id": "old-1", "primaryKey": "` + strings.Repeat("A", 44) + `"}]`,
+		"attestation": "X509", "certificate": string(authority.PEM()), "manifest": "devices.csv",
+		"devices": `["device-1", {"id": "old-1", "primaryKey": "` + strings.Repeat("A", 44) + `"}]`,
 	})
 	certificate := program.made["azure-native:devices:DpsCertificate/authority"]
 	properties := certificate["properties"].ObjectValue()
-	if got := properties["certificate"].StringValue(); got != string(authority.PEM()) || !properties["isVerified"].BoolValue() {
+	if got := properties["certificate"].StringValue(); got != string(authority.PEM()) ||
+		!properties["isVerified"].BoolValue() {
 		t.Errorf("got certificate %q, verified %v, want the authority's, true", got, properties["isVerified"])
 	}
-	for _, name := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1", "EnrollmentSet/manifest"} {
+	for _, name := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1",
+		"EnrollmentSet/manifest"} {
 		entry, way := program.made["azure-dps:index:"+name], []resource.PropertyKey{"attestation", "x509"}
 		if name == "EnrollmentSet/manifest" {
 			way = []resource.PropertyKey{"defaults"} // for rows that say nothing of it
@@ -234,17 +245,20 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		for _, member := range way {
 			entry = entry[member].ObjectValue()
 		}
-		if got, want := entry["caReferences"].ObjectValue()["primary"].StringValue(), certificate["certificateName"].StringValue(); got != want {
+		if got, want := entry["caReferences"].ObjectValue()["primary"].StringValue(),
+			certificate["certificateName"].StringValue(); got != want {
 			t.Errorf("%s: got CA reference %q, want %q", name, got, want)
 		}
 		if got := program.after("azure-dps:index:" + name); !slices.Contains(got, "authority") {
 			t.Errorf("%s: is made after %v, want the authority among them", name, got)
 		}
 	}
-	if old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue(); !old["symmetricKey"].IsObject() {
+	old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue()
+	if !old["symmetricKey"].IsObject() {
 		t.Errorf("a device with a key of its own: got attestation %v, want that key", old)
 	}
-	if _, ok := declared(t, config{"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
+	if _, ok := declared(t, config{
+		"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
 		t.Error("symmetric keys: got a certificate, want none")
 	}
 }
@@ -260,11 +274,13 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	if got := program.requests[set].GetDeletedWith(); !strings.HasSuffix(got, "::provisioning") {
 		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
 	}
-	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" || file["manifestText"].HasValue() {
+	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" ||
+		file["manifestText"].HasValue() {
 		t.Errorf("got %v of a file, want its asset", file)
 	}
 	for _, text := range []string{`[{"registrationId":"press-1"}]`, "registrationId,tags\npress-1,"} {
-		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() || got["manifest"].HasValue() {
+		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
+			got["manifest"].HasValue() {
 			t.Errorf("got %v of a text, want a secret text", got)
 		}
 	}
@@ -281,7 +297,8 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
-	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1, "hub-1-operator": 0} {
+	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1,
+		"hub-1-operator": 0} {
 		args := made["azure-dps:index:SharedAccessKey/"+name]
 		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
 			t.Errorf("%s: got rotation %v, want %v", name, got, want)
@@ -297,9 +314,10 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 		prefix   string
 		service  bool // of its own
 	}{
-		"the owner":  {config{"shared": "true"}, "", true},
-		"a guest":    {config{"provisioningService": id}, "local-", false},
-		"with a key": {config{"provisioningService": id, "provisioningPolicy": "p", "provisioningKey": strings.Repeat("A", 44)}, "local-", false},
+		"the owner": {config{"shared": "true"}, "", true},
+		"a guest":   {config{"provisioningService": id}, "local-", false},
+		"with a key": {config{"provisioningService": id, "provisioningPolicy": "p",
+			"provisioningKey": strings.Repeat("A", 44)}, "local-", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -310,22 +328,27 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 			}
 			for _, hub := range []string{"hub-1", "hub-2"} {
 				link, ok := program.made["azure-dps:index:LinkedHub/"+hub]
-				if !ok || link["hubHostName"].StringValue() != hub+"0123abcd.azure-devices.net" || !link["key"].IsSecret() || link["policyName"].StringValue() != "link" {
+				if !ok || link["hubHostName"].StringValue() != hub+"0123abcd.azure-devices.net" ||
+					!link["key"].IsSecret() || link["policyName"].StringValue() != "link" {
 					t.Errorf("%s: got link %v", hub, link)
 				}
 			}
-			for _, want := range []string{"EnrollmentGroup/" + tc.prefix + "devices", "IndividualEnrollment/" + tc.prefix + "device-1"} {
+			for _, want := range []string{"EnrollmentGroup/" + tc.prefix + "devices", "IndividualEnrollment/" +
+				tc.prefix + "device-1"} {
 				entry, ok := program.made["azure-dps:index:"+want]
-				if !ok || len(entry["iotHubs"].ArrayValue()) != 2 || entry["allocationPolicy"].StringValue() != "hashed" {
+				if !ok || len(entry["iotHubs"].ArrayValue()) != 2 ||
+					entry["allocationPolicy"].StringValue() != "hashed" {
 					t.Errorf("%s: got %v, want one that is spread evenly over the stack's own two hubs", want, entry)
 				}
 				if got := entry["deleteRegistrations"]; got.HasValue() == tc.service {
 					t.Errorf("%s: got deleteRegistrations %v; a guest leaves no registrations behind", want, got)
 				}
-				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got, "::provisioning") != tc.service {
+				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got,
+					"::provisioning") != tc.service {
 					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
 				}
-				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") || !slices.Contains(got, "hub-2") {
+				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") ||
+					!slices.Contains(got, "hub-2") {
 					t.Errorf("%s: is made after %v, want both links among them", want, got)
 				}
 			}
@@ -349,9 +372,10 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 		hubs     int
 		policy   string
 	}{
-		"the owner":    {config{"shared": "true"}, "", 2, "hashed"},
-		"a guest":      {config{"provisioningService": id}, "local-", 2, "hashed"},
-		"of one drain": {config{"provisioningService": id, "allocationPolicy": "Static", "hubSettings": `{"hub-2":{"drain":true}}`}, "local-", 1, "static"},
+		"the owner": {config{"shared": "true"}, "", 2, "hashed"},
+		"a guest":   {config{"provisioningService": id}, "local-", 2, "hashed"},
+		"of one drain": {config{"provisioningService": id, "allocationPolicy": "Static",
+			"hubSettings": `{"hub-2":{"drain":true}}`}, "local-", 1, "static"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -359,13 +383,18 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 			program := run(t, tc.settings)
 			set := program.made["azure-dps:index:EnrollmentSet/manifest"]
 			defaults := set["defaults"].ObjectValue()
-			if got := set["idPrefix"]; got.HasValue() != (tc.prefix != "") || got.HasValue() && got.StringValue() != tc.prefix {
+			if got := set["idPrefix"]; got.HasValue() != (tc.prefix != "") || got.HasValue() &&
+				got.StringValue() != tc.prefix {
 				t.Errorf("got prefix %v, want %q", got, tc.prefix)
 			}
-			if hubs := defaults["iotHubs"].ArrayValue(); len(hubs) != tc.hubs || hubs[0].StringValue() != "hub-10123abcd.azure-devices.net" || defaults["allocationPolicy"].StringValue() != tc.policy {
-				t.Errorf("got defaults %v, want the policy %s over the stack's own hubs, %d of them", defaults, tc.policy, tc.hubs)
+			if hubs := defaults["iotHubs"].ArrayValue(); len(hubs) != tc.hubs ||
+				hubs[0].StringValue() != "hub-10123abcd.azure-devices.net" ||
+				defaults["allocationPolicy"].StringValue() != tc.policy {
+				t.Errorf("got defaults %v, want the policy %s over the stack's own hubs, %d of them", defaults,
+					tc.policy, tc.hubs)
 			}
-			if got := set["deleteRegistrations"]; got.HasValue() != (tc.prefix != "") || got.HasValue() && !got.BoolValue() {
+			if got := set["deleteRegistrations"]; got.HasValue() != (tc.prefix != "") || got.HasValue() &&
+				!got.BoolValue() {
 				t.Errorf("got deleteRegistrations %v; a guest leaves no registrations behind", got)
 			}
 			if got := program.after("azure-dps:index:EnrollmentSet/manifest"); !slices.Contains(got, "hub-1") {
@@ -379,13 +408,15 @@ func TestDroppingLinksDeclaresNone(t *testing.T) {
 	t.Parallel()
 	const service = "azure-native:devices:IotDpsResource/provisioning"
 	program := run(t, config{"shared": "true", "dropLinks": "true"})
-	if links := program.made[service]["properties"].ObjectValue()["iotHubs"]; !links.IsArray() || len(links.ArrayValue()) != 0 {
+	if links := program.made[service]["properties"].ObjectValue()["iotHubs"]; !links.IsArray() ||
+		len(links.ArrayValue()) != 0 {
 		t.Errorf("got links %v, want an empty list, which unlinks all", links)
 	}
 	if got := program.requests[service].GetIgnoreChanges(); len(got) > 0 {
 		t.Errorf("got changes of %v ignored, want none: the links are to go", got)
 	}
-	if got := run(t, config{"shared": "true"}).requests[service].GetIgnoreChanges(); !slices.Equal(got, []string{"properties.iotHubs"}) {
+	if got := run(t, config{"shared": "true"}).requests[service].GetIgnoreChanges(); !slices.Equal(got,
+		[]string{"properties.iotHubs"}) {
 		t.Errorf("without dropping: got changes of %v ignored, want those of the links", got)
 	}
 }

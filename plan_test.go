@@ -76,7 +76,8 @@ func (d *deployment) write(name, content string) string {
 	return name
 }
 
-// serve starts a provider for the engine, which speaks to it as to any plugin: secrets are taken off where it does not accept them.
+// serve starts a provider for the engine, which speaks to it as to any plugin: secrets are taken off where it does not
+// accept them.
 func (d *deployment) serve(server pulumirpc.ResourceProviderServer) (plugin.Provider, error) {
 	stop := make(chan bool)
 	handle, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{Cancel: stop, Init: func(srv *grpc.Server) error {
@@ -121,10 +122,12 @@ func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
 		return nil, errors.New("the emulator's CA is no certificate")
 	}
 	client := &http.Client{
-		Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			MinVersion: tls.VersionTLS12}},
 	}
 	options := &azidentity.ClientSecretCredentialOptions{
-		ClientOptions:            policy.ClientOptions{Cloud: azurecloud.Configuration{ActiveDirectoryAuthorityHost: d.at.ARM}, Transport: client},
+		ClientOptions: policy.ClientOptions{
+			Cloud: azurecloud.Configuration{ActiveDirectoryAuthorityHost: d.at.ARM}, Transport: client},
 		DisableInstanceDiscovery: true,
 	}
 	credential, err := azidentity.NewClientSecretCredential(d.at.TenantID, d.at.ClientID, d.at.ClientSecret, options)
@@ -163,7 +166,8 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 		}
 		return declare(ctx, cfg, target.Cloud{
 			Resources: pulumi.Provider(local), Lookup: pulumi.Provider(local),
-			Hub: pulumi.Composite(pulumi.Provider(local), topology.FixedLocation), Service: pulumi.Composite(pulumi.Provider(local), topology.FixedLocation),
+			Hub:     pulumi.Composite(pulumi.Provider(local), topology.FixedLocation),
+			Service: pulumi.Composite(pulumi.Provider(local), topology.FixedLocation),
 		})
 	})
 }
@@ -187,7 +191,8 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 	options.UpdateOptions = engine.UpdateOptions{Plan: plan, GeneratePlan: true}
 	test := &framework.TestPlan{Project: "evenkeel", Stack: "local"}
 	var failure error
-	validate := func(_ workspace.Project, _ deploy.Target, _ engine.JournalEntries, events []engine.Event, err error) error {
+	validate := func(_ workspace.Project, _ deploy.Target, _ engine.JournalEntries, events []engine.Event,
+		err error) error {
 		for _, event := range events {
 			if event.Type == engine.DiagEvent {
 				fmt.Fprintln(&d.told, event.Payload().(engine.DiagEventPayload).Message)
@@ -212,8 +217,8 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 	return nil, failure
 }
 
-// TestAnUpdatePlanHolds: the plan of a preview constrains the update after it, for the first deployment as for a change. What is unknown in
-// the preview is known in the update, and secret in both.
+// TestAnUpdatePlanHolds: the plan of a preview constrains the update after it, for the first deployment as for a
+// change. What is unknown in the preview is known in the update, and secret in both.
 func TestAnUpdatePlanHolds(t *testing.T) {
 	t.Parallel()
 	type step struct{ name, key, value string }
@@ -221,7 +226,8 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 	for name, steps := range map[string]func(d *deployment) []step{
 		"a service of its own": func(*deployment) []step {
 			return []step{
-				{"first deployment", "hubs", "2"}, {"a third hub", "hubs", "3"}, {"a rotation", "rotation", `{"enrollments":1}`},
+				{"first deployment", "hubs", "2"}, {"a third hub", "hubs", "3"},
+				{"a rotation", "rotation", `{"enrollments":1}`},
 				{"another weight", "hubSettings", `{"hub-2":{"weight":3}}`},
 			}
 		},
@@ -269,9 +275,9 @@ func TestAnUpdatePlanRefusesOtherChanges(t *testing.T) {
 	}
 }
 
-// TestALinkIsNotPlannedBeforeItsProvider holds what the documentation says of shared services: the engine leaves an unknown secret out of a
-// plan when the configuration of the resource's provider is unknown too, so the plan of a first deployment refuses the key of a link. When
-// this fails the engine has learnt it: say so in the documentation.
+// TestALinkIsNotPlannedBeforeItsProvider holds what the documentation says of shared services: the engine leaves an
+// unknown secret out of a plan when the configuration of the resource's provider is unknown too, so the plan of a first
+// deployment refuses the key of a link. When this fails the engine has learnt it: say so in the documentation.
 func TestALinkIsNotPlannedBeforeItsProvider(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -281,7 +287,8 @@ func TestALinkIsNotPlannedBeforeItsProvider(t *testing.T) {
 		t.Fatal(withoutKeys(err.Error()))
 	}
 	_, err = d.update(false, plan)
-	if err == nil || !strings.Contains(withoutKeys(err.Error()), "LinkedHub::hub-1 violates plan: properties changed: =+key") &&
+	if err == nil || !strings.Contains(withoutKeys(err.Error()),
+		"LinkedHub::hub-1 violates plan: properties changed: =+key") &&
 		!strings.Contains(withoutKeys(err.Error()), "LinkedHub::hub-2 violates plan: properties changed: =+key") {
 		t.Errorf("got %t, want the plan violated by the key of a link", err != nil)
 	}

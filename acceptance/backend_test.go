@@ -14,11 +14,12 @@ import (
 func (b *blobs) names(prefix string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)),
+		func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// TestStatesInAzureBlobStorage brings up an environment whose state keel reads through Pulumi. The next command removes the lock
-// that a killed engine leaves.
+// TestStatesInAzureBlobStorage brings up an environment whose state keel reads through Pulumi. The next command removes
+// the lock that a killed engine leaves.
 func TestStatesInAzureBlobStorage(t *testing.T) {
 	s := startEmulator(t)
 	storage := inBlobs(t)
@@ -53,7 +54,8 @@ func TestStatesInAzureBlobStorage(t *testing.T) {
 	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
 	mustKeel(t, "down", "far")
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0})
-	if left := storage.names(".pulumi/stacks/evenkeel/far.json"); slices.Contains(left, ".pulumi/stacks/evenkeel/far.json") {
+	if left := storage.names(".pulumi/stacks/evenkeel/far.json"); slices.Contains(left,
+		".pulumi/stacks/evenkeel/far.json") {
 		t.Errorf("got %v, want the state gone", left)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// blobs is a container of Azure Blob Storage in memory, as far as Pulumi's backend uses one: put, get, properties, delete, copy and list
-// of block blobs (REST API of the Blob service). It accepts every request without authentication.
+// blobs is a container of Azure Blob Storage in memory, as far as Pulumi's backend uses one: put, get, properties,
+// delete, copy and list of block blobs (REST API of the Blob service). It accepts every request without authentication.
 type blobs struct {
 	mu   sync.Mutex
 	held map[string]blob // by name
@@ -135,7 +135,8 @@ func (b *blobs) list(w http.ResponseWriter, prefix, delimiter string) {
 			continue
 		}
 		h := b.held[name]
-		page.Blobs.Blob = append(page.Blobs.Blob, entry{name, properties{h.modified.UTC().Format(http.TimeFormat), h.etag, len(h.content), h.kind, "BlockBlob"}})
+		page.Blobs.Blob = append(page.Blobs.Blob, entry{name, properties{h.modified.UTC().Format(http.TimeFormat),
+			h.etag, len(h.content), h.kind, "BlockBlob"}})
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	_ = xml.NewEncoder(w).Encode(page)

@@ -145,7 +145,8 @@ func findEmulator(folder string) (emulatorAddresses, error) {
 	if !roots.AppendCertsFromPEM(pem) {
 		return emulatorAddresses{}, errors.New("the emulator's CA file contains no certificate")
 	}
-	return emulatorAddresses{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
+	return emulatorAddresses{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		nil
 }
 
 func dial(folder string) (service, error) { return dialStack(folder, own.Stack) }
@@ -155,7 +156,8 @@ func dialStack(folder, stack string) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	out, err := own.Keel(folder, "exec", "-s", stack, "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	out, err := own.Keel(folder, "exec", "-s", stack, "--", "pulumi", "stack", "output", "serviceConnectionString",
+		"--show-secrets")
 	if err != nil {
 		return service{}, err
 	}

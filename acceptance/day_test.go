@@ -17,8 +17,8 @@ const dayPage = "docs/how-to/environments.md"
 
 const dayHeading = "## A day"
 
-// TestTheDocumentedDay runs every documented command of a day in order, each in its own shell, and checks the environment
-// after those that change it.
+// TestTheDocumentedDay runs every documented command of a day in order, each in its own shell, and checks the
+// environment after those that change it.
 func TestTheDocumentedDay(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })

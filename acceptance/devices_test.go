@@ -42,11 +42,13 @@ func (d deviceSide) register(ctx context.Context, id, key string) (dpsdevice.Reg
 	ctx, cancel := context.WithTimeout(ctx, await.Limit)
 	defer cancel()
 	return dpsdevice.Register(ctx, dpsdevice.Options{
-		Host: d.host, IDScope: d.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: d.network, Transport: dpsdevice.HTTPS,
+		Host: d.host, IDScope: d.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: d.network,
+		Transport: dpsdevice.HTTPS,
 	})
 }
 
-// registerDevice: [!] register ID KEY — registers a device with its own symmetric key, and prints its hub and its id there.
+// registerDevice: [!] register ID KEY — registers a device with its own symmetric key, and prints its hub and its id
+// there.
 func registerDevice(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: register ID KEY")

@@ -69,7 +69,8 @@ func (p portal) group(stack string) (*armresources.ResourceGroup, error) {
 }
 
 // portalCommand returns a script command that calls do with the resource group of the stack in its first argument.
-func portalCommand(do func(portal, *armresources.ResourceGroup, []string) error) func(*testscript.TestScript, bool, []string) {
+func portalCommand(do func(portal, *armresources.ResourceGroup, []string) error) func(*testscript.TestScript, bool,
+	[]string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) == 0 {
 			ts.Fatalf("usage: COMMAND STACK ARGUMENT...")
@@ -107,7 +108,8 @@ func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 // addForeignHub: stranger STACK — creates a hub in the group without keel.
 func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) error {
 	poller, err := p.hubs.BeginCreateOrUpdate(context.Background(), *group.Name, "stranger", armiothub.Description{
-		Location: group.Location, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		Location: group.Location, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
+			Capacity: to.Ptr[int64](1)},
 	}, nil)
 	if err == nil {
 		_, err = poller.PollUntilDone(context.Background(), nil)
@@ -115,7 +117,8 @@ func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) erro
 	return err
 }
 
-// stackTags: stacktags FILE — writes all tags except expiresAt, of the cloud and of the state, so that two files can be compared.
+// stackTags: stacktags FILE — writes all tags except expiresAt, of the cloud and of the state, so that two files can be
+// compared.
 func stackTags(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: stacktags FILE")

@@ -53,7 +53,8 @@ func TestTwoClonesRunAtTheSameTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The built programs do not depend on their folder, and are fresh: the files of both clones are as old.
-	if err := os.CopyFS(filepath.Join(other, ".evenkeel", "bin"), os.DirFS(filepath.Join(checkout, ".evenkeel", "bin"))); err != nil {
+	if err := os.CopyFS(filepath.Join(other, ".evenkeel", "bin"),
+		os.DirFS(filepath.Join(checkout, ".evenkeel", "bin"))); err != nil {
 		t.Fatal(err)
 	}
 	folders := []string{checkout, other}

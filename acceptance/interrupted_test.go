@@ -36,14 +36,14 @@ type interruption struct {
 	finish   func(*testing.T, own.Status)
 }
 
-// TestAnInterruptedUpIsFinishedByTheNext holds back each request that changes something in turn, ends the engine during the request,
-// lets the request complete unseen, and then runs up again.
+// TestAnInterruptedUpIsFinishedByTheNext holds back each request that changes something in turn, ends the engine during
+// the request, lets the request complete unseen, and then runs up again.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
 	interruptEverywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
 
-// TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A second stack, which
-// holds nothing, keeps the emulator running.
+// TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A
+// second stack, which holds nothing, keeps the emulator running.
 func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
 	interruptEverywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
 		mustKeel(t, "up")
@@ -51,8 +51,8 @@ func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
 	}, finishDown})
 }
 
-// TestAnInterruptedReplacementIsFinishedByTheNextUp: the service may hold the new keys of an enrollment while the state knows the old ones.
-// After the next up, devices register with the keys that the stack knows.
+// TestAnInterruptedReplacementIsFinishedByTheNextUp: the service may hold the new keys of an enrollment while the state
+// knows the old ones. After the next up, devices register with the keys that the stack knows.
 func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 	urn := "urn:pulumi:" + own.Stack + "::evenkeel::azure-dps:index:"
 	interruptEverywhere(t, interruption{
@@ -135,7 +135,8 @@ func finishDown(t *testing.T, s own.Status) {
 	t.Helper()
 	mustKeel(t, "down")
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
-	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
+	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left,
+		`"local"`) {
 		t.Errorf("got stacks %s, want local gone", left)
 	}
 }

@@ -21,7 +21,8 @@ func TestConcurrentReapAndUp(t *testing.T) {
 		says          string // by the second
 	}{
 		{"reap during up", []string{"up", "mine"}, []string{"reap", "--yes"}, "it is in use by keel up mine"},
-		{"up during reap", []string{"reap", "--yes"}, []string{"up", "mine"}, "environment mine is in use by keel reap"},
+		{"up during reap", []string{"reap", "--yes"}, []string{"up", "mine"},
+			"environment mine is in use by keel reap"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			own.TearDown(checkout)

@@ -18,8 +18,8 @@ import (
 // recordedCheckout is where the recordings were made; their stack files name it.
 const recordedCheckout = "/srv/evenkeel"
 
-// TestRecordedStacksAreUnchanged: stacks and a store that an older version wrote are imported, previewed and brought up with the code of
-// today. Nothing changes, and the service holds the same versions of all entries.
+// TestRecordedStacksAreUnchanged: stacks and a store that an older version wrote are imported, previewed and brought up
+// with the code of today. Nothing changes, and the service holds the same versions of all entries.
 func TestRecordedStacksAreUnchanged(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
@@ -32,7 +32,8 @@ func TestRecordedStacksAreUnchanged(t *testing.T) {
 			s := importRecording(t, folder)
 			stacks := []string{"rich", "guest", "local"}
 			for _, stack := range stacks {
-				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file",
+					filepath.Join(".evenkeel", "recorded", stack+".json"))
 				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
 			}
 			// Before any update: the state holds no secret for the local plugin yet.
@@ -45,7 +46,8 @@ func TestRecordedStacksAreUnchanged(t *testing.T) {
 				maps.Copy(held, versions(t, stack))
 			}
 			if before["hubs"] != 6 || before["enrollments"] != 9 || before["registrations"] != 25 || len(held) != 12 {
-				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 9 enrollments, 25 registrations, 12 entries", before, len(held))
+				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 9 enrollments, "+
+					"25 registrations, 12 entries", before, len(held))
 			}
 			for _, stack := range stacks {
 				mustKeel(t, "up", stack)
@@ -68,14 +70,16 @@ func TestRecordedStacksAreUnchanged(t *testing.T) {
 			if !maps.Equal(now, held) {
 				t.Errorf("versions of the entries: got %v, want %v", now, held)
 			}
-			if out := mustKeel(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
+			if out := mustKeel(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out,
+				"20 kept their hub") {
 				t.Errorf("the recorded devices: got %s, want 20 that kept their hub", out)
 			}
 		})
 	}
 }
 
-// TestRecordedStacksCanBeRemoved: keel removes stacks whose state an older version wrote, before any update with the code of today.
+// TestRecordedStacksCanBeRemoved: keel removes stacks whose state an older version wrote, before any update with the
+// code of today.
 func TestRecordedStacksCanBeRemoved(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
@@ -87,7 +91,8 @@ func TestRecordedStacksCanBeRemoved(t *testing.T) {
 			t.Cleanup(func() { own.TearDown(checkout) })
 			s := importRecording(t, folder)
 			for _, stack := range []string{"guest", "rich", "local"} {
-				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file",
+					filepath.Join(".evenkeel", "recorded", stack+".json"))
 				if stack == "local" { // the last one takes the emulator with it
 					left := map[string]int{}
 					if err := getJSON(s.Endpoints.Control+"/counts", &left); err != nil || left["services"] != 1 {
@@ -100,7 +105,8 @@ func TestRecordedStacksCanBeRemoved(t *testing.T) {
 	}
 }
 
-// importRecording puts a recording into the checkout and starts its emulator. The files name the checkout's own path, and the ports of today.
+// importRecording puts a recording into the checkout and starts its emulator. The files name the checkout's own path,
+// and the ports of today.
 func importRecording(t *testing.T, folder string) own.Status {
 	t.Helper()
 	real, err := filepath.EvalSymlinks(checkout)
@@ -185,7 +191,8 @@ func versions(t *testing.T, stack string) map[string]string {
 	etags := map[string]string{}
 	for _, collection := range []string{"enrollments", "enrollmentGroups"} {
 		var entries []map[string]any
-		if err := service.call(http.MethodPost, "/"+collection+"/query", []byte(`{"query":"SELECT *"}`), "", &entries); err != nil {
+		if err := service.call(http.MethodPost, "/"+collection+"/query", []byte(`{"query":"SELECT *"}`), "",
+			&entries); err != nil {
 			t.Fatal(err)
 		}
 		for _, entry := range entries {

@@ -31,7 +31,8 @@ func inBlobs(t *testing.T) *blobs {
 // hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
 // afterwards.
 func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
-	for name, backend := range map[string]func(*testing.T){"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
+	for name, backend := range map[string]func(*testing.T){
+		"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
 		t.Run(name, func(t *testing.T) {
 			s := startEmulator(t)
 			backend(t)

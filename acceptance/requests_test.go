@@ -15,10 +15,10 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
-// 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are the defaults of azure-native 2.92.3. Each is
-// looked for, put, its long-running operation polled until the resource is read as its result, and read once more, as the real
-// plugin takes its state from a GET of its own.
+// The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions:
+// resource groups 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are the defaults of
+// azure-native 2.92.3. Each is looked for, put, its long-running operation polled until the resource is read as its
+// result, and read once more, as the real plugin takes its state from a GET of its own.
 var (
 	groupRequests = []string{
 		"GET /subscriptions/S/resourcegroups/environment 2022-09-01 404",
@@ -36,15 +36,20 @@ var (
 
 func hubRequests(name string) []string {
 	return []string{
-		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 404",
-		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 201",
-		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 200",
-		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 200",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name +
+			" 2022-04-30-preview 404",
+		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name +
+			" 2022-04-30-preview 201",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name +
+			" 2022-04-30-preview 200",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name +
+			" 2022-04-30-preview 200",
 	}
 }
 
 // quotaRequests are keel's own, before it starts Pulumi: what the subscription has, and how much of it.
-var quotaRequests = []string{"GET /subscriptions/S/resources 2021-04-01 200", "GET /subscriptions/S/providers/microsoft.devices/usages 2023-06-30 200"}
+var quotaRequests = []string{"GET /subscriptions/S/resources 2021-04-01 200",
+	"GET /subscriptions/S/providers/microsoft.devices/usages 2023-06-30 200"}
 
 func TestOneUpSendsTheRequestsThatTheRealPluginSends(t *testing.T) {
 	own.TearDown(checkout)
@@ -67,7 +72,8 @@ func TestOneUpSendsTheRequestsThatTheRealPluginSends(t *testing.T) {
 			var got []string
 			for _, line := range log {
 				path := strings.Fields(line)[1]
-				if strings.HasSuffix(path, name) || name == "/provisioning" && strings.Contains(path, "provisioningserviceoperationresults") {
+				if strings.HasSuffix(path, name) || name == "/provisioning" &&
+					strings.Contains(path, "provisioningserviceoperationresults") {
 					got = append(got, line)
 				}
 			}
@@ -86,8 +92,8 @@ var (
 	operation = regexp.MustCompile(`(operationresults)/[^/ ]+`)
 )
 
-// requestLog is what ARM was asked, one line a request: method, path in lower case without the parts that chance decides, api-version
-// and status.
+// requestLog is what ARM was asked, one line a request: method, path in lower case without the parts that chance
+// decides, api-version and status.
 func requestLog(t *testing.T, control string) []string {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, control+"/requests?surface=arm", http.NoBody)

@@ -20,8 +20,9 @@ import (
 // unknown is how Pulumi writes a value that a preview does not know.
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-// TestARotationInterruptsNoDevice raises the keys of the links and of the enrollments three times, so that each key of a pair is
-// replaced once. All the while a device that its hub knows, and one that it does not know yet, register every 100 ms.
+// TestARotationInterruptsNoDevice raises the keys of the links and of the enrollments three times, so that each key of
+// a pair is replaced once. All the while a device that its hub knows, and one that it does not know yet, register every
+// 100 ms.
 func TestARotationInterruptsNoDevice(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -68,7 +69,8 @@ func TestARotationInterruptsNoDevice(t *testing.T) {
 // keysInUse is the connection string by which the stack's enrollments are reached.
 func keysInUse(t *testing.T) string {
 	t.Helper()
-	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString",
+		"--show-secrets")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +105,8 @@ func checkPreview(t *testing.T, rotation int) {
 			t.Errorf("the preview does not know all inputs of %s", step.URN)
 		}
 	}
-	// Three keys, the service and the provider of its enrollments; from the second rotation on the two hubs get a new key.
+	// Three keys, the service and the provider of its enrollments; from the second rotation on the two hubs get a new
+	// key.
 	want := 5
 	if rotation > 1 {
 		want = 7

@@ -17,8 +17,8 @@ import (
 // encoded is what may be a shared access key in base64.
 var encoded = regexp.MustCompile(`[A-Za-z0-9+/]{40,}={0,2}`)
 
-// noPlainKeys: noplainkeys — no key of the stack lies in its plain export, in the emulator's log, or in any file of the environment but
-// the emulator's own store and secrets.
+// noPlainKeys: noplainkeys — no key of the stack lies in its plain export, in the emulator's log, or in any file of the
+// environment but the emulator's own store and secrets.
 func checkNoPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: noplainkeys")
@@ -27,7 +27,8 @@ func checkNoPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	keys := map[string]bool{}
 	for _, candidate := range encoded.FindAll(shown, -1) {
-		if raw, err := base64.StdEncoding.DecodeString(string(candidate)); err == nil && (len(raw) == 64 || len(raw) == 32) {
+		if raw, err := base64.StdEncoding.DecodeString(string(candidate)); err == nil &&
+			(len(raw) == 64 || len(raw) == 32) {
 			keys[string(candidate)] = true
 		}
 	}
@@ -38,7 +39,8 @@ func checkNoPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
 	plain, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "export")
 	ts.Check(err)
 	texts := map[string][]byte{"the plain export": plain}
-	ts.Check(filepath.WalkDir(filepath.Join(checkout, ".evenkeel"), func(name string, entry os.DirEntry, err error) error {
+	ts.Check(filepath.WalkDir(filepath.Join(checkout, ".evenkeel"), func(name string, entry os.DirEntry,
+		err error) error {
 		if err != nil {
 			return err
 		}

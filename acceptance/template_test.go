@@ -29,8 +29,10 @@ func TestAProjectWithAnotherName(t *testing.T) {
 	if err := own.Clone("..", template); err != nil {
 		t.Fatal(err)
 	}
-	cmd := bounded(t, built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev", "--dir", made, "--yes", "--offline")
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(built.Pulumi)+string(os.PathListSeparator)+os.Getenv("PATH"), "PULUMI_HOME="+home,
+	cmd := bounded(t, built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev",
+		"--dir", made, "--yes", "--offline")
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(built.Pulumi)+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PULUMI_HOME="+home,
 		"PULUMI_BACKEND_URL=file://"+home, "PULUMI_CONFIG_PASSPHRASE=mine", "PULUMI_SKIP_UPDATE_CHECK=true")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pulumi new: %v\n%s", err, out)
@@ -62,7 +64,8 @@ func TestAProjectWithAnotherName(t *testing.T) {
 	keel("up", "dev")
 	keel("exec", "-s", "dev", "--", "pulumi", "config", "set", "hubs", "3")
 	keel("up", "dev")
-	if got := keel("exec", "-s", "dev", "--", "pulumi", "stack", "output", "hubs"); strings.Count(got, `"hostName"`) != 3 {
+	if got := keel("exec", "-s", "dev", "--", "pulumi", "stack", "output", "hubs"); strings.Count(got,
+		`"hostName"`) != 3 {
 		t.Errorf("got hubs %s, want three", got)
 	}
 	config, err := os.ReadFile(filepath.Join(project, "stacks", "Pulumi.dev.yaml"))
@@ -70,12 +73,14 @@ func TestAProjectWithAnotherName(t *testing.T) {
 		t.Errorf("got %v and configuration\n%swant it under the project's name", err, config)
 	}
 	// Plain pulumi, in a shell that has evaluated keel env: another hub count, and nothing left over.
-	shell := bounded(t, "sh", "-e", "-c", `eval "$(.evenkeel/bin/keel env -s dev)"; pulumi config set hubs 2; pulumi up --yes --skip-preview; pulumi preview --expect-no-changes`)
+	shell := bounded(t, "sh", "-e", "-c",
+		`eval "$(.evenkeel/bin/keel env -s dev)"; pulumi config set hubs 2; pulumi up --yes --skip-preview; pulumi preview --expect-no-changes`)
 	shell.Dir = project
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("plain pulumi: %v\n%s", err, out)
 	}
-	if got := keel("devices", "provision", "-s", "dev", "--count", "20", "--json"); !strings.Contains(got, `"failed": 0`) {
+	if got := keel("devices", "provision", "-s", "dev", "--count", "20", "--json"); !strings.Contains(got,
+		`"failed": 0`) {
 		t.Errorf("got %s, want every device on a hub", got)
 	}
 	keel("down", "dev")

@@ -19,8 +19,8 @@ const parallel = 4
 // inAMillion is how many standard deviations a normal variable exceeds, in either direction, once in a million times.
 const inAMillion = 4.8916
 
-// TestTwelveEnvironmentsOnOneEmulator brings up eight environments with provisioning services of their own and four that
-// share a ninth, which the first of them owns; four at a time, with Azure's quotas on.
+// TestTwelveEnvironmentsOnOneEmulator brings up eight environments with provisioning services of their own and four
+// that share a ninth, which the first of them owns; four at a time, with Azure's quotas on.
 func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -38,9 +38,11 @@ func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 
 	mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "config", "set", "shared", "true")
 	inParallel(t, owners, func(name string) error { return keel("up", name) })
-	service := strings.TrimSpace(mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "stack", "output", "provisioningService"))
+	service := strings.TrimSpace(mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "stack", "output",
+		"provisioningService"))
 	inParallel(t, guests, func(name string) error {
-		if err := keel("-s", name, "exec", "--", "pulumi", "config", "set", "provisioningService", service); err != nil {
+		if err := keel("-s", name, "exec", "--", "pulumi", "config", "set", "provisioningService",
+			service); err != nil {
 			return err
 		}
 		return keel("up", name)
@@ -55,7 +57,8 @@ func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 
 	// 24 of 50 hubs are there.
 	mustKeel(t, "-s", "large", "exec", "--", "pulumi", "config", "set", "hubs", "27")
-	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(), "it needs 27 more IoT hubs (24 of 50 in use)") {
+	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(),
+		"it needs 27 more IoT hubs (24 of 50 in use)") {
 		t.Errorf("got %v, want the quota to forbid it", err)
 	}
 
@@ -63,7 +66,8 @@ func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 	wantCounts(t, s, map[string]int{"groups": 9, "hubs": 18, "services": 9, "enrollmentGroups": 9})
 	inParallel(t, owners, evenlySpread)
 	inParallel(t, owners, func(name string) error { return keel("down", name) })
-	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollmentGroups": 0, "enrollments": 0, "registrations": 0})
+	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollmentGroups": 0, "enrollments": 0,
+		"registrations": 0})
 	var left []struct{ Name string }
 	if err := json.Unmarshal([]byte(mustKeel(t, "ls", "--json")), &left); err != nil {
 		t.Fatal(err)
@@ -121,7 +125,8 @@ func evenlySpread(name string) error {
 	band := inAMillion*math.Sqrt(count)/2 + 0.5
 	for _, hub := range result.Hubs {
 		if math.Abs(float64(hub.Devices)-count/2) > band {
-			return fmt.Errorf("hub %s got %d of %d devices, which is less likely than one in a million", hub.Name, hub.Devices, count)
+			return fmt.Errorf("hub %s got %d of %d devices, which is less likely than one in a million", hub.Name,
+				hub.Devices, count)
 		}
 	}
 	return nil

@@ -24,8 +24,8 @@ type workflow struct {
 	} `yaml:"jobs"`
 }
 
-// TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown runs the steps of the documented workflow as the runner would: for a pull
-// request that is opened, pushed to and merged.
+// TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown runs the steps of the documented workflow as the runner
+// would: for a pull request that is opened, pushed to and merged.
 func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -53,7 +53,8 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 			ran++
 			cmd := bounded(t, "bash", "-e", "-c", step.Run)
 			cmd.Dir = checkout
-			cmd.Env = append(os.Environ(), "CI=true", "GITHUB_ACTIONS=true", "GITHUB_REF=refs/heads/main", "GITHUB_EVENT_PATH="+event,
+			cmd.Env = append(os.Environ(), "CI=true", "GITHUB_ACTIONS=true", "GITHUB_REF=refs/heads/main",
+				"GITHUB_EVENT_PATH="+event,
 				"GITHUB_OUTPUT="+file("output"), "GITHUB_ENV="+file("env"))
 			set, _ := os.ReadFile(file("env")) // what an earlier step has set; none at first
 			cmd.Env = append(cmd.Env, strings.Fields(string(set))...)

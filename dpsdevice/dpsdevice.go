@@ -1,15 +1,21 @@
-// Package dpsdevice is the device side of Azure IoT provisioning: it registers a device with a Device Provisioning Service over HTTPS
-// or MQTT 3.1.1, with a symmetric key or an X.509 certificate, and connects it to the IoT hub it was assigned to.
+// Package dpsdevice is the device side of Azure IoT provisioning: it registers a device with a Device Provisioning
+// Service over HTTPS or MQTT 3.1.1, with a symmetric key or an X.509 certificate, and connects it to the IoT hub it was
+// assigned to.
 //
-//	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{IDScope: scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key)})
-//	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{Host: registration.Hub, DeviceID: registration.DeviceID, Credential: ...})
+//	credential := dpsdevice.SymmetricKey(key)
+//	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
+//		IDScope: scope, RegistrationID: id, Credential: credential,
+//	})
+//	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
+//		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: credential,
+//	})
 //	err = hub.Send(ctx, []byte(`{"temperature":21}`), nil)
 //
 // It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
 // and no direct methods, and it does not reconnect when a connection is lost.
 //
-// Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and the device API
-// 2021-10-01 in the Azure documentation.
+// Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and
+// the device API 2021-10-01 in the Azure documentation.
 package dpsdevice
 
 import (
@@ -50,10 +56,12 @@ type Credential struct {
 	certificate *tls.Certificate
 }
 
-// SymmetricKey is the credential of a device with a key (base64): its individual enrollment's, or the one derived from its group's.
+// SymmetricKey is the credential of a device with a key (base64): its individual enrollment's, or the one derived from
+// its group's.
 func SymmetricKey(key string) Credential { return Credential{key: key} }
 
-// X509 is the credential of a device with a certificate, its chain included; the leaf's common name is the registration id.
+// X509 is the credential of a device with a certificate, its chain included; the leaf's common name is the registration
+// id.
 func X509(certificate tls.Certificate) Credential { return Credential{certificate: &certificate} }
 
 func (c Credential) check() error {

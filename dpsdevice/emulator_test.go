@@ -56,9 +56,10 @@ func newField(t *testing.T) *field {
 	f := &field{t: t, ends: emulator.RunT(t).Endpoints(), roots: x509.NewCertPool(), hub: "field-hub.azure-devices.net"}
 	f.roots.AppendCertsFromPEM(f.ends.CAPEM)
 	client := policy.ClientOptions{
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: f.ends.ARM, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Audience: f.ends.ARM, Endpoint: f.ends.ARM},
-		}},
+		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: f.ends.ARM,
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Audience: f.ends.ARM, Endpoint: f.ends.ARM},
+			}},
 		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: f.tls()}, Timeout: await.Limit},
 	}
 	credential := must(azidentity.NewClientSecretCredential(f.ends.TenantID, f.ends.ClientID, f.ends.ClientSecret,
@@ -76,24 +77,31 @@ func (f *field) deploy(options *arm.ClientOptions, credential *azidentity.Client
 	must(groups.CreateOrUpdate(ctx, "field", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil))(t)
 	hubs := must(armiothub.NewResourceClient(id, credential, options))(t)
 	hub := must(hubs.BeginCreateOrUpdate(ctx, "field", "field-hub", armiothub.Description{
-		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
+			Capacity: to.Ptr[int64](1)},
 	}, nil))(t)
 	must(hub.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second}))(t)
 	owner := must(hubs.GetKeysForKeyName(ctx, "field", "field-hub", "iothubowner", nil))(t)
 	services := must(armdeviceprovisioningservices.NewIotDpsResourceClient(id, credential, options))(t)
-	service := must(services.BeginCreateOrUpdate(ctx, "field", "field-dps", armdeviceprovisioningservices.ProvisioningServiceDescription{
-		Location: to.Ptr("westeurope"),
-		SKU:      &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
-		Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{IotHubs: []*armdeviceprovisioningservices.IotHubDefinitionDescription{{
-			ConnectionString: to.Ptr(fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s", f.hub, *owner.PrimaryKey)),
-			Location:         to.Ptr("westeurope"),
-		}}},
-	}, nil))(t)
+	service := must(services.BeginCreateOrUpdate(ctx, "field", "field-dps",
+		armdeviceprovisioningservices.ProvisioningServiceDescription{
+			Location: to.Ptr("westeurope"),
+			SKU: &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1),
+				Capacity: to.Ptr[int64](1)},
+			Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
+				IotHubs: []*armdeviceprovisioningservices.IotHubDefinitionDescription{{
+					ConnectionString: to.Ptr(
+						fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s",
+							f.hub, *owner.PrimaryKey)),
+					Location: to.Ptr("westeurope"),
+				}}},
+		}, nil))(t)
 	made := must(service.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second}))(t)
 	f.scope = *made.Properties.IDScope
 	keys := must(services.ListKeysForKeyName(ctx, "field-dps", "provisioningserviceowner", "field", nil))(t)
 	f.service = must(dpsservice.New(dpsservice.Options{
-		Host: *made.Properties.ServiceOperationsHostName, PolicyName: *keys.KeyName, Key: *keys.PrimaryKey, Endpoint: f.ends.Data, Roots: f.roots,
+		Host: *made.Properties.ServiceOperationsHostName, PolicyName: *keys.KeyName, Key: *keys.PrimaryKey,
+		Endpoint: f.ends.Data, Roots: f.roots,
 	}))(t)
 	t.Cleanup(f.service.Close)
 }
@@ -118,19 +126,26 @@ func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
 	f := newField(t)
 	self := certificate(t, "by-certificate")
 	pemText := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self.Certificate[0]}))
-	f.enroll("by-key", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
-	f.enroll("by-certificate", &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{
-		ClientCertificates: &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: pemText}},
-	}})
-	must(f.service.Groups().Put(t.Context(), "group", dpsservice.Enrollment{ID: "group", Attestation: &dpsservice.Attestation{
-		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key},
-	}}, ""))(t)
+	f.enroll("by-key", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation,
+		SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	f.enroll("by-certificate", &dpsservice.Attestation{Type: dpsservice.X509CertAttestation,
+		X509: &dpsservice.X509Attestation{
+			ClientCertificates: &dpsservice.X509Certificates{
+				Primary: &dpsservice.X509Certificate{Certificate: pemText}},
+		}})
+	must(f.service.Groups().Put(t.Context(), "group",
+		dpsservice.Enrollment{ID: "group", Attestation: &dpsservice.Attestation{
+			Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key,
+				SecondaryKey: key},
+		}}, ""))(t)
 	derived := must(sas.DeriveDeviceKey(key, "of-group"))(t)
 	for id, credential := range map[string]dpsdevice.Credential{
-		"by-key": dpsdevice.SymmetricKey(key), "by-certificate": dpsdevice.X509(self), "of-group": dpsdevice.SymmetricKey(derived),
+		"by-key": dpsdevice.SymmetricKey(key), "by-certificate": dpsdevice.X509(self),
+		"of-group": dpsdevice.SymmetricKey(derived),
 	} {
 		t.Run(id, func(t *testing.T) {
-			for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
+			for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS,
+				"MQTT": dpsdevice.MQTT} {
 				t.Run(name, func(t *testing.T) {
 					registration, err := dpsdevice.Register(t.Context(), f.options(id, credential, transport))
 					if err != nil {
@@ -150,15 +165,19 @@ func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
 // useHub does what a device does at its hub.
 func (f *field) useHub(t *testing.T, r dpsdevice.Registration, c dpsdevice.Credential) {
 	t.Helper()
-	hub := must(dpsdevice.Connect(t.Context(), dpsdevice.HubOptions{Host: r.Hub, DeviceID: r.DeviceID, Credential: c, Network: f.network()}))(t)
+	hub := must(dpsdevice.Connect(t.Context(), dpsdevice.HubOptions{Host: r.Hub, DeviceID: r.DeviceID, Credential: c,
+		Network: f.network()}))(t)
 	defer hub.Close()
 	before := must(hub.Twin(t.Context()))(t)
 	version := must(hub.Report(t.Context(), map[string]any{"firmware": "1.2"}))(t)
 	after := must(hub.Twin(t.Context()))(t)
-	if after.Reported["firmware"] != "1.2" || after.Reported["$version"] != float64(version) || before.Reported["$version"] == after.Reported["$version"] {
-		t.Errorf("%s: got reported %v after version %d, want the report and a new version", r.DeviceID, after.Reported, version)
+	if after.Reported["firmware"] != "1.2" || after.Reported["$version"] != float64(version) ||
+		before.Reported["$version"] == after.Reported["$version"] {
+		t.Errorf("%s: got reported %v after version %d, want the report and a new version", r.DeviceID, after.Reported,
+			version)
 	}
-	if err := hub.Send(t.Context(), []byte(`{"temperature":21}`), map[string]string{"a key": "a/b c", "$.ct": "application/json"}); err != nil {
+	if err := hub.Send(t.Context(), []byte(`{"temperature":21}`), map[string]string{"a key": "a/b c",
+		"$.ct": "application/json"}); err != nil {
 		t.Errorf("%s: %v", r.DeviceID, err)
 	}
 }
@@ -166,7 +185,8 @@ func (f *field) useHub(t *testing.T, r dpsdevice.Registration, c dpsdevice.Crede
 func TestUntrustedServersAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
-	f.enroll("known", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	f.enroll("known", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation,
+		SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
 	digest := sha256.Sum256([]byte("another key"))
 	other := must(sas.DeriveDeviceKey(key, string(digest[:])))(t)
 	for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
@@ -180,7 +200,8 @@ func TestUntrustedServersAreRefused(t *testing.T) {
 			}
 		})
 	}
-	registration := must(dpsdevice.Register(t.Context(), f.options("known", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
+	registration := must(dpsdevice.Register(t.Context(), f.options("known", dpsdevice.SymmetricKey(key),
+		dpsdevice.MQTT)))(t)
 	_, err := dpsdevice.Connect(t.Context(), dpsdevice.HubOptions{
 		Host: registration.Hub, DeviceID: "known", Credential: dpsdevice.SymmetricKey(other), Network: f.network(),
 	})
@@ -193,9 +214,12 @@ func TestUntrustedServersAreRefused(t *testing.T) {
 func TestALostConnectionIsSeen(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
-	f.enroll("once", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
-	registration := must(dpsdevice.Register(t.Context(), f.options("once", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
-	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "once", Credential: dpsdevice.SymmetricKey(key), Network: f.network()}
+	f.enroll("once", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation,
+		SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	registration := must(dpsdevice.Register(t.Context(), f.options("once", dpsdevice.SymmetricKey(key),
+		dpsdevice.MQTT)))(t)
+	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "once", Credential: dpsdevice.SymmetricKey(key),
+		Network: f.network()}
 	first := must(dpsdevice.Connect(t.Context(), options))(t)
 	defer first.Close()
 	second := must(dpsdevice.Connect(t.Context(), options))(t) // one connection for each device: the first is dropped
@@ -215,9 +239,12 @@ func TestALostConnectionIsSeen(t *testing.T) {
 func TestConnectionsThatTakeEachOtherOverAreLost(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
-	f.enroll("many", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
-	registration := must(dpsdevice.Register(t.Context(), f.options("many", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
-	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "many", Credential: dpsdevice.SymmetricKey(key), Network: f.network()}
+	f.enroll("many", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation,
+		SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	registration := must(dpsdevice.Register(t.Context(), f.options("many", dpsdevice.SymmetricKey(key),
+		dpsdevice.MQTT)))(t)
+	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "many", Credential: dpsdevice.SymmetricKey(key),
+		Network: f.network()}
 	results := make(chan error, 40)
 	for range cap(results) {
 		go func() {

@@ -31,7 +31,8 @@ func openHTTPS(_ context.Context, o Options) (registrar, error) {
 		return nil, err
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.Network.tls(o.Host, o.Credential), TLSHandshakeTimeout: 30 * time.Second,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: o.Network.tls(o.Host, o.Credential),
+		TLSHandshakeTimeout: 30 * time.Second,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			dialer := net.Dialer{Timeout: 30 * time.Second}
 			return dialer.DialContext(ctx, network, o.Network.address(o.Host, httpsPort))
@@ -57,7 +58,8 @@ func (h *httpsRegistrar) poll(ctx context.Context, operation string) (answer, er
 }
 
 func (h *httpsRegistrar) do(ctx context.Context, method, path string, body []byte) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, h.base+path+"?api-version="+registrationVersion, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, h.base+path+"?api-version="+registrationVersion,
+		bytes.NewReader(body))
 	if err != nil {
 		return answer{}, fmt.Errorf("make the request: %w", err)
 	}

@@ -35,15 +35,17 @@ func serve(t *testing.T, handler http.HandlerFunc) dpsdevice.Options {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return dpsdevice.Options{
-		Host: "example.com", IDScope: "0ne00000001", RegistrationID: "dev-1", Credential: dpsdevice.SymmetricKey(key), Transport: dpsdevice.HTTPS,
+		Host: "example.com", IDScope: "0ne00000001", RegistrationID: "dev-1", Credential: dpsdevice.SymmetricKey(key),
+		Transport: dpsdevice.HTTPS,
 		Network: dpsdevice.Network{
-			Address: dpsdevice.Loopback(server.Listener.Addr().String(), ""), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			Address: dpsdevice.Loopback(server.Listener.Addr().String(), ""),
+			TLS:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
 	}
 }
 
-// The bodies are those of "How to use X.509 certificates over HTTPS" and "How to use symmetric keys over HTTPS" of the Azure
-// documentation, shortened.
+// The bodies are those of "How to use X.509 certificates over HTTPS" and "How to use symmetric keys over HTTPS" of the
+// Azure documentation, shortened.
 const (
 	assigning = `{"operationId":"5.316aac5bdc130deb.b1e02da8-c3a0-4ff2-a121-7ea7a6b7f550","status":"assigning"}`
 	assigned  = `{"operationId":"5.316aac5bdc130deb.f4f1828c-4dab-4ca9-98b2-dfc63b5835d6","status":"assigned","registrationState":{
@@ -58,7 +60,8 @@ func TestARegistrationIsPolledUntilItIsAssigned(t *testing.T) {
 	options := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		n := calls.Add(1)
 		token, err := sas.Parse(r.Header.Get("Authorization"))
-		if err != nil || token.Verify(time.Now(), key) != nil || token.Resource != "0ne00000001/registrations/dev-1" || token.KeyName != sas.Policy {
+		if err != nil || token.Verify(time.Now(), key) != nil || token.Resource != "0ne00000001/registrations/dev-1" ||
+			token.KeyName != sas.Policy {
 			t.Errorf("call %d: got token %+v, %v", n, token, err)
 		}
 		if r.URL.Query().Get("api-version") == "" || r.Host != "example.com" {
@@ -76,7 +79,8 @@ func TestARegistrationIsPolledUntilItIsAssigned(t *testing.T) {
 			_, _ = w.Write([]byte(assigning))
 		case n == 2:
 			w.WriteHeader(http.StatusTooManyRequests)
-		case n == 3 && r.Method == http.MethodGet && r.URL.Path == path+"/operations/5.316aac5bdc130deb.b1e02da8-c3a0-4ff2-a121-7ea7a6b7f550":
+		case n == 3 && r.Method == http.MethodGet && r.URL.Path == path+
+			"/operations/5.316aac5bdc130deb.b1e02da8-c3a0-4ff2-a121-7ea7a6b7f550":
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = w.Write([]byte(assigning))
 		case n == 4:
@@ -90,7 +94,8 @@ func TestARegistrationIsPolledUntilItIsAssigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Hub != "MyExampleHub.azure-devices.net" || got.DeviceID != "dev-1" || got.Substatus != "initialAssignment" || got.Created.Year() != 2022 {
+	if got.Hub != "MyExampleHub.azure-devices.net" || got.DeviceID != "dev-1" || got.Substatus != "initialAssignment" ||
+		got.Created.Year() != 2022 {
 		t.Errorf("got %+v", got)
 	}
 	if calls.Load() != 4 {
@@ -105,12 +110,15 @@ func TestRefusalsAreTyped(t *testing.T) {
 		body   string
 		want   dpsdevice.Error
 	}{
-		"unauthorized": {401, `{"errorCode":401002,"trackingId":"t-1","message":"Unauthorized","timestampUtc":"2020-01-01T00:00:00Z"}`,
+		"unauthorized": {401,
+			`{"errorCode":401002,"trackingId":"t-1","message":"Unauthorized","timestampUtc":"2020-01-01T00:00:00Z"}`,
 			dpsdevice.Error{Status: 401, Code: 401002, TrackingID: "t-1", Message: "Unauthorized"}},
 		"no body": {404, "", dpsdevice.Error{Status: 404}},
-		"failed": {200, `{"operationId":"o","status":"failed","registrationState":{"registrationId":"dev-1","errorCode":400208,"errorMessage":"no hub"}}`,
+		"failed": {200,
+			`{"operationId":"o","status":"failed","registrationState":{"registrationId":"dev-1","errorCode":400208,"errorMessage":"no hub"}}`,
 			dpsdevice.Error{Status: 200, Code: 400208, Message: "no hub"}},
-		"disabled": {200, `{"operationId":"o","status":"disabled"}`, dpsdevice.Error{Status: 200, Message: "the registration is disabled"}},
+		"disabled": {200, `{"operationId":"o","status":"disabled"}`,
+			dpsdevice.Error{Status: 200, Message: "the registration is disabled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,8 +141,10 @@ func TestRefusalsAreTyped(t *testing.T) {
 func TestACertificateSpeaksForItself(t *testing.T) {
 	t.Parallel()
 	options := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" || len(r.TLS.PeerCertificates) != 1 || r.TLS.PeerCertificates[0].Subject.CommonName != "dev-1" {
-			t.Errorf("got authorization %q and %d certificates", r.Header.Get("Authorization"), len(r.TLS.PeerCertificates))
+		if r.Header.Get("Authorization") != "" || len(r.TLS.PeerCertificates) != 1 ||
+			r.TLS.PeerCertificates[0].Subject.CommonName != "dev-1" {
+			t.Errorf("got authorization %q and %d certificates", r.Header.Get("Authorization"),
+				len(r.TLS.PeerCertificates))
 		}
 		_, _ = w.Write([]byte(assigned))
 	})
@@ -179,7 +189,8 @@ func certificate(t *testing.T, name string) tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)

@@ -51,7 +51,8 @@ func connectHub(ctx context.Context, o HubOptions) (*Hub, error) {
 		return nil, err
 	}
 	s, err := connect(ctx, login{
-		host: o.Host, clientID: o.DeviceID, user: o.Host + "/" + o.DeviceID + "/?api-version=" + hubVersion, password: password,
+		host: o.Host, clientID: o.DeviceID, user: o.Host + "/" + o.DeviceID + "/?api-version=" + hubVersion,
+		password:   password,
 		credential: o.Credential, network: o.Network, clean: true,
 	}, twinAnswers)
 	if err != nil {
@@ -66,7 +67,8 @@ func (h *Hub) Send(ctx context.Context, body []byte, properties map[string]strin
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		bag = append(bag, escape(name)+"="+escape(properties[name]))
 	}
-	if err := h.session.publish(ctx, "devices/"+h.deviceID+"/messages/events/"+strings.Join(bag, "&"), body); err != nil {
+	if err := h.session.publish(ctx, "devices/"+h.deviceID+"/messages/events/"+strings.Join(bag, "&"),
+		body); err != nil {
 		return fmt.Errorf("send telemetry of %q: %w", h.deviceID, err)
 	}
 	return nil
@@ -103,7 +105,9 @@ func (h *Hub) Report(ctx context.Context, patch any) (version int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("report properties of %q: %w", h.deviceID, err)
 	}
-	r, err := h.session.request(ctx, func(id string) string { return "$iothub/twin/PATCH/properties/reported/?$rid=" + id }, body)
+	r, err := h.session.request(ctx, func(id string) string {
+		return "$iothub/twin/PATCH/properties/reported/?$rid=" + id
+	}, body)
 	if err == nil && r.status != http.StatusNoContent && r.status != http.StatusOK {
 		err = refusal(r.status, r.payload)
 	}

@@ -19,7 +19,8 @@ func openMQTT(ctx context.Context, o Options) (registrar, error) {
 		return nil, err
 	}
 	s, err := connect(ctx, login{
-		host: o.Host, clientID: o.RegistrationID, user: resource + "/api-version=" + registrationVersion, password: password,
+		host: o.Host, clientID: o.RegistrationID, user: resource + "/api-version=" + registrationVersion,
+		password:   password,
 		credential: o.Credential, network: o.Network, clean: true,
 	}, registrationAnswers)
 	if err != nil {
@@ -34,7 +35,8 @@ func (m *mqttRegistrar) register(ctx context.Context, body []byte) (answer, erro
 
 func (m *mqttRegistrar) poll(ctx context.Context, operation string) (answer, error) {
 	return m.ask(ctx, func(id string) string {
-		return "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=" + id + "&operationId=" + url.QueryEscape(operation)
+		return "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=" + id + "&operationId=" +
+			url.QueryEscape(operation)
 	}, nil)
 }
 

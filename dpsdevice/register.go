@@ -179,7 +179,8 @@ func (op operation) result() (Registration, error) {
 		return Registration{}, errors.New("the service says assigned, but not to which hub")
 	}
 	return Registration{
-		RegistrationID: state.RegistrationID, Hub: state.AssignedHub, DeviceID: state.DeviceID, Substatus: state.Substatus,
-		Created: state.Created, Updated: state.Updated, ETag: state.ETag, Payload: state.Payload,
+		RegistrationID: state.RegistrationID, Hub: state.AssignedHub, DeviceID: state.DeviceID,
+		Substatus: state.Substatus,
+		Created:   state.Created, Updated: state.Updated, ETag: state.ETag, Payload: state.Payload,
 	}, nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// ErrLost is the cause when a connection ended while its device waited for something: another client may have connected as
-// the same device, or the service has stopped. Callers can retry.
+// ErrLost is the cause when a connection ended while its device waited for something: another client may have connected
+// as the same device, or the service has stopped. Callers can retry.
 var ErrLost = errors.New("the connection was lost")
 
 // login is the content of an MQTT CONNECT.
@@ -50,8 +50,10 @@ func connect(ctx context.Context, l login, prefix string) (*session, error) {
 	s := &session{lost: make(chan struct{}), waiting: map[string]chan reply{}}
 	lostOnce := sync.OnceFunc(func() { close(s.lost) })
 	options := mqtt.NewClientOptions().AddBroker("ssl://" + net.JoinHostPort(l.host, strconv.Itoa(mqttPort))).
-		SetClientID(l.clientID).SetUsername(l.user).SetPassword(l.password).SetCleanSession(l.clean).SetProtocolVersion(4).
-		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(3 * time.Minute).SetConnectTimeout(30 * time.Second).SetOrderMatters(false).
+		SetClientID(l.clientID).SetUsername(
+		l.user).SetPassword(l.password).SetCleanSession(l.clean).SetProtocolVersion(4).
+		SetAutoReconnect(false).SetConnectRetry(
+		false).SetKeepAlive(3 * time.Minute).SetConnectTimeout(30 * time.Second).SetOrderMatters(false).
 		SetConnectionLostHandler(func(mqtt.Client, error) { lostOnce() }).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 			return l.network.dial(ctx, l.host, mqttPort, l.credential)
@@ -64,7 +66,8 @@ func connect(ctx context.Context, l login, prefix string) (*session, error) {
 	if prefix == "" {
 		return s, nil
 	}
-	if err := s.await(ctx, s.client.Subscribe(prefix+"#", 1, func(_ mqtt.Client, m mqtt.Message) { s.deliver(prefix, m) })); err != nil {
+	if err := s.await(ctx, s.client.Subscribe(prefix+"#", 1,
+		func(_ mqtt.Client, m mqtt.Message) { s.deliver(prefix, m) })); err != nil {
 		err = s.explain(err)
 		s.close()
 		return nil, fmt.Errorf("subscribe: %w", err)

@@ -14,8 +14,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// endingContext ends when it is told, but too late for a request that waits for its end: as when the answer and a cancellation come at
-// the same time.
+// endingContext ends when it is told, but too late for a request that waits for its end: as when the answer and a
+// cancellation come at the same time.
 type endingContext struct {
 	context.Context
 	ended atomic.Bool
@@ -28,7 +28,8 @@ func (c *endingContext) Err() error {
 	return c.Context.Err()
 }
 
-// TestAnAnswerThatComesWithACancellationCounts: what the service acknowledged is told, though the context has ended since.
+// TestAnAnswerThatComesWithACancellationCounts: what the service acknowledged is told, though the context has ended
+// since.
 func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -50,8 +51,10 @@ func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, `{"errors":[{"registrationId":"b","errorCode":409201}]}`)
 			})
-			result, err := client.Individuals().Bulk(ctx, dpsservice.BulkCreate, []dpsservice.Enrollment{{ID: "a"}, {ID: "b"}})
-			if test.done != (err == nil && len(result.Failures) == 1) || errors.Is(err, dpsservice.ErrUncertain) != test.uncertain {
+			result, err := client.Individuals().Bulk(ctx, dpsservice.BulkCreate,
+				[]dpsservice.Enrollment{{ID: "a"}, {ID: "b"}})
+			if test.done != (err == nil && len(result.Failures) == 1) ||
+				errors.Is(err, dpsservice.ErrUncertain) != test.uncertain {
 				t.Errorf("got %v, %v; want done %t, uncertain %t", result, err, test.done, test.uncertain)
 			}
 			if test.status == http.StatusUnauthorized && !errors.Is(err, dpsservice.ErrUnauthorized) {
@@ -64,7 +67,8 @@ func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
 	}
 }
 
-// TestACancelledCallWaitsForNothing: the call has ended while the server still holds it, or before a pause that it was told is over.
+// TestACancelledCallWaitsForNothing: the call has ended while the server still holds it, or before a pause that it was
+// told is over.
 func TestACancelledCallWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	for name, held := range map[string]func(w http.ResponseWriter, release <-chan struct{}){
@@ -106,7 +110,8 @@ func TestACancelledCallWaitsForNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer silent.Close()
-		client, err := dpsservice.New(dpsservice.Options{Host: host, PolicyName: "enrollments", Key: key, Endpoint: "https://" + silent.Addr().String()})
+		client, err := dpsservice.New(dpsservice.Options{Host: host, PolicyName: "enrollments", Key: key,
+			Endpoint: "https://" + silent.Addr().String()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,5 +1,5 @@
-// Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and registration
-// records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
+// Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and
+// registration records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
 //
 // It does not know Pulumi or the device protocols, and does not validate enrollments: callers decide what to send. It
 // shares no types with the emulator, so that the same mistake on both sides cannot go unnoticed.
@@ -47,8 +47,8 @@ const (
 
 // Options select a provisioning service, and how to connect to it and authenticate.
 type Options struct {
-	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It is used in the URL, the Host header, the TLS
-	// server name and the token, whatever Endpoint is.
+	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It is used in the URL, the Host
+	// header, the TLS server name and the token, whatever Endpoint is.
 	Host string
 	// PolicyName and Key (base64) sign the requests, unless there is a Credential.
 	PolicyName string
@@ -100,12 +100,14 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		host:      o.Host,
 		transport: transport,
-		pipeline: runtime.NewPipeline("evenkeel/dpsservice", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
-			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
-			Retry: policy.RetryOptions{
-				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isThrottled,
-			},
-		}),
+		pipeline: runtime.NewPipeline("evenkeel/dpsservice", APIVersion,
+			runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
+				Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
+				Retry: policy.RetryOptions{
+					MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause,
+					ShouldRetry: isThrottled,
+				},
+			}),
 	}, nil
 }
 
@@ -215,7 +217,8 @@ func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
 		}
-		if err := request.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json; charset=utf-8"); err != nil {
+		if err := request.SetBody(streaming.NopCloser(bytes.NewReader(body)),
+			"application/json; charset=utf-8"); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
 		}
 	}
@@ -225,7 +228,8 @@ func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any)
 	}
 	if err != nil {
 		kind := connectionKind(err)
-		if name := (*net.DNSError)(nil); errors.As(err, &name) && !strings.EqualFold(strings.TrimSuffix(name.Name, "."), c.host) {
+		if name := (*net.DNSError)(nil); errors.As(err, &name) && !strings.EqualFold(strings.TrimSuffix(name.Name, "."),
+			c.host) {
 			kind = nil // a login's, or an endpoint's
 		}
 		if whole := (*url.Error)(nil); errors.As(err, &whole) {
@@ -242,7 +246,8 @@ func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any)
 	}
 	if out != nil {
 		if err := json.Unmarshal(payload, out); err != nil {
-			return nil, mark(fmt.Errorf("%s %s at %s: read the answer: %w", k.method, k.path, c.host, err), ErrUncertain)
+			return nil, mark(fmt.Errorf("%s %s at %s: read the answer: %w", k.method, k.path, c.host, err),
+				ErrUncertain)
 		}
 	}
 	return response.Header, nil

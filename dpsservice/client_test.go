@@ -53,7 +53,8 @@ func serve(t *testing.T, handle http.HandlerFunc, change ...func(*dpsservice.Opt
 		t.Fatal(err)
 	}
 	options := dpsservice.Options{
-		Host: host, PolicyName: "enrollments", Key: key, Endpoint: server.URL, Roots: x509.NewCertPool(), FirstPause: time.Millisecond,
+		Host: host, PolicyName: "enrollments", Key: key, Endpoint: server.URL, Roots: x509.NewCertPool(),
+		FirstPause: time.Millisecond,
 	}
 	options.Roots.AddCert(certificate)
 	for _, c := range change {
@@ -74,7 +75,8 @@ func TestRequestsNameTheHostAndAreSigned(t *testing.T) {
 		if err != nil {
 			t.Errorf("token: %v", err)
 		}
-		if err := token.Verify(time.Now(), key); err != nil || token.Resource != host || token.KeyName != "enrollments" {
+		if err := token.Verify(time.Now(), key); err != nil || token.Resource != host ||
+			token.KeyName != "enrollments" {
 			t.Errorf("token: got %v, resource %q, key name %q", err, token.Resource, token.KeyName)
 		}
 		if r.Host != host || r.TLS.ServerName != host {
@@ -83,13 +85,15 @@ func TestRequestsNameTheHostAndAreSigned(t *testing.T) {
 		if got, want := r.Method+" "+r.RequestURI, "GET /enrollments/a%20b:c?api-version=2021-10-01"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		_, _ = io.WriteString(w, `{"registrationId":"a b:c","etag":"e1","attestation":{"type":"symmetricKey"},"provisioningStatus":null}`)
+		_, _ = io.WriteString(
+			w, `{"registrationId":"a b:c","etag":"e1","attestation":{"type":"symmetricKey"},"provisioningStatus":null}`)
 	})
 	entry, err := client.Individuals().Get(t.Context(), "a b:c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if entry.ID != "a b:c" || entry.Etag != "e1" || entry.Attestation.Type != "symmetricKey" || entry.ProvisioningStatus != nil {
+	if entry.ID != "a b:c" || entry.Etag != "e1" || entry.Attestation.Type != "symmetricKey" ||
+		entry.ProvisioningStatus != nil {
 		t.Errorf("got %+v", entry)
 	}
 }
@@ -97,7 +101,8 @@ func TestRequestsNameTheHostAndAreSigned(t *testing.T) {
 func TestCallsMatchTheAPIDescription(t *testing.T) {
 	t.Parallel()
 	group := dpsservice.Enrollment{ID: "g", Attestation: &dpsservice.Attestation{
-		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: "cA==", SecondaryKey: "cw=="},
+		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: "cA==",
+			SecondaryKey: "cw=="},
 	}}
 	const groupJSON = `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"cA==","secondaryKey":"cw=="}}}`
 	tests := []struct {
@@ -121,7 +126,9 @@ func TestCallsMatchTheAPIDescription(t *testing.T) {
 			},
 		}, {
 			name: "delete", want: "DELETE /enrollments/d", ifMatch: "*", status: 204,
-			call: func(ctx context.Context, c *dpsservice.Client) error { return c.Individuals().Delete(ctx, "d", "*") },
+			call: func(ctx context.Context, c *dpsservice.Client) error {
+				return c.Individuals().Delete(ctx, "d", "*")
+			},
 		}, {
 			name: "attestation mechanism", want: "POST /enrollments/d/attestationmechanism", status: 200,
 			call: func(ctx context.Context, c *dpsservice.Client) error {
@@ -129,14 +136,18 @@ func TestCallsMatchTheAPIDescription(t *testing.T) {
 				return err
 			},
 		}, {
-			name: "bulk", want: "POST /enrollmentGroups", body: `{"enrollmentGroups":[` + groupJSON + `],"mode":"updateIfMatchETag"}`, status: 200,
+			name: "bulk", want: "POST /enrollmentGroups", body: `{"enrollmentGroups":[` + groupJSON +
+				`],"mode":"updateIfMatchETag"}`, status: 200,
 			call: func(ctx context.Context, c *dpsservice.Client) error {
 				_, err := c.Groups().Bulk(ctx, dpsservice.BulkUpdateIfMatches, []dpsservice.Enrollment{group})
 				return err
 			},
 		}, {
 			name: "registration", want: "GET /registrations/d", status: 200,
-			call: func(ctx context.Context, c *dpsservice.Client) error { _, err := c.Registration(ctx, "d"); return err },
+			call: func(ctx context.Context, c *dpsservice.Client) error {
+				_, err := c.Registration(ctx, "d")
+				return err
+			},
 		}, {
 			name: "delete registration", want: "DELETE /registrations/d", status: 204,
 			call: func(ctx context.Context, c *dpsservice.Client) error { return c.DeleteRegistration(ctx, "d", "") },
@@ -147,8 +158,10 @@ func TestCallsMatchTheAPIDescription(t *testing.T) {
 			t.Parallel()
 			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				if got := r.Method + " " + r.URL.Path; got != test.want || r.Header.Get("If-Match") != test.ifMatch || string(body) != test.body {
-					t.Errorf("got %s, If-Match %q, body %s; want %s, %q, %s", got, r.Header.Get("If-Match"), body, test.want, test.ifMatch, test.body)
+				if got := r.Method + " " + r.URL.Path; got != test.want || r.Header.Get("If-Match") != test.ifMatch ||
+					string(body) != test.body {
+					t.Errorf("got %s, If-Match %q, body %s; want %s, %q, %s", got, r.Header.Get("If-Match"), body,
+						test.want, test.ifMatch, test.body)
 				}
 				w.WriteHeader(test.status)
 				if test.status == http.StatusOK {
@@ -195,7 +208,8 @@ func TestQueriesFollowTheContinuation(t *testing.T) {
 func TestBulkReturnsTheFailuresOfSingleEntries(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"isSuccessful":false,"errors":[{"registrationId":"a","errorCode":409201,"errorStatus":"Enrollment already exists."}]}`)
+		_, _ = io.WriteString(w,
+			`{"isSuccessful":false,"errors":[{"registrationId":"a","errorCode":409201,"errorStatus":"Enrollment already exists."}]}`)
 	})
 	result, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, []dpsservice.Enrollment{{ID: "a"}})
 	want := []dpsservice.BulkFailure{{ID: "a", Code: 409201, Message: "Enrollment already exists."}}
@@ -206,7 +220,8 @@ func TestBulkReturnsTheFailuresOfSingleEntries(t *testing.T) {
 
 func TestRefusalsHaveKinds(t *testing.T) {
 	t.Parallel()
-	kinds := []error{dpsservice.ErrNotFound, dpsservice.ErrConflict, dpsservice.ErrPrecondition, dpsservice.ErrThrottled, dpsservice.ErrUnauthorized}
+	kinds := []error{dpsservice.ErrNotFound, dpsservice.ErrConflict, dpsservice.ErrPrecondition,
+		dpsservice.ErrThrottled, dpsservice.ErrUnauthorized}
 	tests := []struct {
 		name   string
 		status int
@@ -280,7 +295,8 @@ func TestRetriesWaitForRetryAfterAndEnd(t *testing.T) {
 			})
 			_, err := client.Individuals().Put(t.Context(), "d", dpsservice.Enrollment{ID: "d"}, "")
 			if (err != nil) != test.fails || requests.Load() != test.requests {
-				t.Errorf("got %d requests, error %v, want %d, failure %t", requests.Load(), err, test.requests, test.fails)
+				t.Errorf("got %d requests, error %v, want %d, failure %t", requests.Load(), err, test.requests,
+					test.fails)
 			}
 		})
 	}
@@ -400,7 +416,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 	})
 	var refusal *dpsservice.Error
-	if _, err := client.Individuals().Get(t.Context(), "d"); !errors.As(err, &refusal) || refusal.Status != http.StatusTemporaryRedirect {
+	if _, err := client.Individuals().Get(t.Context(), "d"); !errors.As(err, &refusal) ||
+		refusal.Status != http.StatusTemporaryRedirect {
 		t.Errorf("got %v, want the redirect as a refusal", err)
 	}
 }
@@ -446,8 +463,10 @@ func TestConnectionStrings(t *testing.T) {
 		want dpsservice.Access
 		ok   bool
 	}{
-		{"HostName=h.net;SharedAccessKeyName=p;SharedAccessKey=YWJj==", dpsservice.Access{Host: "h.net", PolicyName: "p", Key: "YWJj=="}, true},
-		{" sharedaccesskey=k;HOSTNAME=h;SharedAccessKeyName=p; ", dpsservice.Access{Host: "h", PolicyName: "p", Key: "k"}, true},
+		{"HostName=h.net;SharedAccessKeyName=p;SharedAccessKey=YWJj==",
+			dpsservice.Access{Host: "h.net", PolicyName: "p", Key: "YWJj=="}, true},
+		{" sharedaccesskey=k;HOSTNAME=h;SharedAccessKeyName=p; ", dpsservice.Access{Host: "h", PolicyName: "p",
+			Key: "k"}, true},
 		{"HostName=h;SharedAccessKey=secret", dpsservice.Access{}, false},
 		{"HostName=h;SharedAccessKeyName=p;SharedAccessKey=secret;DeviceId=d", dpsservice.Access{}, false},
 		{"", dpsservice.Access{}, false},

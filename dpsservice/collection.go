@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// Collection holds the entries of one kind: the individual enrollments or the enrollment groups of a provisioning service.
+// Collection holds the entries of one kind: the individual enrollments or the enrollment groups of a provisioning
+// service.
 type Collection struct {
 	client *Client
 	// name is the path's first segment, and the JSON name of the entries in a bulk operation.
@@ -41,8 +42,9 @@ func (c Collection) Get(ctx context.Context, id string) (Enrollment, error) {
 	return entry.enrollment(), err
 }
 
-// Put sends the whole entry and returns it as the service then holds it, symmetric keys included. With an etag it fails with
-// ErrPrecondition when the service holds another version; with an empty etag the service creates or replaces the entry.
+// Put sends the whole entry and returns it as the service then holds it, symmetric keys included. With an etag it fails
+// with ErrPrecondition when the service holds another version; with an empty etag the service creates or replaces the
+// entry.
 func (c Collection) Put(ctx context.Context, id string, entry Enrollment, etag string) (Enrollment, error) {
 	var stored wireEntry
 	_, err := c.client.send(ctx, call{
@@ -51,8 +53,8 @@ func (c Collection) Put(ctx context.Context, id string, entry Enrollment, etag s
 	return stored.enrollment(), err
 }
 
-// Delete removes an entry. It fails with ErrNotFound when the entry does not exist, and with ErrPrecondition when the service holds
-// another version than etag; an empty etag removes any version.
+// Delete removes an entry. It fails with ErrNotFound when the entry does not exist, and with ErrPrecondition when the
+// service holds another version than etag; an empty etag removes any version.
 func (c Collection) Delete(ctx context.Context, id, etag string) error {
 	_, err := c.client.send(ctx, call{
 		method: http.MethodDelete, path: c.path(id), header: ifMatch(etag), accept: http.StatusNoContent,
@@ -69,11 +71,12 @@ func (c Collection) AttestationMechanism(ctx context.Context, id string) (Attest
 	return attestation, err
 }
 
-// Query yields the entries that match query ("SELECT *" for all), page by page; with pageSize 0 the service chooses the size. It stops
-// at the first error.
+// Query yields the entries that match query ("SELECT *" for all), page by page; with pageSize 0 the service chooses the
+// size. It stops at the first error.
 func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.Seq2[Enrollment, error] {
 	return func(yield func(Enrollment, error) bool) {
-		for entry, err := range pages[wireEntry](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query}, pageSize) {
+		for entry, err := range pages[wireEntry](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query},
+			pageSize) {
 			if !yield(entry.enrollment(), err) {
 				return
 			}
@@ -127,7 +130,8 @@ func (c Collection) Bulk(ctx context.Context, mode Mode, entries []Enrollment) (
 		} `json:"errors"`
 	}
 	_, lost, err := c.client.exchange(ctx, call{
-		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: sent, "mode": mode}, accept: http.StatusOK,
+		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: sent, "mode": mode},
+		accept: http.StatusOK,
 	}, &answer)
 	result := BulkResult{Repeated: lost}
 	for _, failure := range answer.Errors {
@@ -136,17 +140,21 @@ func (c Collection) Bulk(ctx context.Context, mode Mode, entries []Enrollment) (
 	return result, err
 }
 
-// Registration returns the record of a device's registration. It fails with ErrNotFound when the device never registered.
+// Registration returns the record of a device's registration. It fails with ErrNotFound when the device never
+// registered.
 func (c *Client) Registration(ctx context.Context, id string) (Registration, error) {
 	var registration Registration
-	_, err := c.send(ctx, call{method: http.MethodGet, path: "/registrations/" + url.PathEscape(id), accept: http.StatusOK}, &registration)
+	_, err := c.send(ctx, call{method: http.MethodGet, path: "/registrations/" + url.PathEscape(id),
+		accept: http.StatusOK}, &registration)
 	return registration, err
 }
 
-// DeleteRegistration removes the record of a device's registration; the device at its hub stays. An empty etag removes any version.
+// DeleteRegistration removes the record of a device's registration; the device at its hub stays. An empty etag removes
+// any version.
 func (c *Client) DeleteRegistration(ctx context.Context, id, etag string) error {
 	_, err := c.send(ctx, call{
-		method: http.MethodDelete, path: "/registrations/" + url.PathEscape(id), header: ifMatch(etag), accept: http.StatusNoContent,
+		method: http.MethodDelete, path: "/registrations/" + url.PathEscape(id), header: ifMatch(etag),
+		accept: http.StatusNoContent,
 	}, nil)
 	return err
 }
@@ -165,7 +173,8 @@ func pages[T any](ctx context.Context, c *Client, path string, body any, pageSiz
 		}
 		for {
 			var page []T
-			answer, err := c.send(ctx, call{method: http.MethodPost, path: path, header: header, body: body, accept: http.StatusOK}, &page)
+			answer, err := c.send(ctx, call{method: http.MethodPost, path: path, header: header, body: body,
+				accept: http.StatusOK}, &page)
 			if err != nil {
 				var none T
 				yield(none, err)

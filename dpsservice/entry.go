@@ -57,7 +57,8 @@ const (
 	TPMModuleAttestation    = "tpm"
 )
 
-// Attestation is the attestation mechanism of an entry. GET and queries leave out symmetric keys; AttestationMechanism returns them.
+// Attestation is the attestation mechanism of an entry. GET and queries leave out symmetric keys; AttestationMechanism
+// returns them.
 type Attestation struct {
 	Type         string           `json:"type"`
 	TPM          *TPM             `json:"tpm,omitempty"`
@@ -84,7 +85,8 @@ type X509Attestation struct {
 	CAReferences        *X509CAReferences `json:"caReferences,omitempty"`
 }
 
-// X509Certificates is a pair of certificates. The service fills in a secondary one equal to the primary when it is left out.
+// X509Certificates is a pair of certificates. The service fills in a secondary one equal to the primary when it is left
+// out.
 type X509Certificates struct {
 	Primary   *X509Certificate `json:"primary,omitempty"`
 	Secondary *X509Certificate `json:"secondary,omitempty"`

@@ -96,7 +96,8 @@ func newError(host string, k call, response *http.Response, payload []byte) *Err
 
 // isThrottled reports whether the service throttled the request, which is then retried for a long time.
 func isThrottled(response *http.Response, err error) bool {
-	return err == nil && (response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable)
+	return err == nil && (response.StatusCode == http.StatusTooManyRequests ||
+		response.StatusCode == http.StatusServiceUnavailable)
 }
 
 // isPassingFault reports whether a failure is worth a few retries. Every call of this API may be repeated: a PUT sends

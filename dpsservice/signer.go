@@ -15,7 +15,8 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// Tokens are valid for tokenLife and renewed when less than tokenMargin is left, so that a difference of clocks does not matter.
+// Tokens are valid for tokenLife and renewed when less than tokenMargin is left, so that a difference of clocks does
+// not matter.
 const (
 	tokenLife   = time.Hour
 	tokenMargin = 15 * time.Minute
@@ -95,11 +96,14 @@ func ParseConnectionString(text string) (Access, error) {
 		name, value, _ := strings.Cut(part, "=")
 		field, known := fields[strings.ToLower(strings.TrimSpace(name))]
 		if !known {
-			return Access{}, errors.New("the connection string has an unknown part: it consists of HostName, SharedAccessKeyName and SharedAccessKey")
+			return Access{},
+				errors.New("the connection string has an unknown part: it consists of HostName, SharedAccessKeyName " +
+					"and SharedAccessKey")
 		}
 		*field = strings.TrimSpace(value)
 	}
-	for name, value := range map[string]string{"HostName": access.Host, "SharedAccessKeyName": access.PolicyName, "SharedAccessKey": access.Key} {
+	for name, value := range map[string]string{"HostName": access.Host, "SharedAccessKeyName": access.PolicyName,
+		"SharedAccessKey": access.Key} {
 		if value == "" {
 			return Access{}, fmt.Errorf("the connection string has no %s", name)
 		}

@@ -17,7 +17,8 @@ func (y *yard) relink(policy string, more map[string]string) {
 		links = append(links, strings.TrimSuffix(ownerLinkJSON(hub, key), "}")+members+"}")
 	}
 	y.must("PUT", servicePath+serviceVersion,
-		strings.Replace(linkedJSON(strings.Join(links, ",")), `"properties":{`, `"properties":{"allocationPolicy":"`+policy+`",`, 1))
+		strings.Replace(linkedJSON(strings.Join(links, ",")), `"properties":{`, `"properties":{"allocationPolicy":"`+
+			policy+`",`, 1))
 }
 
 // spread enrolls and registers n devices and counts them by hub.
@@ -32,7 +33,8 @@ func (y *yard) spread(prefix string, n int, more string) map[string]int {
 	return counts
 }
 
-// TestAllocationFollowsTheServiceAndTheEnrollment: weights and parts taken count at once, and the entry's own words come first.
+// TestAllocationFollowsTheServiceAndTheEnrollment: weights and parts taken count at once, and the entry's own words
+// come first.
 func TestAllocationFollowsTheServiceAndTheEnrollment(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
@@ -59,7 +61,8 @@ func TestAllocationFollowsTheServiceAndTheEnrollment(t *testing.T) {
 	if got := y.spread("static-list", 3, `,"allocationPolicy":"static","iotHubs":["`+hub1+`"]`); got[hub1] != 3 {
 		t.Errorf("static by iotHubs: got %v", got)
 	}
-	if got := y.spread("hashed", 20, `,"allocationPolicy":"hashed"`); got[hub1] == 0 || got[hub2] == 0 || got[hub1]+got[hub2] != 20 {
+	if got := y.spread("hashed", 20, `,"allocationPolicy":"hashed"`); got[hub1] == 0 || got[hub2] == 0 || got[hub1]+
+		got[hub2] != 20 {
 		t.Errorf("the enrollment's own policy: got %v", got)
 	}
 	if got := y.spread("nowhere", 1, ""); got[""] != 1 {
@@ -69,7 +72,8 @@ func TestAllocationFollowsTheServiceAndTheEnrollment(t *testing.T) {
 	// A hub that is not linked any more cannot be named, and devices that were sent there go to one that is.
 	y.enroll("moved", keyed)
 	y.relink("Hashed", map[string]string{hub1: ""})
-	status, body := y.on(serviceHost, "PUT", "/enrollments/x?api-version=2021-10-01", `{"registrationId":"x",`+keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub2+`"]}`, y.owner)
+	status, body := y.on(serviceHost, "PUT", "/enrollments/x?api-version=2021-10-01", `{"registrationId":"x",`+keyed+
+		`,"allocationPolicy":"hashed","iotHubs":["`+hub2+`"]}`, y.owner)
 	if status != http.StatusBadRequest {
 		t.Errorf("got %d %v, want 400 for a hub that is not linked", status, body)
 	}

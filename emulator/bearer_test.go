@@ -18,19 +18,22 @@ import (
 func tokenFor(t *testing.T, e *emulator.Emulator, scope string) string {
 	t.Helper()
 	ends := e.Endpoints()
-	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret, &azidentity.ClientSecretCredentialOptions{
-		ClientOptions: policy.ClientOptions{
-			Transport: client(t, e), Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: ends.ARM}, Retry: policy.RetryOptions{MaxRetries: -1},
-		},
-		DisableInstanceDiscovery: true,
-	})
+	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{
+			ClientOptions: policy.ClientOptions{
+				Transport: client(t, e), Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: ends.ARM},
+				Retry: policy.RetryOptions{MaxRetries: -1},
+			},
+			DisableInstanceDiscovery: true,
+		})
 	check(t, err)
 	got, err := credential.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
 	check(t, err)
 	return got.Token
 }
 
-// TestTheServiceAPITakesEntraTokens: with the audience of the data plane, from this emulator, in time; a device cannot use one.
+// TestTheServiceAPITakesEntraTokens: with the audience of the data plane, from this emulator, in time; a device cannot
+// use one.
 func TestTheServiceAPITakesEntraTokens(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64

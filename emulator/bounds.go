@@ -24,7 +24,8 @@ type Bounds struct {
 
 func (b Bounds) complete() Bounds {
 	return Bounds{
-		Connections: cmp.Or(b.Connections, 20_000), Connect: cmp.Or(b.Connect, 30*time.Second), Header: cmp.Or(b.Header, 10*time.Second), Request: cmp.Or(b.Request, time.Minute),
+		Connections: cmp.Or(b.Connections, 20_000), Connect: cmp.Or(b.Connect, 30*time.Second),
+		Header: cmp.Or(b.Header, 10*time.Second), Request: cmp.Or(b.Request, time.Minute),
 		Idle: cmp.Or(b.Idle, 3*time.Minute),
 	}
 }
@@ -51,7 +52,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 		case b.slots <- struct{}{}:
 			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { <-b.slots })}, nil
 		default:
-			b.log.Debug("connection refused: too many are open", "address", b.Addr(), "remote", conn.RemoteAddr(), "limit", cap(b.slots))
+			b.log.Debug("connection refused: too many are open", "address", b.Addr(), "remote", conn.RemoteAddr(),
+				"limit", cap(b.slots))
 			_ = conn.Close() // the client may have disconnected already
 		}
 	}

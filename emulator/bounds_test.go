@@ -24,7 +24,8 @@ import (
 func listenersOf(e *emulator.Emulator) map[string]string {
 	ends := e.Endpoints()
 	return map[string]string{
-		"arm": strings.TrimPrefix(ends.ARM, "https://"), "data": strings.TrimPrefix(ends.Data, "https://"), "mqtt": ends.MQTT,
+		"arm": strings.TrimPrefix(ends.ARM, "https://"), "data": strings.TrimPrefix(ends.Data, "https://"),
+		"mqtt":    ends.MQTT,
 		"control": strings.TrimPrefix(ends.Control, "http://"),
 	}
 }
@@ -66,7 +67,8 @@ func wantClosed(t *testing.T, what string, conn net.Conn) {
 func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	const limit = 3
-	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connections: limit, Connect: time.Minute, Header: time.Minute}})
+	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connections: limit, Connect: time.Minute,
+		Header: time.Minute}})
 	for surface, address := range listenersOf(e) {
 		var open []net.Conn
 		for range limit {
@@ -109,7 +111,8 @@ func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) 
 func TestSlowClientsAreDropped(t *testing.T) {
 	t.Parallel()
 	const soon = 2 * time.Second
-	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connect: soon, Header: soon, Request: soon, Idle: soon}})
+	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connect: soon, Header: soon, Request: soon,
+		Idle: soon}})
 	for surface, address := range listenersOf(e) {
 		t.Run(surface, func(t *testing.T) {
 			t.Parallel()
@@ -174,25 +177,34 @@ func TestBodiesAreLimitedOnEverySurface(t *testing.T) {
 	owner := withHub(t, w, "")
 	w.must("PUT", servicePath+serviceVersion, serviceJSON)
 	const serviceHost = "dps-1.azure-devices-provisioning.net"
-	enrollments := token(t, serviceHost, "provisioningserviceowner", w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion))
+	enrollments := token(t, serviceHost, "provisioningserviceowner",
+		w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion))
 	device := token(t, hubHost+"/devices/device-1", "", knownKey)
 	ends := w.e.Endpoints()
 	for name, call := range map[string]struct{ method, url, host, authorization, contentType string }{
-		"arm":                 {"PUT", ends.ARM + hubPath + hubVersion, "", "Bearer " + w.token, "application/json"},
-		"tokens":              {"POST", ends.ARM + "/" + ends.TenantID + "/oauth2/v2.0/token", "", "", "application/x-www-form-urlencoded"},
-		"service: enrollment": {"PUT", ends.Data + "/enrollments/a?api-version=2021-10-01", serviceHost, enrollments, "application/json"},
-		"service: bulk":       {"POST", ends.Data + "/enrollments?api-version=2021-10-01", serviceHost, enrollments, "application/json"},
-		"service: query":      {"POST", ends.Data + "/enrollments/query?api-version=2021-10-01", serviceHost, enrollments, "application/json"},
-		"register":            {"PUT", ends.Data + "/0ne00000000/registrations/a/register?api-version=2021-06-01", "localhost", "", "application/json"},
-		"hub: device":         {"PUT", ends.Data + "/devices/a" + apiVersion, hubHost, owner, "application/json"},
-		"hub: bulk":           {"POST", ends.Data + "/devices" + apiVersion, hubHost, owner, "application/json"},
-		"hub: query":          {"POST", ends.Data + "/devices/query" + apiVersion, hubHost, owner, "application/json"},
-		"hub: twin":           {"PATCH", ends.Data + "/twins/device-1" + apiVersion, hubHost, owner, "application/json"},
-		"hub: method":         {"POST", ends.Data + "/twins/device-1/methods" + apiVersion, hubHost, owner, "application/json"},
-		"hub: telemetry":      {"POST", ends.Data + "/devices/device-1/messages/events" + apiVersion, hubHost, device, ""},
-		"unknown host":        {"POST", ends.Data + "/x", "example.org", "", ""},
-		"control: message":    {"POST", ends.Control + "/messages", "", "Bearer " + ends.ControlToken, ""},
-		"control: hold":       {"POST", ends.Control + "/holds", "", "Bearer " + ends.ControlToken, ""},
+		"arm": {"PUT", ends.ARM + hubPath + hubVersion, "", "Bearer " + w.token, "application/json"},
+		"tokens": {"POST", ends.ARM + "/" + ends.TenantID + "/oauth2/v2.0/token", "", "",
+			"application/x-www-form-urlencoded"},
+		"service: enrollment": {"PUT", ends.Data + "/enrollments/a?api-version=2021-10-01", serviceHost, enrollments,
+			"application/json"},
+		"service: bulk": {"POST", ends.Data + "/enrollments?api-version=2021-10-01", serviceHost, enrollments,
+			"application/json"},
+		"service: query": {"POST", ends.Data + "/enrollments/query?api-version=2021-10-01", serviceHost,
+			enrollments, "application/json"},
+		"register": {"PUT", ends.Data + "/0ne00000000/registrations/a/register?api-version=2021-06-01",
+			"localhost", "", "application/json"},
+		"hub: device": {"PUT", ends.Data + "/devices/a" + apiVersion, hubHost, owner, "application/json"},
+		"hub: bulk":   {"POST", ends.Data + "/devices" + apiVersion, hubHost, owner, "application/json"},
+		"hub: query":  {"POST", ends.Data + "/devices/query" + apiVersion, hubHost, owner, "application/json"},
+		"hub: twin": {"PATCH", ends.Data + "/twins/device-1" + apiVersion, hubHost, owner,
+			"application/json"},
+		"hub: method": {"POST", ends.Data + "/twins/device-1/methods" + apiVersion, hubHost, owner,
+			"application/json"},
+		"hub: telemetry": {"POST", ends.Data + "/devices/device-1/messages/events" + apiVersion, hubHost, device,
+			""},
+		"unknown host":     {"POST", ends.Data + "/x", "example.org", "", ""},
+		"control: message": {"POST", ends.Control + "/messages", "", "Bearer " + ends.ControlToken, ""},
+		"control: hold":    {"POST", ends.Control + "/holds", "", "Bearer " + ends.ControlToken, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &endless{}
@@ -240,14 +252,17 @@ func (b *lockedBuffer) String() string {
 func TestLogsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	var written lockedBuffer
-	w := plain(t, emulator.RunT(t, emulator.Options{Logger: slog.New(slog.NewTextHandler(&written, &slog.HandlerOptions{Level: slog.LevelDebug}))}))
+	w := plain(t, emulator.RunT(t, emulator.Options{Logger: slog.New(slog.NewTextHandler(&written,
+		&slog.HandlerOptions{Level: slog.LevelDebug}))}))
 	owner := withHub(t, w, "")
 	signature := strings.SplitN(strings.SplitN(owner, "sig=", 2)[1], "&", 2)[0]
-	status, _ := w.on(hubHost, "GET", "/devices/device-1"+apiVersion+"&sig="+signature+"&authorization="+strings.ReplaceAll(owner, "&", "%26"), "", owner)
+	status, _ := w.on(hubHost, "GET", "/devices/device-1"+apiVersion+"&sig="+signature+"&authorization="+
+		strings.ReplaceAll(owner, "&", "%26"), "", owner)
 	if status != http.StatusOK {
 		t.Fatalf("got status %d", status)
 	}
-	_, _ = w.on(hubHost, "PUT", "/devices/device-2"+apiVersion+"&primaryKey="+knownKey, `{"authentication":{"symmetricKey":{"primaryKey":"`+knownKey+`","secondaryKey":"`+knownKey+`"}}}`, owner)
+	_, _ = w.on(hubHost, "PUT", "/devices/device-2"+apiVersion+"&primaryKey="+knownKey,
+		`{"authentication":{"symmetricKey":{"primaryKey":"`+knownKey+`","secondaryKey":"`+knownKey+`"}}}`, owner)
 	_, _ = w.on(hubHost, "GET", "/devices"+apiVersion, "", owner[:len(owner)-1]+"x")
 	status, requests := w.control("GET", "/requests", "")
 	if status != http.StatusOK || !strings.Contains(requests, "/devices/device-2") {
@@ -255,7 +270,8 @@ func TestLogsHoldNoSecret(t *testing.T) {
 	}
 	for name, text := range map[string]string{"the request log": requests, "the debug log": written.String()} {
 		for what, secret := range map[string]string{
-			"signature": signature, "key": knownKey, "access token": w.token, "client secret": w.e.Endpoints().ClientSecret, "owner's token": owner,
+			"signature": signature, "key": knownKey, "access token": w.token,
+			"client secret": w.e.Endpoints().ClientSecret, "owner's token": owner,
 			"control port's token": w.e.Endpoints().ControlToken,
 		} {
 			if strings.Contains(text, secret) {

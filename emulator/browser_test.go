@@ -27,7 +27,8 @@ func chromium(t *testing.T, url string, flags ...string) (output, console string
 	defer cancel()
 	home := t.TempDir()
 	command := exec.CommandContext(ctx, name, append([]string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--disable-extensions",
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+		"--disable-extensions",
 		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", // nothing but the emulator is found
 		"--user-data-dir=" + home, "--enable-logging=stderr", "--virtual-time-budget=6000",
 	}, append(flags, url)...)...)
@@ -74,7 +75,8 @@ func TestThePageWorksInABrowser(t *testing.T) {
 	if console != "" {
 		t.Errorf("the page's console says: %s", console)
 	}
-	for _, want := range []string{"40 registered", "hub-2.azure-devices.net", "device-024", "Next page", "Pause updates"} {
+	for _, want := range []string{"40 registered", "hub-2.azure-devices.net", "device-024", "Next page",
+		"Pause updates"} {
 		if !strings.Contains(dom, want) {
 			t.Errorf("got a page without %q", want)
 		}

@@ -178,7 +178,8 @@ func (e *Emulator) Registrations(idScope, group string) ([]Registration, error) 
 }
 
 func showRegistration(r state.Registration) Registration {
-	return Registration{ID: r.RegistrationID, Group: r.GroupID, DeviceID: r.DeviceID, Hub: r.AssignedHub, Status: string(r.Status)}
+	return Registration{ID: r.RegistrationID, Group: r.GroupID, DeviceID: r.DeviceID, Hub: r.AssignedHub,
+		Status: string(r.Status)}
 }
 
 // Devices returns the device ids in the registry of the hub with that host name.

@@ -52,8 +52,8 @@ func examples(block string) []example {
 	return all
 }
 
-// TestTheExamplesOfTheControlPortRun runs every sh block of docs/reference/control-port.md, in its order and line by line, and
-// compares the whole output of each command with the lines with #> after it.
+// TestTheExamplesOfTheControlPortRun runs every sh block of docs/reference/control-port.md, in its order and line by
+// line, and compares the whole output of each command with the lines with #> after it.
 func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

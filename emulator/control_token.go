@@ -31,14 +31,16 @@ func (e *Emulator) openControlToken() error {
 		return fmt.Errorf("read or create the token of the control port: %w", err)
 	}
 	if again {
-		e.options.Logger.Warn("the token file was empty and is recreated: clients of the control port need the new token",
+		e.options.Logger.Warn(
+			"the token file was empty and is recreated: clients of the control port need the new token",
 			"file", file)
 	}
 	e.controlToken = strings.TrimSpace(string(data))
 	raw, err := base64.RawURLEncoding.DecodeString(e.controlToken)
 	if err != nil || len(raw) != controlTokenBytes {
 		return hint.To(fmt.Errorf("read %s: %w", file, errors.New("not a token of the emulator")),
-			"restore the file from a backup, or remove it to get a new token, which clients of the control port must then use")
+			"restore the file from a backup, or remove it to get a new token, which clients of the control port must "+
+				"then use")
 	}
 	e.keep(ControlTokenFile)
 	return nil

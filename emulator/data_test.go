@@ -45,8 +45,8 @@ func (w *wire) firstKey(path, version string) string {
 	return key
 }
 
-// TestHostPicksTheSurface goes the whole way: hubs and a service over ARM, an enrollment over the service's host, a registration over
-// the global host and over localhost, and the device in the registry of the hub it was given.
+// TestHostPicksTheSurface goes the whole way: hubs and a service over ARM, an enrollment over the service's host, a
+// registration over the global host and over localhost, and the device in the registry of the hub it was given.
 func TestHostPicksTheSurface(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
@@ -54,32 +54,40 @@ func TestHostPicksTheSurface(t *testing.T) {
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	w.must("PUT", hubPath+hubVersion, hubJSON)
 	hubKey := w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion)
-	w.must("PUT", servicePath+serviceVersion, `{"location":"westeurope","sku":{"name":"S1"},"properties":{"iotHubs":[{"location":"westeurope",`+
-		`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=`+hubKey+`"}]}}`)
+	w.must("PUT", servicePath+serviceVersion,
+		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"iotHubs":[{"location":"westeurope",`+
+			`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=`+
+			hubKey+
+			`"}]}}`)
 	serviceKey := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	scope, _ := w.must("GET", servicePath+serviceVersion, "")["properties"].(map[string]any)["idScope"].(string)
 
-	const serviceHost, hubHost, deviceKey = "dps-1.azure-devices-provisioning.net", "hub-1.azure-devices.net", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+	const serviceHost, hubHost, deviceKey = "dps-1.azure-devices-provisioning.net", "hub-1.azure-devices.net",
+		"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 	owner := token(t, serviceHost, "provisioningserviceowner", serviceKey)
 	status, body := w.on(serviceHost, "PUT", "/enrollments/device-1?api-version=2021-10-01",
-		`{"registrationId":"device-1","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+deviceKey+`","secondaryKey":"`+deviceKey+`"}}}`, owner)
+		`{"registrationId":"device-1","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+deviceKey+
+			`","secondaryKey":"`+deviceKey+`"}}}`, owner)
 	if status != http.StatusOK {
 		t.Fatalf("put the enrollment: got %d %v", status, body)
 	}
 	device := token(t, scope+"/registrations/device-1", sas.Policy, deviceKey)
 	const version = "?api-version=2019-03-31"
 	for _, host := range []string{"global.azure-devices-provisioning.net", serviceHost, "localhost"} {
-		status, body = w.on(host, "PUT", "/"+scope+"/registrations/device-1/register"+version, `{"registrationId":"device-1"}`, device)
+		status, body = w.on(host, "PUT", "/"+scope+"/registrations/device-1/register"+version,
+			`{"registrationId":"device-1"}`, device)
 		if status != http.StatusAccepted {
 			t.Fatalf("register over %s: got %d %v", host, status, body)
 		}
-		status, body = w.on(host, "GET", "/"+scope+"/registrations/device-1/operations/"+body["operationId"].(string)+version, "", device)
+		status, body = w.on(host, "GET", "/"+scope+"/registrations/device-1/operations/"+body["operationId"].(string)+
+			version, "", device)
 		state, _ := body["registrationState"].(map[string]any)
 		if status != http.StatusOK || state["assignedHub"] != hubHost {
 			t.Fatalf("poll over %s: got %d %v, want the hub %s", host, status, body, hubHost)
 		}
 	}
-	status, body = w.on(hubHost, "GET", "/devices/device-1?api-version=2021-04-12", "", token(t, hubHost, "iothubowner", hubKey))
+	status, body = w.on(hubHost, "GET", "/devices/device-1?api-version=2021-04-12", "",
+		token(t, hubHost, "iothubowner", hubKey))
 	if status != http.StatusOK || body["deviceId"] != "device-1" {
 		t.Errorf("read the device of the hub: got %d %v", status, body)
 	}
@@ -87,7 +95,8 @@ func TestHostPicksTheSurface(t *testing.T) {
 	for _, r := range e.Requests("", "") {
 		surfaces = append(surfaces, r.Surface)
 	}
-	want := []string{"dps-service", "dps-device", "dps-device", "dps-device", "dps-device", "dps-device", "dps-device", "hub"}
+	want := []string{"dps-service", "dps-device", "dps-device", "dps-device", "dps-device", "dps-device", "dps-device",
+		"hub"}
 	if got := surfaces[len(surfaces)-len(want):]; !slices.Equal(got, want) {
 		t.Errorf("got surfaces %v, want %v", got, want)
 	}
@@ -110,8 +119,10 @@ func inspect(t *testing.T, e *emulator.Emulator, scope, hubHost string) {
 	check(t, err)
 	enrollments, err := e.Enrollments(scope)
 	check(t, err)
-	if registration.Hub != hubHost || registration.Status != "assigned" || !slices.Equal(devices, []string{"device-1"}) || len(enrollments) != 1 {
-		t.Errorf("got registration %+v, devices %v, enrollments %+v, want device-1 in each", registration, devices, enrollments)
+	if registration.Hub != hubHost || registration.Status != "assigned" ||
+		!slices.Equal(devices, []string{"device-1"}) || len(enrollments) != 1 {
+		t.Errorf("got registration %+v, devices %v, enrollments %+v, want device-1 in each", registration, devices,
+			enrollments)
 	}
 }
 
@@ -135,7 +146,8 @@ func TestAnEmulatorCanRequireIfMatch(t *testing.T) {
 		y := newYard(t, emulator.Options{RequireIfMatch: required})
 		body := `{"registrationId":"a",` + keyed + `}`
 		y.service("PUT", "/enrollments/a", body)
-		if status, answer := y.on(serviceHost, "PUT", "/enrollments/a?api-version=2021-10-01", body, y.owner); status != want {
+		if status, answer := y.on(serviceHost, "PUT", "/enrollments/a?api-version=2021-10-01", body,
+			y.owner); status != want {
 			t.Errorf("required: %t: got %d %v, want %d", required, status, answer, want)
 		}
 	}
@@ -148,13 +160,16 @@ func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 	const version = "?api-version=2021-10-01"
 	for _, id := range []string{"registrations", "Registrations", "enrollments", "register", "operations"} {
 		for collection, body := range map[string]string{
-			"enrollments": `{"registrationId":"` + id + `",` + keyed + `}`, "enrollmentGroups": `{"enrollmentGroupId":"` + id + `",` + keyed + `}`,
+			"enrollments":      `{"registrationId":"` + id + `",` + keyed + `}`,
+			"enrollmentGroups": `{"enrollmentGroupId":"` + id + `",` + keyed + `}`,
 		} {
 			path := "/" + collection + "/" + id
 			for _, call := range []struct{ method, path, body string }{
-				{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""}, {"DELETE", path, ""},
+				{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""},
+				{"DELETE", path, ""},
 			} {
-				if status, answer := y.on(serviceHost, call.method, call.path+version, call.body, y.owner); status/100 != 2 {
+				if status, answer := y.on(serviceHost, call.method, call.path+version, call.body,
+					y.owner); status/100 != 2 {
 					t.Errorf("%s %s: got %d %v, want success", call.method, call.path, status, answer)
 				}
 			}
@@ -162,7 +177,8 @@ func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 	}
 	y.enroll("registrations", keyed)
 	for _, host := range []string{globalHost, serviceHost, "localhost"} {
-		status, answer := y.on(host, "PUT", "/"+y.scope+"/registrations/registrations/register?api-version=2021-06-01", `{"registrationId":"registrations"}`,
+		status, answer := y.on(host, "PUT", "/"+y.scope+"/registrations/registrations/register?api-version=2021-06-01",
+			`{"registrationId":"registrations"}`,
 			y.holding("registrations", primary).token)
 		if status/100 != 2 {
 			t.Errorf("%s: register: got %d %v, want success", host, status, answer)

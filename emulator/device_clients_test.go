@@ -29,7 +29,8 @@ func (w *wire) raw(method, host, path, authorization string) string {
 	check(w.t, err)
 	defer conn.Close()
 	check(w.t, conn.SetDeadline(time.Now().Add(await.Limit)))
-	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+	_, err = fmt.Fprintf(conn,
+		"%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 		method, path, host, authorization)
 	check(w.t, err)
 	text, err := io.ReadAll(bufio.NewReader(conn))
@@ -53,7 +54,8 @@ func TestHeadersAreSpelledAsOnAzure(t *testing.T) {
 	w := plain(t, emulator.RunT(t))
 	owner := withHub(t, w, "")
 	device := token(t, hubHost+"/devices/device-1", "", knownKey)
-	status, body := w.control("POST", "/messages", `{"hub":"`+hubHost+`","device":"device-1","body":"x","messageId":"m","correlationId":"c",
+	status, body := w.control("POST", "/messages", `{"hub":"`+hubHost+
+		`","device":"device-1","body":"x","messageId":"m","correlationId":"c",
 		"userId":"u","contentType":"text/plain","contentEncoding":"utf-8","ack":"full","properties":{"myProp":"v","MYPROP":"w","a-B_c":"1"}}`)
 	if status != http.StatusCreated {
 		t.Fatalf("send: got %d %s", status, body)
@@ -61,16 +63,19 @@ func TestHeadersAreSpelledAsOnAzure(t *testing.T) {
 	taken := w.raw("GET", hubHost, "/devices/device-1/messages/devicebound"+apiVersion, device)
 	lock := between(t, taken, "\r\nETag: \"", "\"\r\n")
 	for _, header := range []string{
-		"iothub-app-myProp: v", "iothub-app-MYPROP: w", "iothub-app-a-B_c: 1", "iothub-messageid: m", "iothub-correlationid: c",
+		"iothub-app-myProp: v", "iothub-app-MYPROP: w", "iothub-app-a-B_c: 1", "iothub-messageid: m",
+		"iothub-correlationid: c",
 		"iothub-userid: u", "iothub-contenttype: text/plain", "iothub-contentencoding: utf-8", "iothub-ack: full",
-		"iothub-to: /devices/device-1/messages/devicebound", "iothub-deliverycount: 0", "iothub-sequencenumber: 1", "iothub-enqueuedtime: ",
+		"iothub-to: /devices/device-1/messages/devicebound", "iothub-deliverycount: 0", "iothub-sequencenumber: 1",
+		"iothub-enqueuedtime: ",
 		"x-ms-request-id: ", "Content-Type: ", "Content-Length: 1",
 	} {
 		if !strings.Contains(taken, "\r\n"+header) {
 			t.Errorf("a message: got\n%s\nwant %s", taken, header)
 		}
 	}
-	if done := w.raw("DELETE", hubHost, "/devices/device-1/messages/devicebound/"+lock+apiVersion, device); !strings.HasPrefix(done, "HTTP/1.1 204 ") {
+	if done := w.raw("DELETE", hubHost, "/devices/device-1/messages/devicebound/"+lock+apiVersion,
+		device); !strings.HasPrefix(done, "HTTP/1.1 204 ") {
 		t.Errorf("complete: got\n%s", done)
 	}
 	for name, tc := range map[string]struct {
@@ -133,7 +138,8 @@ func TestServerCertificatesFitTheCipherSuitesOfDevices(t *testing.T) {
 			}
 			for _, c := range chain {
 				if c.SignatureAlgorithm != x509.SHA256WithRSA {
-					t.Errorf("%s over %s: %s is signed with %v, want SHA256-RSA", name, place, c.Subject, c.SignatureAlgorithm)
+					t.Errorf("%s over %s: %s is signed with %v, want SHA256-RSA", name, place, c.Subject,
+						c.SignatureAlgorithm)
 				}
 			}
 			check(t, conn.Close())
@@ -147,11 +153,13 @@ func TestVersionsOfTLS(t *testing.T) {
 	e := emulator.RunT(t)
 	data, err := url.Parse(e.Endpoints().Data)
 	check(t, err)
-	for version, served := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+	for version, served := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false,
+		tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		for _, address := range []string{data.Host, e.Endpoints().MQTT} {
 			config := trusting(e, hubHost)
 			config.MinVersion, config.MaxVersion = version, version
-			conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: config}).DialContext(await.Context(t), "tcp", address)
+			conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: config}).DialContext(await.Context(t), "tcp",
+				address)
 			if (err == nil) != served {
 				t.Errorf("%s at %s: got %v, want that it is served: %v", tls.VersionName(version), address, err, served)
 			}

@@ -48,8 +48,10 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer("{$}", "", "{host}", hub1, "{id}", "1", "{name}", "kept").Replace(path)
 		for name, header := range map[string]string{
-			"no token": "", "another": "Bearer " + strings.Repeat("A", len(token)), "an empty one": "Bearer ", "a bare one": token,
-			"a part": "Bearer " + token[:len(token)-1], "the client secret": "Bearer " + y.e.Endpoints().ClientSecret,
+			"no token": "", "another": "Bearer " + strings.Repeat("A", len(token)), "an empty one": "Bearer ",
+			"a bare one": token,
+			"a part":     "Bearer " + token[:len(token)-1], "the client secret": "Bearer " +
+				y.e.Endpoints().ClientSecret,
 			"another scheme": "Basic " + token,
 		} {
 			want := http.StatusUnauthorized
@@ -64,7 +66,8 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 	}
 	after, err := y.e.Counts()
 	check(t, err)
-	if status, list := knock(t, y.e, "GET", "/snapshots", "Bearer "+token); after != before || !strings.Contains(list, `"kept"`) {
+	if status, list := knock(t, y.e, "GET", "/snapshots", "Bearer "+token); after != before ||
+		!strings.Contains(list, `"kept"`) {
 		t.Errorf("got %+v and %d %s after all the refusals, want %+v and one snapshot", after, status, list, before)
 	}
 	for _, scheme := range []string{"Bearer ", "bearer "} {
@@ -105,13 +108,14 @@ func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
 	if next := start(); next == first {
 		t.Error("got the token of before after its file was removed")
 	}
-	if mine, other := emulator.RunT(t).Endpoints(), emulator.RunT(t).Endpoints(); mine.ControlToken == other.ControlToken {
+	if mine, other := emulator.RunT(t).Endpoints(),
+		emulator.RunT(t).Endpoints(); mine.ControlToken == other.ControlToken {
 		t.Error("two emulators have the same token")
 	}
 }
 
-// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens elsewhere answers to addresses and to the names that
-// it was told, not to whatever name leads to it.
+// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens elsewhere answers to addresses and to the names
+// that it was told, not to whatever name leads to it.
 func TestRebindingIsRefusedBeyondThisMachine(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t, emulator.Options{AllowRemote: true, ControlHosts: []string{"Emulator.Test"}})

@@ -122,7 +122,8 @@ func (e *Emulator) open() (err error) {
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
 	e.snapshots = documents.NewFolder(e.options.disk, snapshotDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
-	for _, step := range []func() error{e.openAuthorities, e.openControlToken, e.seedEmpty, e.addresses.load, e.openSurfaces} {
+	for _, step := range []func() error{
+		e.openAuthorities, e.openControlToken, e.seedEmpty, e.addresses.load, e.openSurfaces} {
 		if err := step(); err != nil {
 			return errors.Join(err, e.state.Close())
 		}
@@ -178,7 +179,8 @@ func (e *Emulator) Start() error {
 		Control: "http://" + l.control.Addr().String(),
 		CAFile:  e.endpoints.CAFile, CAPEM: e.ca.PEM(),
 		ControlToken: e.controlToken, ControlTokenFile: e.endpoints.ControlTokenFile,
-		TenantID: entra.TenantID, ClientID: entra.ClientID, ClientSecret: e.entra.Secret(), SubscriptionID: SubscriptionID,
+		TenantID: entra.TenantID, ClientID: entra.ClientID, ClientSecret: e.entra.Secret(),
+		SubscriptionID: SubscriptionID,
 	}
 	if e.options.Dir != "" {
 		e.keep(endpointsFile)
@@ -187,7 +189,8 @@ func (e *Emulator) Start() error {
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so anyone who sees its traffic can read the token and control the emulator",
+		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so anyone who sees its "+
+			"traffic can read the token and control the emulator",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
@@ -247,13 +250,15 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
-		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
+		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices,
+		Devices: e.Devices, Reset: e.Reset,
 		Snapshots: snapshotControl{e.snapshots, e}, Clock: e.clock, Gate: e.gate, State: e.state,
 		Token: e.controlToken, Remote: e.options.AllowRemote, Hosts: e.options.ControlHosts,
 		Ready: e.state.Err, // the listeners open last, so an open port implies that the rest is ready
 		About: func() map[string]any {
 			ends := e.Endpoints()
-			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid(),
+			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control,
+				"pid":   os.Getpid(),
 				"names": e.options.Names, "addresses": e.dialable()}
 		},
 	}))

@@ -36,11 +36,13 @@ type Fault struct {
 // Inject injects a fault until remove or Reset is called.
 func (e *Emulator) Inject(f Fault) (remove func(), err error) {
 	fault := traffic.Fault{
-		Match: hold.Match{Surface: requestlog.Surface(f.Surface), Method: f.Method, Path: f.Path, Mutating: f.Mutating, Nth: f.Nth},
+		Match: hold.Match{Surface: requestlog.Surface(f.Surface), Method: f.Method, Path: f.Path, Mutating: f.Mutating,
+			Nth: f.Nth},
 		Count: f.Count, Probability: f.Probability, Seed: f.Seed, Delay: f.Delay, Drop: f.Drop,
 	}
 	if f.Status != 0 {
-		fault.Refuse = &traffic.Refusal{Status: f.Status, Code: f.Code, Name: f.Name, Message: f.Message, RetryAfter: f.RetryAfter}
+		fault.Refuse = &traffic.Refusal{Status: f.Status, Code: f.Code, Name: f.Name, Message: f.Message,
+			RetryAfter: f.RetryAfter}
 	}
 	if err := fault.Check(); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)

@@ -29,7 +29,8 @@ func (w *wire) refusedAs(q question) (status int, retryAfter, code, body string)
 		return 0, "", "", ""
 	}
 	_, answered := answer(w.t, response)
-	return response.StatusCode, response.Header.Get("Retry-After"), response.Header.Get("iothub-errorcode"), fmt.Sprint(answered)
+	return response.StatusCode, response.Header.Get("Retry-After"), response.Header.Get("iothub-errorcode"),
+		fmt.Sprint(answered)
 }
 
 func TestFaultsHaveTheErrorFormatOfEachSurface(t *testing.T) {
@@ -39,16 +40,21 @@ func TestFaultsHaveTheErrorFormatOfEachSurface(t *testing.T) {
 		question
 		want string
 	}{
-		"arm": {question{"", "GET", groupPath + groupVersion, "", "Bearer " + y.token}, "map[error:map[code:ServiceUnavailable message:out of order]]"},
+		"arm": {question{"", "GET", groupPath + groupVersion, "", "Bearer " + y.token},
+			"map[error:map[code:ServiceUnavailable message:out of order]]"},
 		"entra": {question{"", "GET", "/common/v2.0/.well-known/openid-configuration", "", ""},
 			"error:temporarily_unavailable error_description:ServiceUnavailable: out of order"},
-		"dps-service": {question{serviceHost, "GET", "/enrollments/a?api-version=2021-10-01", "", y.owner}, "errorCode:503001"},
-		"dps-device":  {question{globalHost, "PUT", "/" + y.scope + "/registrations/a/register?api-version=2021-10-01", "{}", ""}, "errorCode:503001"},
-		"hub":         {question{hub1, "GET", "/devices/a?api-version=2021-04-12", "", ""}, "Message:ErrorCode:ServiceUnavailable;out of order"},
+		"dps-service": {question{serviceHost, "GET", "/enrollments/a?api-version=2021-10-01", "", y.owner},
+			"errorCode:503001"},
+		"dps-device": {question{globalHost, "PUT", "/" + y.scope + "/registrations/a/register?api-version=2021-10-01",
+			"{}", ""}, "errorCode:503001"},
+		"hub": {question{hub1, "GET", "/devices/a?api-version=2021-04-12", "", ""},
+			"Message:ErrorCode:ServiceUnavailable;out of order"},
 	} {
 		remove, err := y.e.Inject(emulator.Fault{
-			Match: emulator.Match{Surface: surface, Method: tc.method}, Count: 1, Status: 503, Message: "out of order", RetryAfter: 7 * time.Second,
-			Delay: time.Millisecond,
+			Match: emulator.Match{Surface: surface, Method: tc.method}, Count: 1, Status: 503, Message: "out of order",
+			RetryAfter: 7 * time.Second,
+			Delay:      time.Millisecond,
 		})
 		check(t, err)
 		status, wait, name, body := y.refusedAs(tc.question)
@@ -86,8 +92,10 @@ func TestFaultsAffectDevicesThatRegisterOverMQTT(t *testing.T) {
 		want  int
 	}{
 		"a refused connection": {emulator.Fault{Match: emulator.Match{Method: "CONNECT"}, Status: 503}, 3},
-		"a refused request":    {emulator.Fault{Match: emulator.Match{Method: "PUBLISH"}, Status: 429, RetryAfter: time.Second}, 429},
-		"a delay":              {emulator.Fault{Match: emulator.Match{Method: "SUBSCRIBE"}, Delay: time.Millisecond}, 200},
+		"a refused request": {emulator.Fault{Match: emulator.Match{Method: "PUBLISH"}, Status: 429,
+			RetryAfter: time.Second}, 429},
+		"a delay": {emulator.Fault{Match: emulator.Match{Method: "SUBSCRIBE"}, Delay: time.Millisecond},
+			200},
 	} {
 		tc.fault.Surface, tc.fault.Count = "mqtt-dps", 1
 		remove, err := y.e.Inject(tc.fault)
@@ -112,10 +120,13 @@ func TestFaultsAffectDevicesOfAHub(t *testing.T) {
 	}
 	c := l.connect(hub, "device-1", password)
 	replies := make(chan string, 4)
-	l.wait(c.Subscribe("$iothub/twin/res/#", 1, func(_ mqtt.Client, m mqtt.Message) { replies <- m.Topic() + string(m.Payload()) }))
+	l.wait(c.Subscribe("$iothub/twin/res/#", 1, func(_ mqtt.Client, m mqtt.Message) {
+		replies <- m.Topic() + string(m.Payload())
+	}))
 	remove := inject(emulator.Fault{Match: emulator.Match{Method: "PUBLISH"}, Status: 429})
 	l.wait(c.Publish("$iothub/twin/GET/?$rid=9", 1, false, ""))
-	if got := await.Next(t, replies, "the answer to a refused request"); !strings.HasPrefix(got, "$iothub/twin/res/429/?$rid=9") || !strings.Contains(got, "429001") {
+	if got := await.Next(t, replies, "the answer to a refused request"); !strings.HasPrefix(got,
+		"$iothub/twin/res/429/?$rid=9") || !strings.Contains(got, "429001") {
 		t.Errorf("got %s, want 429 for the request", got)
 	}
 	remove()
@@ -148,7 +159,8 @@ func TestFaultsOverTheControlPort(t *testing.T) {
 		want               string
 	}{
 		{"GET", "/faults", "", 200, "[]"},
-		{"POST", "/faults", `{"surface":"hub","path":"^/twins/","status":429,"retryAfter":"10s","count":3}`, 201, `"id":"1"`},
+		{"POST", "/faults", `{"surface":"hub","path":"^/twins/","status":429,"retryAfter":"10s","count":3}`, 201,
+			`"id":"1"`},
 		{"POST", "/faults", `{"delay":"1.5s","probability":0.5,"seed":7}`, 201, `"delay":"1.5s"`},
 		{"GET", "/faults", "", 200, `"code":429001`},
 		{"POST", "/faults", `{}`, 400, "needs a delay, drop or a status"},
@@ -168,7 +180,8 @@ func TestFaultsOverTheControlPort(t *testing.T) {
 		{"PUT", "/limits", `{}`, 400, "azure must be"},
 		{"PUT", "/limits", `{"azure":false}`, 200, `"azure":false`},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
+		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+			!strings.Contains(answer, tc.want) {
 			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
 		}
 	}
@@ -179,7 +192,8 @@ func TestAzureLimitsRefuseOverTheWire(t *testing.T) {
 	y := newYard(t, emulator.Options{AzureLimits: true})
 	y.enroll("device-1", keyed)
 	d := y.holding("device-1", primary)
-	poll := question{globalHost, "GET", "/" + y.scope + "/registrations/device-1/operations/5?api-version=2021-10-01", "", d.token}
+	poll := question{globalHost, "GET", "/" + y.scope + "/registrations/device-1/operations/5?api-version=2021-10-01",
+		"", d.token}
 	query := question{hub1, "POST", "/devices/query?api-version=2021-04-12", `{"query":"SELECT * FROM devices"}`, ""}
 	for name, tc := range map[string]struct {
 		question
@@ -187,16 +201,19 @@ func TestAzureLimitsRefuseOverTheWire(t *testing.T) {
 		wait  string
 		want  string
 	}{
-		"polls":   {poll, 5, "10", "errorCode:429001"},
-		"queries": {query, 20, "60", "ErrorCode:ThrottlingBacklogTimeout;The request has been throttled. Wait 60 seconds"},
+		"polls": {poll, 5, "10", "errorCode:429001"},
+		"queries": {query, 20, "60",
+			"ErrorCode:ThrottlingBacklogTimeout;The request has been throttled. Wait 60 seconds"},
 	} {
 		for range tc.limit {
 			if status, _, _, body := y.refusedAs(tc.question); status == 429 {
 				t.Fatalf("%s: got 429 %s within the limit", name, body)
 			}
 		}
-		if status, wait, _, body := y.refusedAs(tc.question); status != 429 || wait != tc.wait || !strings.Contains(body, tc.want) {
-			t.Errorf("%s: got %d, Retry-After %q, %s beyond the limit, want 429, %s and %s", name, status, wait, body, tc.wait, tc.want)
+		if status, wait, _, body := y.refusedAs(tc.question); status != 429 || wait != tc.wait ||
+			!strings.Contains(body, tc.want) {
+			t.Errorf("%s: got %d, Retry-After %q, %s beyond the limit, want 429, %s and %s", name, status, wait, body,
+				tc.wait, tc.want)
 		}
 	}
 	y.e.MoveClock(time.Minute)

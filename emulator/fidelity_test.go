@@ -66,16 +66,19 @@ func rows(t *testing.T) map[string][]*documented {
 			heading = strings.TrimSpace(title)
 		}
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if !strings.HasPrefix(line, "| ") || len(cells) < 5 || strings.HasPrefix(line, "| call ") || strings.HasPrefix(line, "| --- ") {
+		if !strings.HasPrefix(line, "| ") || len(cells) < 5 || strings.HasPrefix(line, "| call ") ||
+			strings.HasPrefix(line, "| --- ") {
 			continue
 		}
 		state := strings.TrimSpace(cells[1])
 		if !slices.Contains(states, state) || strings.TrimSpace(cells[2]) == "" || strings.TrimSpace(cells[3]) == "" {
-			t.Errorf("%s: the row %q needs a state of %v, an api-version and a source, or – for none", heading, cells[0], states)
+			t.Errorf("%s: the row %q needs a state of %v, an api-version and a source, or – for none", heading,
+				cells[0], states)
 		}
 		for _, call := range quoted.FindAllStringSubmatch(cells[0], -1) {
 			for method := range strings.SplitSeq(call[1], ", ") {
-				found[heading] = append(found[heading], &documented{method: method, path: call[2], absent: state == "absent"})
+				found[heading] = append(found[heading], &documented{method: method, path: call[2],
+					absent: state == "absent"})
 			}
 		}
 	}
@@ -100,12 +103,14 @@ func TestEveryCallHasARowInTheFidelityTable(t *testing.T) {
 				}
 			}
 			if !matched {
-				t.Errorf("%s serves %s: add a row to docs/reference/fidelity.md that says how faithful it is, with api-version and source", heading, call)
+				t.Errorf("%s serves %s: add a row to docs/reference/fidelity.md that says how faithful it is, with "+
+					"api-version and source", heading, call)
 			}
 		}
 		for _, row := range table[heading] {
 			if !row.used && !row.absent {
-				t.Errorf("%s: docs/reference/fidelity.md has a row for %s %s, which is not served", heading, row.method, row.path)
+				t.Errorf("%s: docs/reference/fidelity.md has a row for %s %s, which is not served", heading, row.method,
+					row.path)
 			}
 		}
 	}

@@ -22,7 +22,8 @@ import (
 const hashicorpARM = "EVENKEEL_TEST_HASHICORP_ARM"
 
 // TestHashicorpsSDKLogsIn lets hashicorp/go-azure-sdk, which Terraform's azurerm and azuread are built on, read the
-// metadata and log in. It takes its trust from the system alone, which Go reads once, so that it runs in its own process.
+// metadata and log in. It takes its trust from the system alone, which Go reads once, so that it runs in its own
+// process.
 func TestHashicorpsSDKLogsIn(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -33,7 +34,8 @@ func TestHashicorpsSDKLogsIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestHashicorpsSDKInItsProcess$", "-test.v")
-	child.Env = append(os.Environ(), "SSL_CERT_FILE="+ends.CAFile, "SSL_CERT_DIR=/nonexistent", "NO_PROXY=127.0.0.1", hashicorpARM+"="+ends.ARM,
+	child.Env = append(os.Environ(), "SSL_CERT_FILE="+ends.CAFile, "SSL_CERT_DIR=/nonexistent", "NO_PROXY=127.0.0.1",
+		hashicorpARM+"="+ends.ARM,
 		"ARM_TENANT_ID="+ends.TenantID, "ARM_CLIENT_ID="+ends.ClientID, "ARM_CLIENT_SECRET="+ends.ClientSecret,
 		"ARM_CLIENT_CERTIFICATE_PATH="+ends.ClientCertificateFile)
 	if output, err := child.CombinedOutput(); err != nil {
@@ -54,17 +56,21 @@ func TestHashicorpsSDKInItsProcess(t *testing.T) {
 	if environment.IsAzureStack() {
 		t.Fatal("the cloud is taken for Azure Stack, which azurerm refuses")
 	}
-	base := auth.Credentials{Environment: *environment, TenantID: os.Getenv("ARM_TENANT_ID"), ClientID: os.Getenv("ARM_CLIENT_ID")}
+	base := auth.Credentials{Environment: *environment, TenantID: os.Getenv("ARM_TENANT_ID"),
+		ClientID: os.Getenv("ARM_CLIENT_ID")}
 	bySecret, byCertificate, byPipeline := base, base, base
 	bySecret.EnableAuthenticatingUsingClientSecret, bySecret.ClientSecret = true, os.Getenv("ARM_CLIENT_SECRET")
 	byCertificate.EnableAuthenticatingUsingClientCertificate = true
-	byCertificate.ClientCertificateData, byCertificate.ClientCertificatePassword = pfx(t, os.Getenv("ARM_CLIENT_CERTIFICATE_PATH")), "pass"
+	byCertificate.ClientCertificateData, byCertificate.ClientCertificatePassword = pfx(t,
+		os.Getenv("ARM_CLIENT_CERTIFICATE_PATH")), "pass"
 	byPipeline.EnableAuthenticationUsingGitHubOIDC = true
 	byPipeline.OIDCTokenRequestURL, byPipeline.OIDCTokenRequestToken = arm+"/oidc/token", bySecret.ClientSecret
-	for name, credentials := range map[string]auth.Credentials{"secret": bySecret, "certificate": byCertificate, "OIDC": byPipeline} {
+	for name, credentials := range map[string]auth.Credentials{"secret": bySecret, "certificate": byCertificate,
+		"OIDC": byPipeline} {
 		t.Run(name, func(t *testing.T) {
 			// azurerm builds one for each of these before it does anything, and asks the first alone for a token.
-			for _, api := range []environments.Api{environment.ResourceManager, environment.Storage, environment.KeyVault} {
+			for _, api := range []environments.Api{environment.ResourceManager, environment.Storage,
+				environment.KeyVault} {
 				if _, err := auth.NewAuthorizerFromCredentials(ctx, credentials, api); err != nil {
 					t.Errorf("build the authorizer for %s: %v", api.Name(), err)
 				}
@@ -79,7 +85,8 @@ func TestHashicorpsSDKInItsProcess(t *testing.T) {
 // list lists resource groups with a token of the authorizer.
 func list(ctx context.Context, t *testing.T, arm string, authorizer auth.Authorizer) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, arm+"/subscriptions/"+emulator.SubscriptionID+"/resourcegroups?api-version=2021-04-01", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, arm+"/subscriptions/"+emulator.SubscriptionID+
+		"/resourcegroups?api-version=2021-04-01", nil)
 	check(t, err)
 	token, err := authorizer.Token(ctx, request)
 	check(t, err)

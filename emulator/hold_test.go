@@ -129,7 +129,8 @@ func TestHoldsOverTheControlPort(t *testing.T) {
 		defer close(done)
 		w.call("PUT", groupPath+groupVersion, groupJSON)
 	}()
-	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=held&timeout=1m", ""); hold["state"] != "held" || hold["request"].(map[string]any)["path"] != groupPath {
+	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=held&timeout=1m", ""); hold["state"] != "held" ||
+		hold["request"].(map[string]any)["path"] != groupPath {
 		t.Errorf("got %v, want the PUT held", hold)
 	}
 	controlCall(t, e, "POST", "/holds/"+id+"/release", "")
@@ -137,7 +138,8 @@ func TestHoldsOverTheControlPort(t *testing.T) {
 	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=done&timeout=1m", ""); hold["state"] != "done" {
 		t.Errorf("got %v, want done", hold)
 	}
-	for path, want := range map[string]int{"/holds/99": 404, "/holds/" + id + "?await=x": 400, "/holds/" + id + "?timeout=x": 400} {
+	for path, want := range map[string]int{"/holds/99": 404, "/holds/" + id + "?await=x": 400, "/holds/" + id +
+		"?timeout=x": 400} {
 		if status, _ := controlCall(t, e, "GET", path, ""); status != want {
 			t.Errorf("GET %s: got %d, want %d", path, status, want)
 		}

@@ -32,8 +32,9 @@ func (e *Emulator) Requests(surface, method string) []Request {
 	requests := make([]Request, len(records))
 	for i, r := range records {
 		requests[i] = Request{
-			Seq: r.Seq, Surface: string(r.Surface), Method: r.Method, Host: r.Host, Path: r.Path, APIVersion: r.APIVersion,
-			Status: r.Status, Start: r.Start, Duration: r.Duration,
+			Seq: r.Seq, Surface: string(r.Surface), Method: r.Method, Host: r.Host, Path: r.Path,
+			APIVersion: r.APIVersion,
+			Status:     r.Status, Start: r.Start, Duration: r.Duration,
 		}
 	}
 	return requests

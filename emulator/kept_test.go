@@ -293,8 +293,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestRemovedFilesAreReported removes files under a running emulator: readyz and the log say it, health and reading go on,
-// and nothing is changed any more.
+// TestRemovedFilesAreReported removes files under a running emulator: readyz and the log say it, health and reading go
+// on, and nothing is changed any more.
 func TestRemovedFilesAreReported(t *testing.T) {
 	t.Parallel()
 	for _, name := range append(slices.Clone(keptFiles), "store", ".") {

@@ -25,10 +25,11 @@ import (
 	"evenkeel/emulator"
 )
 
-// How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is a process of its
-// own, so that its memory is not the tests'.
+// How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is
+// a process of its own, so that its memory is not the tests'.
 
-// memoryOf is a line of a process's status in MiB: VmRSS is what it has now, VmHWM the most it ever had. Only Linux tells.
+// memoryOf is a line of a process's status in MiB: VmRSS is what it has now, VmHWM the most it ever had. Only Linux
+// tells.
 func (c *child) memoryOf(t *testing.T, line string) float64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
@@ -95,7 +96,8 @@ func TestLimitAMillionEnrollments(t *testing.T) {
 	c, err = startChild(t, f.dir)
 	check(t, err)
 	for _, n := range []int{0, enrollments / 2, enrollments - 1} {
-		if status, body := f.on(serviceHost, "GET", fmt.Sprintf("/enrollments/device-%d?api-version=2021-10-01", n), "", f.owner); status != http.StatusOK {
+		if status, body := f.on(serviceHost, "GET", fmt.Sprintf("/enrollments/device-%d?api-version=2021-10-01", n), "",
+			f.owner); status != http.StatusOK {
 			t.Errorf("device-%d: got %d %v", n, status, body)
 		}
 	}
@@ -104,10 +106,12 @@ func TestLimitAMillionEnrollments(t *testing.T) {
 	var counts emulator.Counts
 	_, text := f.control("GET", "/counts", "")
 	check(t, json.Unmarshal([]byte(text), &counts))
-	t.Logf("%d enrollments in %s: %.0f bytes a row on disk, %.0f MiB at most; after kill -9 answering again in %s with %.0f MiB",
+	t.Logf("%d enrollments in %s: %.0f bytes a row on disk, %.0f MiB at most; after kill -9 answering again in %s "+
+		"with %.0f MiB",
 		counts.Enrollments, took.Round(time.Second), row, peak, again.Round(time.Millisecond), rested)
 	if counts.Enrollments != enrollments || row > mostBytes || peak > mostMemory || again > mostTime {
-		t.Errorf("got %d enrollments, %.0f bytes, %.0f MiB, %s; want %d, at most %d, %d and %s", counts.Enrollments, row, peak, again, enrollments, mostBytes, mostMemory, mostTime)
+		t.Errorf("got %d enrollments, %.0f bytes, %.0f MiB, %s; want %d, at most %d, %d and %s", counts.Enrollments,
+			row, peak, again, enrollments, mostBytes, mostMemory, mostTime)
 	}
 }
 
@@ -151,13 +155,16 @@ func TestLimitTenThousandDevicesAtOnce(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("device-%d", i)
 	}
-	owner := token(t, hub1, "iothubowner", f.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/hub-1/IotHubKeys/iothubowner", hubVersion))
+	owner := token(t, hub1, "iothubowner", f.firstKey(groupPath+
+		"/providers/Microsoft.Devices/IotHubs/hub-1/IotHubKeys/iothubowner", hubVersion))
 	for batch := range slices.Chunk(ids, 100) {
 		made := make([]string, len(batch))
 		for i, id := range batch {
-			made[i] = fmt.Sprintf(`{"id":%q,"importMode":"create","authentication":{"type":"sas","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}}`, id, primary, secondary)
+			made[i] = fmt.Sprintf(
+				`{"id":%q,"importMode":"create","authentication":{"type":"sas","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}}`, id, primary, secondary)
 		}
-		if status, body := f.on(hub1, "POST", "/devices?api-version=2021-04-12", "["+strings.Join(made, ",")+"]", owner); status != http.StatusOK {
+		if status, body := f.on(hub1, "POST", "/devices?api-version=2021-04-12", "["+strings.Join(made, ",")+"]",
+			owner); status != http.StatusOK {
 			t.Fatalf("make devices: got %d %v", status, body)
 		}
 	}
@@ -203,7 +210,8 @@ func (f *fleet) connect(ctx context.Context, id string) (*tls.Conn, error) {
 	}
 	text := func(s string) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...) }
 	packet := append(text("MQTT"), 4, 0xc2, 4, 0x99) // 3.1.1; user name, password and clean session; keep-alive 1,177 s
-	for _, field := range []string{id, hub1 + "/" + id + "/?api-version=2021-04-12", token(f.t, hub1+"/devices/"+id, "", primary)} {
+	for _, field := range []string{id, hub1 + "/" + id + "/?api-version=2021-04-12", token(f.t, hub1+"/devices/"+id, "",
+		primary)} {
 		packet = append(packet, text(field)...)
 	}
 	if _, err := conn.Write(append(binary.AppendUvarint([]byte{0x10}, uint64(len(packet))), packet...)); err != nil {

@@ -17,7 +17,8 @@ func isAddressMissing(err error) bool { return errors.Is(err, syscall.EADDRNOTAV
 func ExplainListen(address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: %w; on Linux allow it with sysctl net.ipv4.ip_unprivileged_port_start=443 or setcap cap_net_bind_service=+ep on the program",
+		return fmt.Errorf("listen on %s: %w; on Linux allow it with sysctl net.ipv4.ip_unprivileged_port_start=443 "+
+			"or setcap cap_net_bind_service=+ep on the program",
 			address, err)
 	case isAddressMissing(err):
 		advice := "add the address to the loopback interface: ip address add 127.0.0.1/8 dev lo"

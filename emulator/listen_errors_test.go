@@ -10,7 +10,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// missingAddress belongs to documentation (RFC 5737), so no interface has it: as 127.0.0.1 where there is IPv6 loopback alone.
+// missingAddress belongs to documentation (RFC 5737), so no interface has it: as 127.0.0.1 where there is IPv6 loopback
+// alone.
 const missingAddress = "192.0.2.1"
 
 func TestAMissingAddressIsNamed(t *testing.T) {

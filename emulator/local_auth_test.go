@@ -12,7 +12,8 @@ const newVersion = "?api-version=2026-08-31"
 // localAuth puts the provisioning service with that disableLocalAuth, and keeps its links.
 func (y *yard) localAuth(disable string) {
 	y.t.Helper()
-	y.must("PUT", servicePath+newVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":`+disable+`}}`)
+	y.must("PUT", servicePath+newVersion,
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":`+disable+`}}`)
 }
 
 // Sources: the live tests of azure-iot-cli-extension (pull request 893) for the service API and the keys in ARM.
@@ -35,7 +36,8 @@ func TestAServiceWithoutLocalAuthRefusesTheKeysOfItsPolicies(t *testing.T) {
 				t.Errorf("disableLocalAuth %s, a key: %s %s got %d %v", disable, call.method, call.path, status, body)
 			}
 			if status, body := y.on(serviceHost, call.method, path, call.body, bearer); status != 200 {
-				t.Errorf("disableLocalAuth %s, a token of Entra: %s %s got %d %v", disable, call.method, call.path, status, body)
+				t.Errorf("disableLocalAuth %s, a token of Entra: %s %s got %d %v", disable, call.method, call.path,
+					status, body)
 			}
 		}
 		if key := y.firstKey(servicePath+"/keys/provisioningserviceowner", newVersion); key == "" {
@@ -53,7 +55,8 @@ func TestDevicesRegisterWithAServiceWithoutLocalAuth(t *testing.T) {
 	}
 	y.localAuth("true")
 	for name, register := range fronts {
-		if got := register(y, y.holding(strings.ReplaceAll(name, " ", "-"), primary)); got.state("status") != "assigned" {
+		if got := register(y, y.holding(strings.ReplaceAll(name, " ", "-"),
+			primary)); got.state("status") != "assigned" {
 			t.Errorf("%s: got %v, want it assigned", name, got)
 		}
 	}
@@ -64,7 +67,8 @@ func TestAHubWithoutLocalAuthRefusesTheKeyOfItsLink(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	hub := func(disable string) {
-		y.must("PUT", hubPath+hubVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":`+disable+`}}`)
+		y.must("PUT", hubPath+hubVersion,
+			`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":`+disable+`}}`)
 	}
 	y.enroll("sn-1", keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub1+`"]`)
 	hub("true")

@@ -18,8 +18,8 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzureClientsUseTheMetadataEndpoint knows the address of the metadata endpoint and what identifies the client, and nothing
-// else: the login endpoint, Resource Manager and the audience come from the answer.
+// TestAzureClientsUseTheMetadataEndpoint knows the address of the metadata endpoint and what identifies the client, and
+// nothing else: the login endpoint, Resource Manager and the audience come from the answer.
 func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t, emulator.Options{Dir: t.TempDir()})
@@ -50,13 +50,17 @@ func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 	certificates, key, err := azidentity.ParseCertificates(file, nil)
 	check(t, err)
 	byCertificate, err := azidentity.NewClientCertificateCredential(ends.TenantID, ends.ClientID, certificates, key,
-		&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true, SendCertificateChain: true})
+		&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true,
+			SendCertificateChain: true})
 	check(t, err)
-	for name, credential := range map[string]azcore.TokenCredential{"a secret": bySecret, "a certificate": byCertificate} {
-		groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options})
+	for name, credential := range map[string]azcore.TokenCredential{"a secret": bySecret,
+		"a certificate": byCertificate} {
+		groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
+			&arm.ClientOptions{ClientOptions: options})
 		check(t, err)
 		location := "westeurope"
-		if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location}, nil); err != nil {
+		if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location},
+			nil); err != nil {
 			t.Errorf("a login by %s: got %v", name, err)
 		}
 	}
@@ -65,11 +69,13 @@ func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 func TestResourceManagerRefusesTokens(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
-	e := emulator.RunT(t, emulator.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	e := emulator.RunT(t, emulator.Options{
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	web := client(t, e)
 	call := func(token string) int {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), "GET", e.Endpoints().ARM+"/subscriptions?api-version=2022-12-01", nil)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", e.Endpoints().ARM+
+			"/subscriptions?api-version=2022-12-01", nil)
 		check(t, err)
 		r.Header.Set("Authorization", "Bearer "+token)
 		response, err := web.Do(r)

@@ -23,7 +23,8 @@ type Message struct {
 
 func showMessage(m iothub.Message) Message {
 	return Message{
-		HubHost: m.Host, DeviceID: m.DeviceID, Protocol: m.Protocol, Received: m.Received, Body: m.Body, Properties: m.Properties, System: m.System,
+		HubHost: m.Host, DeviceID: m.DeviceID, Protocol: m.Protocol, Received: m.Received, Body: m.Body,
+		Properties: m.Properties, System: m.System,
 	}
 }
 

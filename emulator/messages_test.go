@@ -20,14 +20,17 @@ const (
 	knownKey   = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 )
 
-// withHub makes hub-1 with the properties given in JSON, and device-1 with knownKey; it returns a token with every right.
+// withHub makes hub-1 with the properties given in JSON, and device-1 with knownKey; it returns a token with every
+// right.
 func withHub(t *testing.T, w *wire, properties string) (owner string) {
 	t.Helper()
 	w.must("PUT", groupPath+groupVersion, groupJSON)
-	w.must("PUT", hubPath+hubVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+properties+`}}`)
+	w.must("PUT", hubPath+hubVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+
+		properties+`}}`)
 	owner = token(t, hubHost, "iothubowner", w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion))
 	status, body := w.on(hubHost, "PUT", "/devices/device-1"+apiVersion,
-		`{"deviceId":"device-1","authentication":{"type":"sas","symmetricKey":{"primaryKey":"`+knownKey+`","secondaryKey":"`+knownKey+`"}}}`, owner)
+		`{"deviceId":"device-1","authentication":{"type":"sas","symmetricKey":{"primaryKey":"`+knownKey+
+			`","secondaryKey":"`+knownKey+`"}}}`, owner)
 	if status != http.StatusOK {
 		t.Fatalf("put the device: got %d %v", status, body)
 	}
@@ -67,7 +70,8 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		{"DELETE", "/messages", ``, 400, "hub and device are required"},
 		{"DELETE", "/messages?hub=hub-9.azure-devices.net&device=device-1", ``, 404, "hub-9"},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
+		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+			!strings.Contains(answer, tc.want) {
 			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
 		}
 	}
@@ -77,7 +81,8 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		}
 	}
 	check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("x")}))
-	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":5}` {
+	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 ||
+		answer != `{"dropped":5}` {
 		t.Errorf("purge: got %d %s, want 5 dropped, locked ones included", status, answer)
 	}
 }
@@ -85,7 +90,8 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 // receive takes device-1's next message.
 func receive(w *wire, authorization string) string {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), "GET", w.e.Endpoints().Data+"/devices/device-1/messages/devicebound"+apiVersion, nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), "GET", w.e.Endpoints().Data+
+		"/devices/device-1/messages/devicebound"+apiVersion, nil)
 	check(w.t, err)
 	r.Host = hubHost
 	r.Header.Set("Authorization", authorization)
@@ -104,7 +110,8 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 	device := token(t, hubHost+"/devices/device-1", "", knownKey)
 	send := func(body string) {
 		t.Helper()
-		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body, device); status != http.StatusNoContent {
+		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body,
+			device); status != http.StatusNoContent {
 			t.Fatalf("send: got %d %v", status, answer)
 		}
 	}
@@ -151,7 +158,8 @@ func TestFollowersMissNothing(t *testing.T) {
 	device := token(t, hubHost+"/devices/device-1", "", knownKey)
 	send := func(body string) {
 		t.Helper()
-		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body, device); status != http.StatusNoContent {
+		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body,
+			device); status != http.StatusNoContent {
 			t.Fatalf("send: got %d %v", status, answer)
 		}
 	}

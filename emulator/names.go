@@ -266,7 +266,8 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
 		// AMQP is only refused there, so another process may have the port.
-		e.options.Logger.Warn("AMQP clients are not refused: their port is not available", "error", ExplainListen(at, err))
+		e.options.Logger.Warn("AMQP clients are not refused: their port is not available", "error",
+			ExplainListen(at, err))
 	} else {
 		amqp := e.bound(l)
 		opened = append(opened, amqp)

@@ -61,10 +61,13 @@ func withService(t *testing.T, w *wire) (scope string) {
 	t.Helper()
 	const host = "dps-1.azure-devices-provisioning.net"
 	w.must("PUT", servicePath+serviceVersion, strings.Replace(
-		linkedJSON(linkJSON(hubHost, w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion))), "KeyName=p;", "KeyName=iothubowner;", 1))
-	owner := token(t, host, "provisioningserviceowner", w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion))
+		linkedJSON(linkJSON(hubHost, w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion))), "KeyName=p;",
+		"KeyName=iothubowner;", 1))
+	owner := token(t, host, "provisioningserviceowner", w.firstKey(servicePath+"/keys/provisioningserviceowner",
+		serviceVersion))
 	status, body := w.on(host, "PUT", "/enrollments/device-1?api-version=2021-10-01",
-		`{"registrationId":"device-1","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+knownKey+`","secondaryKey":"`+knownKey+`"}}}`, owner)
+		`{"registrationId":"device-1","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+knownKey+
+			`","secondaryKey":"`+knownKey+`"}}}`, owner)
 	if status != http.StatusOK {
 		t.Fatalf("put the enrollment: got %d %v", status, body)
 	}
@@ -77,11 +80,13 @@ func assigned(w *wire, address, scope string) string {
 	w.t.Helper()
 	device := token(w.t, scope+"/registrations/device-1", "registration", knownKey)
 	path := "/" + scope + "/registrations/device-1"
-	status, body := w.at(address, "PUT", path+"/register?api-version=2019-03-31", `{"registrationId":"device-1"}`, device)
+	status, body := w.at(address, "PUT", path+"/register?api-version=2019-03-31", `{"registrationId":"device-1"}`,
+		device)
 	if status != http.StatusAccepted {
 		w.t.Fatalf("register: got %d %v", status, body)
 	}
-	_, body = w.at(address, "GET", fmt.Sprintf("%s/operations/%s?api-version=2019-03-31", path, body["operationId"]), "", device)
+	_, body = w.at(address, "GET", fmt.Sprintf("%s/operations/%s?api-version=2019-03-31", path, body["operationId"]),
+		"", device)
 	result, _ := body["registrationState"].(map[string]any)
 	hub, _ := result["assignedHub"].(string)
 	if hub == "" {
@@ -106,8 +111,10 @@ func dial(w *wire, address, name string) error {
 	w.t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(w.e.Endpoints().CAPEM)
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + address).SetClientID("device-1").SetUsername(name + "/device-1/" + apiVersion).
-		SetPassword(token(w.t, name+"/devices/device-1", "", knownKey)).SetProtocolVersion(4).SetTLSConfig(&tls.Config{RootCAs: pool}).SetAutoReconnect(false))
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + address).SetClientID("device-1").SetUsername(name +
+		"/device-1/" + apiVersion).
+		SetPassword(token(w.t, name+"/devices/device-1", "",
+			knownKey)).SetProtocolVersion(4).SetTLSConfig(&tls.Config{RootCAs: pool}).SetAutoReconnect(false))
 	connect := c.Connect()
 	connect.WaitTimeout(time.Minute)
 	c.Disconnect(0)
@@ -128,7 +135,8 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	secure := func(address string) string { return net.JoinHostPort(address, strconv.Itoa(ports.MQTT)) }
 
 	address := assigned(w, https("127.0.0.1"), scope)
-	if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() || address == "127.0.0.1" || address != e.HubAddress(hubHost) {
+	if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() || address == "127.0.0.1" ||
+		address != e.HubAddress(hubHost) {
 		t.Fatalf("a device got %q, want the hub's own loopback address", address)
 	}
 	for _, name := range hubNames {
@@ -143,14 +151,16 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	for _, name := range []string{address, hubHost} {
 		check(t, dial(w, secure(address), name))
 		check(t, dial(w, e.Endpoints().MQTT, name))
-		status, body := w.at(https(address), "POST", "/devices/device-1/messages/events"+apiVersion, "x", token(t, name+"/devices/device-1", "", knownKey))
+		status, body := w.at(https(address), "POST", "/devices/device-1/messages/events"+apiVersion, "x",
+			token(t, name+"/devices/device-1", "", knownKey))
 		if status != http.StatusNoContent {
 			t.Errorf("telemetry of %s over HTTPS: got %d %v", name, status, body)
 		}
 	}
 	service := token(t, address, "iothubowner", w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion))
 	for _, authorization := range []string{owner, service} {
-		if status, body := w.at(https(address), "GET", "/devices/device-1"+apiVersion, "", authorization); status != http.StatusOK {
+		if status, body := w.at(https(address), "GET", "/devices/device-1"+apiVersion, "",
+			authorization); status != http.StatusOK {
 			t.Errorf("the registry: got %d %v", status, body)
 		}
 	}
@@ -169,7 +179,8 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	}
 	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
-		status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "", token(t, name, "provisioningserviceowner", key))
+		status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "",
+			token(t, name, "provisioningserviceowner", key))
 		if status != want {
 			t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
 		}
@@ -213,7 +224,8 @@ func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(e.Endpoints().CAPEM)
-	amqp, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.AMQP)), &tls.Config{RootCAs: roots, ServerName: hubHost})
+	amqp, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.AMQP)),
+		&tls.Config{RootCAs: roots, ServerName: hubHost})
 	check(t, err)
 	defer amqp.Close()
 	check(t, amqp.SetDeadline(time.Now().Add(time.Minute)))
@@ -228,7 +240,8 @@ func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 
 func TestNamesThatCannotBeServed(t *testing.T) {
 	t.Parallel()
-	if _, err := emulator.New(emulator.Options{Names: "other"}); err == nil || !strings.Contains(err.Error(), `use map, loopback or azure`) {
+	if _, err := emulator.New(emulator.Options{Names: "other"}); err == nil ||
+		!strings.Contains(err.Error(), `use map, loopback or azure`) {
 		t.Errorf("got %v", err)
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -50,11 +50,11 @@ type Options struct {
 	// IgnoreServiceETags makes every PUT of a provisioning service replace the existing one, regardless of its etag.
 	// Whether Azure enforces these etags is unknown.
 	IgnoreServiceETags bool
-	// KeepNewerMembers lets a PUT of a hub or a provisioning service keep the members that its api-version does not have, such as
-	// disableLocalAuth. Otherwise the PUT resets them. Which of the two Azure does is not known.
+	// KeepNewerMembers lets a PUT of a hub or a provisioning service keep the members that its api-version does not
+	// have, such as disableLocalAuth. Otherwise the PUT resets them. Which of the two Azure does is not known.
 	KeepNewerMembers bool
-	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as Azure was seen to do.
-	// Azure's documents let it replace, and so does the zero value.
+	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as
+	// Azure was seen to do. Azure's documents let it replace, and so does the zero value.
 	RequireIfMatch bool
 	// Quotas are the resource limits of the subscription.
 	Quotas Quotas
@@ -124,7 +124,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("names %q: use %s, %s or %s", o.Names, NamesMap, NamesLoopback, NamesAzure)
 	}
 	o.AzurePorts = AzurePorts{
-		HTTPS: cmp.Or(o.AzurePorts.HTTPS, httpsPort), MQTT: cmp.Or(o.AzurePorts.MQTT, mqttPort), AMQP: cmp.Or(o.AzurePorts.AMQP, amqpPort),
+		HTTPS: cmp.Or(o.AzurePorts.HTTPS, httpsPort), MQTT: cmp.Or(o.AzurePorts.MQTT, mqttPort),
+		AMQP: cmp.Or(o.AzurePorts.AMQP, amqpPort),
 	}
 	if o.Host == "" {
 		o.Host = DefaultHost
@@ -132,7 +133,8 @@ func (o *Options) complete() error {
 	if ip := net.ParseIP(o.Host); ip == nil {
 		return fmt.Errorf("listen on %q: not an IP address", o.Host)
 	} else if !ip.IsLoopback() && !o.AllowRemote {
-		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote access is allowed", o.Host)
+		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote "+
+			"access is allowed", o.Host)
 	}
 	if len(o.ControlHosts) > 0 && !o.AllowRemote {
 		return fmt.Errorf("names of the control port %q: remote access is not allowed", o.ControlHosts)

@@ -40,27 +40,32 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 		t.Fatalf("got %d %s, want a page", response.StatusCode, response.Header.Get("Content-Type"))
 	}
 	for _, want := range []string{
-		"hub-1.azure-devices.net", "hub-2.azure-devices.net", "dps-1", l.scope, "hashed", "4 registered", "expected", "S1 × 1", "group-1", "device-3",
+		"hub-1.azure-devices.net", "hub-2.azure-devices.net", "dps-1", l.scope, "hashed", "4 registered", "expected",
+		"S1 × 1", "group-1", "device-3",
 		"symmetric key", "member-1", "assigned", "dps-device", "mqtt-dps", "/register", `aria-label="`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("got a page without %q", want)
 		}
 	}
-	for _, never := range []string{primary, secondary, l.token, "SharedAccess", "<script>alert", "http://", "https://", "style="} {
+	for _, never := range []string{primary, secondary, l.token, "SharedAccess", "<script>alert", "http://", "https://",
+		"style="} {
 		if strings.Contains(page, never) {
 			t.Errorf("got a page with %q, want none", never)
 		}
 	}
-	if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") ||
+		!strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("got the policy %q, want one that loads nothing from elsewhere", policy)
 	}
 	for path, kind := range map[string]string{"/page.css": "text/css", "/page.js": "text/javascript"} {
-		if response, body := browse(t, l.e, path); response.StatusCode != 200 || !strings.HasPrefix(response.Header.Get("Content-Type"), kind) || body == "" {
+		if response, body := browse(t, l.e, path); response.StatusCode != 200 ||
+			!strings.HasPrefix(response.Header.Get("Content-Type"), kind) || body == "" {
 			t.Errorf("%s: got %d %s, want %s", path, response.StatusCode, response.Header.Get("Content-Type"), kind)
 		}
 	}
-	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 || !strings.Contains(page, "No hub.") {
+	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 ||
+		!strings.Contains(page, "No hub.") {
 		t.Errorf("got %d of an empty emulator, want a page that says so", response.StatusCode)
 	}
 }
@@ -94,13 +99,19 @@ func TestThePageIsNotForOtherSites(t *testing.T) {
 		header []string
 		want   int
 	}{
-		"typed into the address bar":       {"/", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"}, 200},
-		"its own script":                   {"/", []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}, 200},
-		"its own origin":                   {"/counts", []string{"Origin", "http://" + host}, 200},
-		"a link of another site":           {"/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 200},
-		"a link of another site to data":   {"/requests", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 403},
-		"a script of another site":         {"/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403},
-		"another port of this machine":     {"/counts", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"}, 403},
+		"typed into the address bar": {"/", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"},
+			200},
+		"its own script": {"/", []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"},
+			200},
+		"its own origin": {"/counts", []string{"Origin", "http://" + host}, 200},
+		"a link of another site": {"/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode",
+			"navigate"}, 200},
+		"a link of another site to data": {"/requests", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode",
+			"navigate"}, 403},
+		"a script of another site": {"/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"},
+			403},
+		"another port of this machine": {"/counts", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode",
+			"cors"}, 403},
 		"an origin elsewhere":              {"/", []string{"Origin", "http://localhost:1"}, 403},
 		"a hidden origin":                  {"/", []string{"Origin", "null"}, 403},
 		"a name that leads to this host":   {"/", []string{"Host", "evil.example.com"}, 403},

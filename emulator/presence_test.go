@@ -104,7 +104,8 @@ func TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne(t *testing.T) {
 		config := w.http.Transport.(*http.Transport).TLSClientConfig.Clone()
 		config.Certificates = []tls.Certificate{leaf}
 		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + e.Endpoints().MQTT).SetClientID("x").
-			SetUsername(hubHost + "/x/" + apiVersion).SetProtocolVersion(4).SetTLSConfig(config).SetAutoReconnect(false))
+			SetUsername(hubHost + "/x/" + apiVersion).SetProtocolVersion(
+			4).SetTLSConfig(config).SetAutoReconnect(false))
 		connecting := c.Connect()
 		if !connecting.WaitTimeout(await.Limit) {
 			t.Fatal("no answer to CONNECT")

@@ -27,7 +27,8 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// What a process of its own shows: being killed, a disk that runs full, a store that is damaged. The child is this test binary.
+// What a process of its own shows: being killed, a disk that runs full, a store that is damaged. The child is this test
+// binary.
 
 const (
 	// serveVariable makes this binary serve an emulator in that folder until it is killed.
@@ -133,7 +134,8 @@ func newFleet(t *testing.T) *fleet {
 	key, err := sas.NewKey(nil)
 	check(t, err)
 	f.groupKey = key
-	f.service("PUT", "/enrollmentGroups/fleet", fmt.Sprintf(`{"enrollmentGroupId":"fleet","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}}`, key, key))
+	f.service("PUT", "/enrollmentGroups/fleet",
+		fmt.Sprintf(`{"enrollmentGroupId":"fleet","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}}`, key, key))
 	check(t, f.e.Close())
 	return f
 }
@@ -153,8 +155,8 @@ func (f *fleet) register(ctx context.Context, id string, by dpsdevice.Transport)
 	})
 }
 
-// registerUntil lets many devices register at once, each client one after another, until that many were told their hubs; then the
-// child is killed, whatever the others were doing. It returns who was told.
+// registerUntil lets many devices register at once, each client one after another, until that many were told their
+// hubs; then the child is killed, whatever the others were doing. It returns who was told.
 func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgements int) []string {
 	const clients = 64
 	var told []string
@@ -219,7 +221,8 @@ func TestAssignmentsSurviveAKill(t *testing.T) {
 		told := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
 		c.kill()
 		if ctx.Err() != nil {
-			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(told), c.stderr.String())
+			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(told),
+				c.stderr.String())
 		}
 		if c, err = startChild(t, f.dir); err != nil {
 			t.Fatalf("round %d: start again: %v", round, err)
@@ -228,7 +231,8 @@ func TestAssignmentsSurviveAKill(t *testing.T) {
 		// Who registers again stays where it is.
 		again, err := f.register(ctx, told[0], dpsdevice.HTTPS)
 		if err != nil || again.Hub != f.assigned[told[0]] {
-			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, told[0], again.Hub, err, f.assigned[told[0]])
+			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, told[0], again.Hub, err,
+				f.assigned[told[0]])
 		}
 		c.kill()
 	}
@@ -257,8 +261,8 @@ func (f *fleet) verifyDevices() {
 	f.t.Logf("%d assignments survived", len(f.assigned))
 }
 
-// TestFullDiskIsReported lets the store's files grow to a limit of the operating system: what is refused says why and what to do,
-// what is acknowledged is there later.
+// TestFullDiskIsReported lets the store's files grow to a limit of the operating system: what is refused says why and
+// what to do, what is acknowledged is there later.
 func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -268,7 +272,8 @@ func TestFullDiskIsReported(t *testing.T) {
 	}
 	check(t, err)
 	put := func(id string) (int, map[string]any) {
-		return f.on(serviceHost, "PUT", "/enrollments/"+id+"?api-version=2021-10-01", fmt.Sprintf(`{"registrationId":%q,%s}`, id, keyed), f.owner)
+		return f.on(serviceHost, "PUT", "/enrollments/"+id+"?api-version=2021-10-01",
+			fmt.Sprintf(`{"registrationId":%q,%s}`, id, keyed), f.owner)
 	}
 	kept := 0
 	status, body := put("device-0")
@@ -282,17 +287,20 @@ func TestFullDiskIsReported(t *testing.T) {
 	if status, body := put("another"); status != http.StatusInternalServerError {
 		t.Errorf("another one: got %d %v, want it refused too", status, body)
 	}
-	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "", f.owner); status != http.StatusOK {
+	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "",
+		f.owner); status != http.StatusOK {
 		t.Errorf("reading: got %d %v, want what was acknowledged", status, body)
 	}
-	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free disk space") {
+	if status, text := get(t, await.Client, f.e.Endpoints().Control+
+		"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free disk space") {
 		t.Errorf("readiness: got %d %s, want 503 and the reason", status, text)
 	}
 	c.kill()
 	_, err = startChild(t, f.dir)
 	check(t, err)
 	for n := range kept {
-		if status, body := f.on(serviceHost, "GET", fmt.Sprintf("/enrollments/device-%d?api-version=2021-10-01", n), "", f.owner); status != http.StatusOK {
+		if status, body := f.on(serviceHost, "GET", fmt.Sprintf("/enrollments/device-%d?api-version=2021-10-01", n), "",
+			f.owner); status != http.StatusOK {
 			t.Fatalf("device-%d, after the start: got %d %v, want it as acknowledged", n, status, body)
 		}
 	}
@@ -318,7 +326,9 @@ func TestDamagedStoreIsReportedAndUnchanged(t *testing.T) {
 	check(t, os.WriteFile(manifests[0], text, 0o600))
 	before := contents(t, store)
 	_, err = startChild(t, f.dir)
-	if err == nil || !strings.Contains(err.Error(), "the store is damaged: restore the folder from a backup, or remove it") || !strings.Contains(err.Error(), store) {
+	if err == nil || !strings.Contains(err.Error(),
+		"the store is damaged: restore the folder from a backup, or remove it") ||
+		!strings.Contains(err.Error(), store) {
 		t.Errorf("got %v, want what is damaged, where, and what to do", err)
 	}
 	if after := contents(t, store); after != before {

@@ -55,7 +55,8 @@ func (y *yard) pythonClient(webSocket bool, host, id, user, password string) mqt
 func (y *yard) pythonRegister(webSocket bool, id, key string) result {
 	y.t.Helper()
 	path := y.scope + "/registrations/" + id
-	user := path + "/api-version=" + pythonRegistration + "&ClientVersion=" + pythonEscape("azure-iot-device-provisioning"+pythonAgent)
+	user := path + "/api-version=" + pythonRegistration + "&ClientVersion=" +
+		pythonEscape("azure-iot-device-provisioning"+pythonAgent)
 	c := y.pythonClient(webSocket, globalHost, id, user, token(y.t, path, "", key))
 	defer c.Disconnect(0)
 	replies := make(chan mqtt.Message, 8)
@@ -87,7 +88,8 @@ func TestTheConversationOfTheDeviceSDKForPython(t *testing.T) {
 		y.enroll(id, keyed)
 		for range 2 {
 			got := y.pythonRegister(webSocket, id, primary)
-			if got.status != http.StatusOK || got.body["status"] != "assigned" || got.state("substatus") != "initialAssignment" {
+			if got.status != http.StatusOK || got.body["status"] != "assigned" ||
+				got.state("substatus") != "initialAssignment" {
 				t.Fatalf("%s: got %v, want the initial assignment each time", name, got)
 			}
 		}
@@ -128,7 +130,8 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 	next("the twin", "$iothub/twin/res/200/?$rid="+rid, `{"desired":{"$version":1},"reported":{"$version":1}}`)
 	y.wait(c.Publish("$iothub/twin/PATCH/properties/reported/?$rid="+rid, 1, false, `{"fan": true}`))
 	next("the answer to a patch", "$iothub/twin/res/204/?$rid="+rid+"&$version=2", "")
-	if status, body := y.hubCall(hub, "PATCH", "/twins/"+id, `{"properties":{"desired":{"interval":5}}}`); status != http.StatusOK {
+	if status, body := y.hubCall(hub, "PATCH", "/twins/"+id,
+		`{"properties":{"desired":{"interval":5}}}`); status != http.StatusOK {
 		t.Fatalf("patch the twin: got %d %v", status, body)
 	}
 	next("the desired change", "$iothub/twin/PATCH/properties/desired/?$version=2", `{"interval":5,"$version":2}`)
@@ -141,10 +144,12 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 	call := next("the method", "$iothub/methods/POST/reboot/?$rid=", `{"in":1}`)
 	_, request, _ := strings.Cut(call.Topic(), "$rid=")
 	y.wait(c.Publish("$iothub/methods/res/200/?$rid="+pythonEscape(request), 1, false, `{"done": true}`))
-	if body := await.Next(t, answered, "the method's answer"); fmt.Sprint(body) != "map[payload:map[done:true] status:200]" {
+	if body := await.Next(t, answered, "the method's answer"); fmt.Sprint(
+		body) != "map[payload:map[done:true] status:200]" {
 		t.Errorf("method: got %v", body)
 	}
-	if status, body := y.control("POST", "/messages", fmt.Sprintf(pythonMessage, hub, id)); status != http.StatusCreated {
+	if status, body := y.control("POST", "/messages",
+		fmt.Sprintf(pythonMessage, hub, id)); status != http.StatusCreated {
 		t.Fatalf("send: got %d %s", status, body)
 	}
 	topic := next("a message", "devices/"+id+"/messages/devicebound/", "hello").Topic()
@@ -165,7 +170,8 @@ func TestPythonOverHTTPS(t *testing.T) {
 	}
 	for range 2 {
 		got := y.overHTTPS(d)
-		if got.status != http.StatusOK || got.body["status"] != "assigned" || got.state("substatus") != "initialAssignment" {
+		if got.status != http.StatusOK || got.body["status"] != "assigned" ||
+			got.state("substatus") != "initialAssignment" {
 			t.Fatalf("register: got %v, want the initial assignment each time", got)
 		}
 	}
@@ -180,7 +186,8 @@ func TestPythonOverHTTPS(t *testing.T) {
 		status, body := y.on(hub, "POST", path+"?api-version="+pythonHub, `{"blobName": "b"}`, key,
 			"User-Agent", agent, "Accept", "application/json")
 		message, _ := body["Message"].(string)
-		if status != want || want == http.StatusBadRequest && !strings.Contains(message, "DefaultStorageEndpointNotConfigured") {
+		if status != want || want == http.StatusBadRequest &&
+			!strings.Contains(message, "DefaultStorageEndpointNotConfigured") {
 			t.Errorf("%s: got %d %v, want %d", path, status, body, want)
 		}
 	}

@@ -57,8 +57,10 @@ func TestTheDeviceSDKForPython(t *testing.T) {
 			for what, want := range map[string]string{
 				"register": `["assigned","initialAssignment",`, "again": `["assigned","initialAssignment",`,
 				"x509":     `["assigned","initialAssignment",`,
-				"wrongKey": `"ClientError: register request returned a service error status code 401`, "twin": `{"desired":{"$version":1},"reported":{"$version":1}}`, "reported": `{"$version":2,"fan":true}`,
-				"upload": `"ClientError: HTTP operation returned: 400`,
+				"wrongKey": `"ClientError: register request returned a service error status code 401`,
+				"twin":     `{"desired":{"$version":1},"reported":{"$version":1}}`,
+				"reported": `{"$version":2,"fan":true}`,
+				"upload":   `"ClientError: HTTP operation returned: 400`,
 			} {
 				if text, _ := json.Marshal(got[what]); !strings.HasPrefix(string(text), want) {
 					t.Errorf("%s: got %s, want %s", what, text, want)
@@ -95,7 +97,8 @@ func (y *yard) python(t *testing.T, folder string, input []byte, id string) (don
 		}
 	})
 	hub := strings.TrimSpace(strings.TrimPrefix(lines.Next(), "ready "))
-	if status, body := y.hubCall(hub, "PATCH", "/twins/"+id, `{"properties":{"desired":{"interval":5}}}`); status != http.StatusOK {
+	if status, body := y.hubCall(hub, "PATCH", "/twins/"+id,
+		`{"properties":{"desired":{"interval":5}}}`); status != http.StatusOK {
 		t.Fatalf("patch the twin: got %d %v", status, body)
 	}
 	status, body := y.hubCall(hub, "POST", "/twins/"+id+"/methods", pythonMethod)

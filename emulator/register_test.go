@@ -15,15 +15,17 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestChainIsVerifiedAgainstUploadedCertificates uploads a CA over ARM and lets devices come with chains of every length.
+// TestChainIsVerifiedAgainstUploadedCertificates uploads a CA over ARM and lets devices come with chains of every
+// length.
 func TestChainIsVerifiedAgainstUploadedCertificates(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	root := issue(t, nil, "root", true)
 	middle := issue(t, root, "middle", true)
 	low := issue(t, middle, "low", true)
-	y.service("PUT", "/enrollmentGroups/line", `{"enrollmentGroupId":"line","attestation":{"type":"x509","x509":{"signingCertificates":{"primary":{"certificate":"`+
-		low.base64()+`"}}}}}`)
+	y.service("PUT", "/enrollmentGroups/line",
+		`{"enrollmentGroupId":"line","attestation":{"type":"x509","x509":{"signingCertificates":{"primary":{"certificate":"`+
+			low.base64()+`"}}}}}`)
 	upload := func(verified string) {
 		path := servicePath + "/certificates/root" + serviceVersion
 		y.call("DELETE", path, "")
@@ -56,9 +58,11 @@ func TestAHubIsReachedOverWebSocket(t *testing.T) {
 	y.enroll("ws-1", keyed)
 	hub := y.overWebSocket(y.holding("ws-1", primary)).state("assignedHub")
 	connect := func(key string) error {
-		o := mqtt.NewClientOptions().AddBroker(strings.Replace(y.e.Endpoints().Data, "https://", "wss://", 1) + "/$iothub/websocket").
+		o := mqtt.NewClientOptions().AddBroker(strings.Replace(y.e.Endpoints().Data, "https://", "wss://", 1) +
+			"/$iothub/websocket").
 			SetHTTPHeaders(http.Header{"Host": {hub}}).SetTLSConfig(&tls.Config{RootCAs: y.roots, ServerName: hub}).
-			SetClientID("ws-1").SetUsername(hub + "/ws-1/?api-version=2021-04-12").SetPassword(token(t, hub+"/devices/ws-1", "", key)).
+			SetClientID("ws-1").SetUsername(hub + "/ws-1/?api-version=2021-04-12").SetPassword(token(t, hub+
+			"/devices/ws-1", "", key)).
 			SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit)
 		c := mqtt.NewClient(o)
 		if connecting := c.Connect(); !connecting.WaitTimeout(await.Limit) || connecting.Error() != nil {
@@ -72,7 +76,8 @@ func TestAHubIsReachedOverWebSocket(t *testing.T) {
 	if got := fmt.Sprint(y.e.Messages(hub, "ws-1")); !strings.Contains(got, "ws-1") {
 		t.Errorf("got %s, want the device's message", got)
 	}
-	if err := connect(base64.StdEncoding.EncodeToString([]byte("another key of some length"))); !errors.Is(err, packets.ErrorRefusedNotAuthorised) {
+	if err := connect(base64.StdEncoding.EncodeToString([]byte("another key of some length"))); !errors.Is(err,
+		packets.ErrorRefusedNotAuthorised) {
 		t.Errorf("got %v, want the connection refused", err)
 	}
 }

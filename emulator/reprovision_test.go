@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// TestReprovisioning registers a device, changes its twin, changes what its enrollment says, and registers it again: the matrix of
-// "IoT Hub Device reprovisioning concepts", over every front.
+// TestReprovisioning registers a device, changes its twin, changes what its enrollment says, and registers it again:
+// the matrix of "IoT Hub Device reprovisioning concepts", over every front.
 func TestReprovisioning(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
@@ -50,16 +50,19 @@ func TestReprovisioning(t *testing.T) {
 		for name, register := range fronts {
 			id := fmt.Sprintf("sn-%d-%s", i, strings.ReplaceAll(name, " ", "-"))
 			entry := func(hub string) {
-				y.enroll(id, keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"],"initialTwin":{"tags":`+initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
+				y.enroll(id, keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"],"initialTwin":{"tags":`+
+					initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
 			}
 			entry(hub1)
 			d := y.holding(id, primary)
 			d.version = test.version
-			if got := register(y, d); got.state("assignedHub") != hub1 || got.state("substatus") != "initialAssignment" {
+			if got := register(y, d); got.state("assignedHub") != hub1 ||
+				got.state("substatus") != "initialAssignment" {
 				t.Fatalf("%s over %s: got %v, want the initial assignment to %s", test.name, name, got, hub1)
 			}
 			y.twinOf(hub1, id, initialTags, initialDesired)
-			if status, body := y.hubCall(hub1, "PATCH", "/twins/"+id, `{"tags":{"own":"tag"},"properties":{"desired":{"n":7}}}`); status != 200 {
+			if status, body := y.hubCall(hub1, "PATCH", "/twins/"+id,
+				`{"tags":{"own":"tag"},"properties":{"desired":{"n":7}}}`); status != 200 {
 				t.Fatalf("%s: change the twin: got %d %v", test.name, status, body)
 			}
 			entry(test.to)
@@ -87,7 +90,8 @@ func TestReprovisioning(t *testing.T) {
 	}
 }
 
-// TestRefusedDevices: every refusal is an answer of the protocol, the same over every front but for what a CONNACK can say.
+// TestRefusedDevices: every refusal is an answer of the protocol, the same over every front but for what a CONNACK can
+// say.
 func TestRefusedDevices(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
@@ -133,15 +137,22 @@ func TestRefusedDevices(t *testing.T) {
 		{"an unknown device", y.holding("b", primary), 401, 401, "401000", ""},
 		{"the group's own key", y.holding("x", primary), 401, 401, "401000", ""},
 		{"the key of another device of the group", y.holding("x", derived(primary, "y")), 401, 401, "401000", ""},
-		{"an expired token", signed(y.scope, "a", y.scope+"/registrations/a", sas.Policy, primary, time.Now().Add(-time.Minute)), 401, 401, "401000", ""},
-		{"a token for another device", signed(y.scope, "a", y.scope+"/registrations/b", sas.Policy, primary, soon), 401, 401, "401000", ""},
-		{"a token for another scope", signed(y.scope, "a", "0ne00000000/registrations/a", sas.Policy, primary, soon), 401, 401, "401000", ""},
-		{"a token for the whole scope", signed(y.scope, "a", y.scope, sas.Policy, primary, soon), 401, 401, "401000", ""},
-		{"another policy", signed(y.scope, "a", y.scope+"/registrations/a", "device", primary, soon), 401, 401, "401000", ""},
-		{"an unknown scope", signed("0ne00000000", "a", "0ne00000000/registrations/a", sas.Policy, primary, soon), 401, 401, "401002", ""},
+		{"an expired token", signed(y.scope, "a", y.scope+"/registrations/a", sas.Policy, primary,
+			time.Now().Add(-time.Minute)), 401, 401, "401000", ""},
+		{"a token for another device", signed(y.scope, "a", y.scope+"/registrations/b", sas.Policy, primary, soon), 401,
+			401, "401000", ""},
+		{"a token for another scope", signed(y.scope, "a", "0ne00000000/registrations/a", sas.Policy, primary, soon),
+			401, 401, "401000", ""},
+		{"a token for the whole scope", signed(y.scope, "a", y.scope, sas.Policy, primary, soon), 401, 401, "401000",
+			""},
+		{"another policy", signed(y.scope, "a", y.scope+"/registrations/a", "device", primary, soon), 401, 401,
+			"401000", ""},
+		{"an unknown scope", signed("0ne00000000", "a", "0ne00000000/registrations/a", sas.Policy, primary, soon), 401,
+			401, "401002", ""},
 		{"no credential", device{scope: y.scope, id: "a"}, 401, refused, "401002", ""},
 		{"an invalid token", device{scope: y.scope, id: "a", token: "SharedAccessSignature ?"}, 401, 401, "401000", ""},
-		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: stranger.presented(0)}, 401, 401, "401002", ""},
+		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: stranger.presented(0)}, 401, 401,
+			"401002", ""},
 		{"a disabled enrollment", y.holding("off", primary), 200, 200, "", "disabled"},
 		{"a disabled enrollment hides the group", y.holding("off", derived(primary, "off")), 401, 401, "401000", ""},
 		{"a disabled group", y.holding("z", derived(other, "z")), 200, 200, "", "disabled"},
@@ -180,21 +191,26 @@ func TestLinksToMissingHubs(t *testing.T) {
 	y := newYard(t, emulator.Options{})
 	for name, register := range fronts {
 		for _, hub := range []string{hub1, hub2} {
-			y.enroll(strings.ReplaceAll(name, " ", "-")+hub[:5], keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"]`)
-			if got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary)); got.state("assignedHub") != hub {
+			y.enroll(strings.ReplaceAll(name, " ", "-")+hub[:5], keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+
+				`"]`)
+			if got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5],
+				primary)); got.state("assignedHub") != hub {
 				t.Fatalf("%s: got %v, want it on %s", name, got, hub)
 			}
 		}
 	}
-	y.must("PUT", hubPath+hubVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[`+
-		`{"keyName":"iothubowner","rights":"RegistryWrite, ServiceConnect, DeviceConnect","primaryKey":"`+primary+`","secondaryKey":"`+secondary+`"}]}}`)
+	y.must("PUT", hubPath+hubVersion,
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[`+
+			`{"keyName":"iothubowner","rights":"RegistryWrite, ServiceConnect, DeviceConnect","primaryKey":"`+primary+
+			`","secondaryKey":"`+secondary+`"}]}}`)
 	y.must("DELETE", strings.Replace(hubPath, "hub-1", "hub-2", 1)+hubVersion, "")
 	for name, register := range fronts {
 		for hub, want := range map[string]struct{ code, text string }{
 			hub1: {"401002", "IotHubUnauthorizedAccess"}, hub2: {"401001", "IoTHub not found."},
 		} {
 			got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary))
-			if got.status != 200 || got.state("status") != "failed" || got.code() != want.code || !strings.Contains(got.state("errorMessage"), want.text) {
+			if got.status != 200 || got.state("status") != "failed" || got.code() != want.code ||
+				!strings.Contains(got.state("errorMessage"), want.text) {
 				t.Errorf("%s, %s: got %v, want a failed registration with %s", name, hub, got, want.code)
 			}
 		}

@@ -42,7 +42,8 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		start := time.Now()
 		// The original path: a handler may rewrite the URL.
 		record := requestlog.Record{
-			Surface: surface, Method: r.Method, Host: hostOf(r), Path: requestlog.Redact(r.URL.RequestURI()), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
+			Surface: surface, Method: r.Method, Host: hostOf(r), Path: requestlog.Redact(r.URL.RequestURI()),
+			APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
 		// Before the response is sent, so that a client that has it finds the request in the log.
@@ -55,13 +56,15 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		sw.before = keep
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
 		done := func() {}
-		defer func() { done() }() // after the record, so that a client that waits for a held request finds it in the log
+		// after the record, so that a client that waits for a held request finds it in the log
+		defer func() { done() }()
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p,
+					"stack", string(debug.Stack()))
 				sw.fault()
 			}
 			keep() // unless the response did already
@@ -78,7 +81,8 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 
 // stopped answers a request that the gate refuses and reports whether it did.
 func (e *Emulator) stopped(surface requestlog.Surface, next http.Handler, w http.ResponseWriter, r *http.Request) bool {
-	call := traffic.Call{Request: hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path}, Host: hostOf(r), Bytes: r.ContentLength}
+	call := traffic.Call{Request: hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path}, Host: hostOf(r),
+		Bytes: r.ContentLength}
 	if surface == requestlog.DPSDevice {
 		call.Host, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	}

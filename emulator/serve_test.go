@@ -31,13 +31,15 @@ func TestPanicOfASurfaceIsAnInternalError(t *testing.T) {
 		}
 	})))
 	defer server.Close()
-	if status, body := get(t, server.Client(), server.URL+"/panic"); status != http.StatusInternalServerError || strings.Contains(body, "an inner detail") {
+	if status, body := get(t, server.Client(), server.URL+"/panic"); status != http.StatusInternalServerError ||
+		strings.Contains(body, "an inner detail") {
 		t.Errorf("got %d %q, want 500 without the detail", status, body)
 	}
 	if status, _ := get(t, server.Client(), server.URL+"/next"); status != http.StatusOK {
 		t.Errorf("got %d after the panic, want 200", status)
 	}
-	response, err := server.Client().Post(server.URL+"/large", "text/plain", strings.NewReader(strings.Repeat("x", 5<<20)))
+	response, err := server.Client().Post(server.URL+"/large", "text/plain",
+		strings.NewReader(strings.Repeat("x", 5<<20)))
 	check(t, err)
 	response.Body.Close()
 	if response.StatusCode != http.StatusRequestEntityTooLarge {

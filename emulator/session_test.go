@@ -14,8 +14,10 @@ import (
 // device1 connects device-1 of hub-1 over MQTT without a clean session; what comes for it goes to arrived.
 func (w *wire) device1(arrived chan<- string) mqtt.Client {
 	w.t.Helper()
-	o := mqtt.NewClientOptions().AddBroker("ssl://" + w.e.Endpoints().MQTT).SetClientID("device-1").SetUsername(hubHost + "/device-1/" + apiVersion).
-		SetPassword(token(w.t, hubHost+"/devices/device-1", "", knownKey)).SetTLSConfig(w.http.Transport.(*http.Transport).TLSClientConfig.Clone()).SetCleanSession(false).
+	o := mqtt.NewClientOptions().AddBroker("ssl://" +
+		w.e.Endpoints().MQTT).SetClientID("device-1").SetUsername(hubHost + "/device-1/" + apiVersion).
+		SetPassword(token(w.t, hubHost+"/devices/device-1", "",
+			knownKey)).SetTLSConfig(w.http.Transport.(*http.Transport).TLSClientConfig.Clone()).SetCleanSession(false).
 		SetAutoReconnect(false).SetProtocolVersion(4).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { arrived <- string(m.Payload()) })
 	c := mqtt.NewClient(o)
@@ -57,7 +59,8 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		want("at once")
 		// The client hands a message out before it acknowledges it, and what is not acknowledged comes again.
 		await.Until(t, "the acknowledgement", func() error {
-			if _, device := w.on(hubHost, "GET", "/devices/device-1"+apiVersion, "", owner); device["cloudToDeviceMessageCount"] != 0.0 {
+			if _, device := w.on(hubHost, "GET", "/devices/device-1"+apiVersion, "",
+				owner); device["cloudToDeviceMessageCount"] != 0.0 {
 				return fmt.Errorf("got %v, want the first message acknowledged", device)
 			}
 			return nil

@@ -36,14 +36,17 @@ func newLived(t *testing.T, options ...emulator.Options) *lived {
 	t.Helper()
 	y := newYard(t, options...)
 	_, leaf := newChain(t, "device-x")
-	root := `{"properties":{"certificate":"` + base64.StdEncoding.EncodeToString(leaf.Certificate[len(leaf.Certificate)-1]) + `","isVerified":true}}`
+	root := `{"properties":{"certificate":"` + base64.StdEncoding.EncodeToString(
+		leaf.Certificate[len(leaf.Certificate)-1]) + `","isVerified":true}}`
 	y.must("PUT", hubPath+certificatesPath+hubVersion, root)
 	y.must("PUT", servicePath+certificatesPath+serviceVersion, root)
-	y.must("PUT", hubPath+"/eventHubEndpoints/events/ConsumerGroups/readers"+hubVersion, `{"properties":{"name":"readers"}}`)
+	y.must("PUT", hubPath+"/eventHubEndpoints/events/ConsumerGroups/readers"+hubVersion,
+		`{"properties":{"name":"readers"}}`)
 	y.must("PATCH", servicePath+serviceVersion, `{"tags":{"owner":"me"}}`)
 	y.service("PUT", "/enrollmentGroups/group-1", `{"enrollmentGroupId":"group-1",`+keyed+`}`)
 	for _, id := range []string{"device-1", "device-2", "device-3"} {
-		y.enroll(id, keyed+`,"initialTwin":{"tags":{"floor":"2"},"properties":{"desired":{"rate":1.50}}},"optionalDeviceInformation":{"b":1,"a":"<&>"}`)
+		y.enroll(id, keyed+
+			`,"initialTwin":{"tags":{"floor":"2"},"properties":{"desired":{"rate":1.50}}},"optionalDeviceInformation":{"b":1,"a":"<&>"}`)
 		if got := y.overHTTPS(y.holding(id, primary)); got.state("status") != "assigned" {
 			t.Fatalf("register %s: got %+v, want it assigned", id, got)
 		}
@@ -55,23 +58,28 @@ func newLived(t *testing.T, options ...emulator.Options) *lived {
 	l := &lived{yard: y}
 	bearer := "Bearer " + y.token
 	for _, path := range []string{
-		groupPath + groupVersion, groupPath + "/resources" + groupVersion, groupPath + "/providers/Microsoft.Devices/IotHubs" + hubVersion,
-		hubPath + hubVersion, hubPath + "/certificates" + hubVersion, hubPath + "/eventHubEndpoints/events/ConsumerGroups" + hubVersion,
+		groupPath + groupVersion, groupPath + "/resources" + groupVersion, groupPath +
+			"/providers/Microsoft.Devices/IotHubs" + hubVersion,
+		hubPath + hubVersion, hubPath + "/certificates" + hubVersion, hubPath +
+			"/eventHubEndpoints/events/ConsumerGroups" + hubVersion,
 		servicePath + serviceVersion, servicePath + "/certificates" + serviceVersion,
 	} {
 		l.ask("", "GET", path, "", bearer)
 	}
 	l.ask("", "POST", hubPath+"/listkeys"+hubVersion, "", bearer)
 	l.ask("", "POST", servicePath+"/listkeys"+serviceVersion, "", bearer)
-	const serviceAPI, hubAPI, all = "?api-version=2021-10-01", "?api-version=2021-04-12", `{"query":"SELECT * FROM devices"}`
-	for _, path := range []string{"/enrollments/device-1", "/enrollments/device-2", "/enrollmentGroups/group-1", "/registrations/device-1", "/registrations/member-1"} {
+	const serviceAPI, hubAPI, all = "?api-version=2021-10-01", "?api-version=2021-04-12",
+		`{"query":"SELECT * FROM devices"}`
+	for _, path := range []string{"/enrollments/device-1", "/enrollments/device-2", "/enrollmentGroups/group-1",
+		"/registrations/device-1", "/registrations/member-1"} {
 		l.ask(serviceHost, "GET", path+serviceAPI, "", y.owner)
 	}
 	for _, path := range []string{"/enrollments/query", "/enrollmentGroups/query", "/registrations/group-1/query"} {
 		l.ask(serviceHost, "POST", path+serviceAPI, `{"query":"SELECT * FROM x"}`, y.owner)
 	}
 	l.ask(serviceHost, "POST", "/enrollments/device-1/attestationmechanism"+serviceAPI, "", y.owner)
-	l.ask(globalHost, "POST", "/"+y.scope+"/registrations/device-1"+serviceAPI, `{"registrationId":"device-1"}`, y.holding("device-1", primary).token)
+	l.ask(globalHost, "POST", "/"+y.scope+"/registrations/device-1"+serviceAPI, `{"registrationId":"device-1"}`,
+		y.holding("device-1", primary).token)
 	for _, host := range []string{hub1, hub2} {
 		name, _, _ := strings.Cut(host, ".")
 		key := y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+"/IotHubKeys/iothubowner", hubVersion)
@@ -113,7 +121,8 @@ func (l *lived) answers() map[string]string {
 		body, err := io.ReadAll(response.Body)
 		check(l.t, err)
 		response.Body.Close()
-		all[q.method+" "+q.host+q.path] = fmt.Sprint(response.StatusCode, " ", response.Header.Get("ETag"), " ", string(body))
+		all[q.method+" "+q.host+q.path] = fmt.Sprint(response.StatusCode, " ", response.Header.Get("ETag"), " ",
+			string(body))
 	}
 	return all
 }
@@ -236,11 +245,13 @@ func TestSnapshotsOverTheControlPort(t *testing.T) {
 		{"DELETE", "/snapshots/one", "", 204, ""},
 		{"GET", "/snapshots", "", 200, "[]"},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
+		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+			!strings.Contains(answer, tc.want) {
 			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
 		}
 		if tc.method == "PUT" && tc.status == 204 {
-			if info, err := os.Stat(filepath.Join(dir, "snapshots", "one.json")); err != nil || info.Mode().Perm() != 0o600 {
+			if info, err := os.Stat(filepath.Join(dir, "snapshots", "one.json")); err != nil ||
+				info.Mode().Perm() != 0o600 {
 				t.Errorf("got %v, %v, want a file for its owner alone", info, err)
 			}
 		}
@@ -269,7 +280,8 @@ func TestTheClockOverTheControlPort(t *testing.T) {
 		{"GET", "", 200, `"now":"2031-02-04T04:05:`},
 		{"DELETE", "", 200, `"offset":"0s"`},
 	} {
-		if status, answer := w.control(tc.method, "/clock", tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
+		if status, answer := w.control(tc.method, "/clock", tc.body); status != tc.status ||
+			!strings.Contains(answer, tc.want) {
 			t.Errorf("%s /clock %s: got %d %s, want %d %s", tc.method, tc.body, status, answer, tc.status, tc.want)
 		}
 	}
@@ -307,11 +319,13 @@ func TestAConnectionEndsWithItsTokenWhenTheClockIsMoved(t *testing.T) {
 func TestListeningOffLoopbackIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	e, err := emulator.New(emulator.Options{Host: "0.0.0.0", AllowRemote: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e, err := emulator.New(emulator.Options{Host: "0.0.0.0", AllowRemote: true,
+		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	check(t, err)
 	check(t, e.Start())
 	check(t, e.Close())
-	if got := log.String(); !strings.Contains(got, "WARN") || !strings.Contains(got, "0.0.0.0") || !strings.Contains(got, "plain HTTP") {
+	if got := log.String(); !strings.Contains(got, "WARN") || !strings.Contains(got, "0.0.0.0") ||
+		!strings.Contains(got, "plain HTTP") {
 		t.Errorf("got the log %q, want a warning that names the address", got)
 	}
 }

@@ -36,12 +36,14 @@ func newAuthority(t *testing.T) authority {
 	return a
 }
 
-// sign makes a certificate for that common name, by the authority or, when parent is nil and there is no certificate yet, by itself.
+// sign makes a certificate for that common name, by the authority or, when parent is nil and there is no certificate
+// yet, by itself.
 func (a authority) sign(t *testing.T, name string, parent *x509.Certificate) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: parent == nil, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+		IsCA:     parent == nil, BasicConstraintsValid: true,
 	}
 	if parent == nil {
 		parent = template
@@ -63,17 +65,20 @@ func TestHubCertificateIsVerifiedByPossession(t *testing.T) {
 	c.makeGroup(t)
 	c.putHub(t, "hub-1", aHub())
 	ca, thief := newAuthority(t), newAuthority(t)
-	upload := armiothub.CertificateDescription{Properties: &armiothub.CertificateProperties{Certificate: to.Ptr(string(pemOf(ca.cert)))}}
+	upload := armiothub.CertificateDescription{
+		Properties: &armiothub.CertificateProperties{Certificate: to.Ptr(string(pemOf(ca.cert)))}}
 	made, err := c.hubCertificates.CreateOrUpdate(t.Context(), testGroup, "hub-1", "ca-1", upload, nil)
 	check(t, err)
-	if p := made.Properties; *p.Subject != "My CA" || *p.IsVerified || *p.Certificate != *upload.Properties.Certificate || p.Expiry.Unix() != ca.cert.NotAfter.Unix() {
+	if p := made.Properties; *p.Subject != "My CA" || *p.IsVerified ||
+		*p.Certificate != *upload.Properties.Certificate || p.Expiry.Unix() != ca.cert.NotAfter.Unix() {
 		t.Errorf("got subject %s, verified %v, expiry %v", *p.Subject, *p.IsVerified, *p.Expiry)
 	}
 	_, err = c.hubCertificates.CreateOrUpdate(t.Context(), testGroup, "hub-1", "ca-1", upload, nil)
 	refused(t, err, http.StatusPreconditionFailed, "Invalid ETag supplied")
-	_, err = c.hubCertificates.Verify(t.Context(), testGroup, "hub-1", "ca-1", *made.Etag, armiothub.CertificateVerificationDescription{
-		Certificate: to.Ptr(string(pemOf(ca.sign(t, "", ca.cert)))),
-	}, nil)
+	_, err = c.hubCertificates.Verify(t.Context(), testGroup, "hub-1", "ca-1", *made.Etag,
+		armiothub.CertificateVerificationDescription{
+			Certificate: to.Ptr(string(pemOf(ca.sign(t, "", ca.cert)))),
+		}, nil)
 	refused(t, err, http.StatusBadRequest, "no verification code")
 
 	code, err := c.hubCertificates.GenerateVerificationCode(t.Context(), testGroup, "hub-1", "ca-1", *made.Etag, nil)
@@ -82,13 +87,15 @@ func TestHubCertificateIsVerifiedByPossession(t *testing.T) {
 		t.Errorf("got code %q, want 48 characters and a new etag", *code.Properties.VerificationCode)
 	}
 	verify := func(proof *x509.Certificate) error {
-		_, err := c.hubCertificates.Verify(t.Context(), testGroup, "hub-1", "ca-1", *code.Etag, armiothub.CertificateVerificationDescription{
-			Certificate: to.Ptr(base64.StdEncoding.EncodeToString(pemOf(proof))),
-		}, nil)
+		_, err := c.hubCertificates.Verify(t.Context(), testGroup, "hub-1", "ca-1", *code.Etag,
+			armiothub.CertificateVerificationDescription{
+				Certificate: to.Ptr(base64.StdEncoding.EncodeToString(pemOf(proof))),
+			}, nil)
 		return err
 	}
 	refused(t, verify(ca.sign(t, "another name", ca.cert)), http.StatusBadRequest, "common name")
-	refused(t, verify(thief.sign(t, *code.Properties.VerificationCode, thief.cert)), http.StatusBadRequest, "not signed")
+	refused(t, verify(thief.sign(t, *code.Properties.VerificationCode, thief.cert)), http.StatusBadRequest,
+		"not signed")
 	check(t, verify(ca.sign(t, *code.Properties.VerificationCode, ca.cert)))
 	verified, err := c.hubCertificates.Get(t.Context(), testGroup, "hub-1", "ca-1", nil)
 	check(t, err)
@@ -110,12 +117,15 @@ func TestServiceCertificates(t *testing.T) {
 	c.makeGroup(t)
 	c.putService(t, "dps-1", armdeviceprovisioningservices.IotDpsPropertiesDescription{})
 	ca := newAuthority(t)
-	made, err := c.serviceCertificates.CreateOrUpdate(t.Context(), testGroup, "dps-1", "ca-1", armdeviceprovisioningservices.CertificateResponse{
-		Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: pemOf(ca.cert), IsVerified: to.Ptr(true)},
-	}, nil)
+	made, err := c.serviceCertificates.CreateOrUpdate(t.Context(), testGroup, "dps-1", "ca-1",
+		armdeviceprovisioningservices.CertificateResponse{
+			Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: pemOf(ca.cert),
+				IsVerified: to.Ptr(true)},
+		}, nil)
 	check(t, err)
 	if !*made.Properties.IsVerified || *made.Properties.Subject != "My CA" {
-		t.Errorf("got verified %v, subject %s, want verified and My CA", *made.Properties.IsVerified, *made.Properties.Subject)
+		t.Errorf("got verified %v, subject %s, want verified and My CA", *made.Properties.IsVerified,
+			*made.Properties.Subject)
 	}
 	listed, err := c.serviceCertificates.List(t.Context(), testGroup, "dps-1", nil)
 	check(t, err)
@@ -127,14 +137,17 @@ func TestServiceCertificates(t *testing.T) {
 
 	// The older api-version has a flat body.
 	w := plain(t, e)
-	w.must("PUT", servicePath+"/certificates/ca-2?api-version=2021-10-15", `{"certificate":"`+base64.StdEncoding.EncodeToString(pemOf(ca.cert))+`"}`)
-	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion, `{"properties":{"certificate":"bm8="}}`); status != http.StatusBadRequest {
+	w.must("PUT", servicePath+"/certificates/ca-2?api-version=2021-10-15", `{"certificate":"`+
+		base64.StdEncoding.EncodeToString(pemOf(ca.cert))+`"}`)
+	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion,
+		`{"properties":{"certificate":"bm8="}}`); status != http.StatusBadRequest {
 		t.Errorf("got %d %v for a certificate that does not parse, want 400", status, body)
 	}
 	// One that is damaged is not passed over for the next one of its file.
 	damaged := bytes.Replace(pemOf(ca.cert), []byte("\nM"), []byte("\n!"), 1)
 	chain := base64.StdEncoding.EncodeToString(append(damaged, pemOf(newAuthority(t).cert)...))
-	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion, `{"properties":{"certificate":"`+chain+`"}}`); status != http.StatusBadRequest {
+	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion, `{"properties":{"certificate":"`+
+		chain+`"}}`); status != http.StatusBadRequest {
 		t.Errorf("got %d %v for a damaged certificate before another, want 400", status, body)
 	}
 }
@@ -149,7 +162,8 @@ func TestConsumerGroups(t *testing.T) {
 			func(p armiothub.ResourceClientListEventHubConsumerGroupsResponse) int { return len(p.Value) })
 	}
 	made, err := c.hubs.CreateEventHubConsumerGroup(t.Context(), testGroup, "hub-1", "events", "readers",
-		armiothub.EventHubConsumerGroupBodyDescription{Properties: &armiothub.EventHubConsumerGroupName{Name: to.Ptr("readers")}}, nil)
+		armiothub.EventHubConsumerGroupBodyDescription{
+			Properties: &armiothub.EventHubConsumerGroupName{Name: to.Ptr("readers")}}, nil)
 	check(t, err)
 	if got := count(); *made.Name != "readers" || got != 2 {
 		t.Errorf("got %s and %d consumer groups, want readers beside $Default", *made.Name, got)

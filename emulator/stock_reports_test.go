@@ -15,7 +15,8 @@ import (
 	"evenkeel/emulator"
 )
 
-// The rest of the stock clients' methods: what hubs and services tell of themselves, private endpoints, providers, quotas, pages.
+// The rest of the stock clients' methods: what hubs and services tell of themselves, private endpoints, providers,
+// quotas, pages.
 
 func TestHubReports(t *testing.T) {
 	t.Parallel()
@@ -74,7 +75,8 @@ func TestUnsupportedHubOperationsAreRefused(t *testing.T) {
 	refused(t, err, http.StatusNotImplemented, "Routing")
 	_, err = c.hubs.TestRoute(t.Context(), "hub-1", testGroup, armiothub.TestRouteInput{}, nil)
 	refused(t, err, http.StatusNotImplemented, "Routing")
-	_, err = c.failover.BeginManualFailover(t.Context(), "hub-1", testGroup, armiothub.FailoverInput{FailoverRegion: to.Ptr("northeurope")}, nil)
+	_, err = c.failover.BeginManualFailover(t.Context(), "hub-1", testGroup,
+		armiothub.FailoverInput{FailoverRegion: to.Ptr("northeurope")}, nil)
 	refused(t, err, http.StatusNotImplemented, "failover")
 }
 
@@ -90,7 +92,8 @@ func TestPrivateEndpointConnections(t *testing.T) {
 
 	hubConnection := func(status armiothub.PrivateLinkServiceConnectionStatus) armiothub.PrivateEndpointConnection {
 		return armiothub.PrivateEndpointConnection{Properties: &armiothub.PrivateEndpointConnectionProperties{
-			PrivateLinkServiceConnectionState: &armiothub.PrivateLinkServiceConnectionState{Status: &status, Description: to.Ptr("by me")},
+			PrivateLinkServiceConnectionState: &armiothub.PrivateLinkServiceConnectionState{Status: &status,
+				Description: to.Ptr("by me")},
 		}}
 	}
 	_, err := c.hubConnections.Get(ctx, testGroup, "hub-1", "c1", nil)
@@ -110,9 +113,11 @@ func TestPrivateEndpointConnections(t *testing.T) {
 	check(t, err)
 	hub, err := c.hubs.Get(ctx, testGroup, "hub-1", nil)
 	check(t, err)
-	if shown := hub.Properties.PrivateEndpointConnections; len(listed.PrivateEndpointConnectionArray) != 1 || len(shown) != 1 ||
+	if shown := hub.Properties.PrivateEndpointConnections; len(listed.PrivateEndpointConnectionArray) != 1 ||
+		len(shown) != 1 ||
 		*shown[0].Properties.PrivateLinkServiceConnectionState.Status != "Approved" || *shown[0].Name != "c1" {
-		t.Errorf("got %d in the list and %d in the hub, want the one that was approved", len(listed.PrivateEndpointConnectionArray), len(shown))
+		t.Errorf("got %d in the list and %d in the hub, want the one that was approved",
+			len(listed.PrivateEndpointConnectionArray), len(shown))
 	}
 	deleting, err := c.hubConnections.BeginDelete(ctx, testGroup, "hub-1", "c1", nil)
 	check(t, err)
@@ -126,14 +131,16 @@ func TestPrivateEndpointConnections(t *testing.T) {
 		t.Errorf("got %d link resources, %+v, want iotHub with its zones", len(links.Value), link.Properties)
 	}
 
-	poller, err := c.services.BeginCreateOrUpdatePrivateEndpointConnection(ctx, testGroup, "dps-1", "c1", armdeviceprovisioningservices.PrivateEndpointConnection{
-		Properties: &armdeviceprovisioningservices.PrivateEndpointConnectionProperties{
-			PrivateEndpoint: &armdeviceprovisioningservices.PrivateEndpoint{ID: to.Ptr(endpoint)},
-			PrivateLinkServiceConnectionState: &armdeviceprovisioningservices.PrivateLinkServiceConnectionState{
-				Status: to.Ptr(armdeviceprovisioningservices.PrivateLinkServiceConnectionStatusApproved), Description: to.Ptr("by me"),
+	poller, err := c.services.BeginCreateOrUpdatePrivateEndpointConnection(ctx, testGroup, "dps-1", "c1",
+		armdeviceprovisioningservices.PrivateEndpointConnection{
+			Properties: &armdeviceprovisioningservices.PrivateEndpointConnectionProperties{
+				PrivateEndpoint: &armdeviceprovisioningservices.PrivateEndpoint{ID: to.Ptr(endpoint)},
+				PrivateLinkServiceConnectionState: &armdeviceprovisioningservices.PrivateLinkServiceConnectionState{
+					Status:      to.Ptr(armdeviceprovisioningservices.PrivateLinkServiceConnectionStatusApproved),
+					Description: to.Ptr("by me"),
+				},
 			},
-		},
-	}, nil)
+		}, nil)
 	check(t, err)
 	_, err = poller.PollUntilDone(ctx, nil)
 	check(t, err)
@@ -147,7 +154,8 @@ func TestPrivateEndpointConnections(t *testing.T) {
 	service, err := c.services.Get(ctx, "dps-1", testGroup, nil)
 	check(t, err)
 	if len(all.PrivateEndpointConnectionArray) != 1 || len(service.Properties.PrivateEndpointConnections) != 1 {
-		t.Errorf("got %d in the list and %d in the service, want one", len(all.PrivateEndpointConnectionArray), len(service.Properties.PrivateEndpointConnections))
+		t.Errorf("got %d in the list and %d in the service, want one", len(all.PrivateEndpointConnectionArray),
+			len(service.Properties.PrivateEndpointConnections))
 	}
 	serviceLinks, err := c.services.ListPrivateLinkResources(ctx, testGroup, "dps-1", nil)
 	check(t, err)
@@ -162,9 +170,10 @@ func TestPrivateEndpointConnections(t *testing.T) {
 	check(t, err)
 	_, err = gone.PollUntilDone(ctx, nil)
 	check(t, err)
-	skus := pages(t, c.services.NewListValidSKUsPager("dps-1", testGroup, nil), func(p armdeviceprovisioningservices.IotDpsResourceClientListValidSKUsResponse) int {
-		return len(p.Value)
-	})
+	skus := pages(t, c.services.NewListValidSKUsPager("dps-1", testGroup, nil),
+		func(p armdeviceprovisioningservices.IotDpsResourceClientListValidSKUsResponse) int {
+			return len(p.Value)
+		})
 	if skus != 1 {
 		t.Errorf("got %d skus of a provisioning service, want S1", skus)
 	}
@@ -178,15 +187,18 @@ func TestIPFiltersAreStoredAndShown(t *testing.T) {
 	d := aHub()
 	d.Properties = &armiothub.Properties{
 		PublicNetworkAccess: to.Ptr(armiothub.PublicNetworkAccessDisabled),
-		IPFilterRules:       []*armiothub.IPFilterRule{{FilterName: to.Ptr("office"), Action: to.Ptr(armiothub.IPFilterActionTypeAccept), IPMask: to.Ptr("10.0.0.0/8")}},
+		IPFilterRules: []*armiothub.IPFilterRule{{FilterName: to.Ptr("office"),
+			Action: to.Ptr(armiothub.IPFilterActionTypeAccept), IPMask: to.Ptr("10.0.0.0/8")}},
 	}
 	hub := c.putHub(t, "hub-1", d)
-	if len(hub.Properties.IPFilterRules) != 1 || *hub.Properties.IPFilterRules[0].IPMask != "10.0.0.0/8" || *hub.Properties.PublicNetworkAccess != "Disabled" {
+	if len(hub.Properties.IPFilterRules) != 1 || *hub.Properties.IPFilterRules[0].IPMask != "10.0.0.0/8" ||
+		*hub.Properties.PublicNetworkAccess != "Disabled" {
 		t.Errorf("got %+v, want the rule that was sent", hub.Properties)
 	}
 	service := c.putService(t, "dps-1", armdeviceprovisioningservices.IotDpsPropertiesDescription{
 		IPFilterRules: []*armdeviceprovisioningservices.IPFilterRule{{
-			FilterName: to.Ptr("office"), Action: to.Ptr(armdeviceprovisioningservices.IPFilterActionTypeReject), IPMask: to.Ptr("192.0.2.1"),
+			FilterName: to.Ptr("office"), Action: to.Ptr(armdeviceprovisioningservices.IPFilterActionTypeReject),
+			IPMask: to.Ptr("192.0.2.1"),
 			Target: to.Ptr(armdeviceprovisioningservices.IPFilterTargetTypeDeviceAPI),
 		}},
 	})
@@ -205,7 +217,8 @@ func TestQuotasOfASubscription(t *testing.T) {
 	c.putHub(t, "free-1", free)
 	c.putHub(t, "free-1", free) // a change is no creation
 	_, err := c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "free-2", free, nil)
-	refused(t, err, http.StatusBadRequest, "Max number of Iot Hubs exceeded for sku = Free, Max Allowed = 1, Current = 2")
+	refused(t, err, http.StatusBadRequest,
+		"Max number of Iot Hubs exceeded for sku = Free, Max Allowed = 1, Current = 2")
 	w := plain(t, e)
 	for i := range 50 {
 		w.must("PUT", groupPath+fmt.Sprintf("/providers/Microsoft.Devices/IotHubs/hub-%d", i)+hubVersion, hubJSON)
@@ -213,9 +226,11 @@ func TestQuotasOfASubscription(t *testing.T) {
 	_, err = c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-50", aHub(), nil)
 	refused(t, err, http.StatusBadRequest, "IH400019")
 	for i := range 10 {
-		w.must("PUT", groupPath+fmt.Sprintf("/providers/Microsoft.Devices/provisioningServices/dps-%d", i)+serviceVersion, serviceJSON)
+		w.must("PUT", groupPath+fmt.Sprintf("/providers/Microsoft.Devices/provisioningServices/dps-%d", i)+
+			serviceVersion, serviceJSON)
 	}
-	_, err = c.services.BeginCreateOrUpdate(t.Context(), testGroup, "dps-10", aService(armdeviceprovisioningservices.IotDpsPropertiesDescription{}), nil)
+	_, err = c.services.BeginCreateOrUpdate(t.Context(), testGroup, "dps-10",
+		aService(armdeviceprovisioningservices.IotDpsPropertiesDescription{}), nil)
 	refused(t, err, http.StatusBadRequest, "Max Allowed = 10, Current = 11")
 	usages, err := c.quotas.GetSubscriptionQuota(t.Context(), nil)
 	check(t, err)
@@ -236,11 +251,13 @@ func TestQuotasCanBeChanged(t *testing.T) {
 	w := plain(t, emulator.RunT(t, emulator.Options{Quotas: emulator.Quotas{Hubs: 1, Services: -1}}))
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	w.must("PUT", hubPath+hubVersion, hubJSON)
-	if status, body := w.call("PUT", strings.Replace(hubPath, "hub-1", "hub-2", 1)+hubVersion, hubJSON); status != 400 || body["code"] != 400019.0 {
+	if status, body := w.call("PUT", strings.Replace(hubPath, "hub-1", "hub-2", 1)+hubVersion,
+		hubJSON); status != 400 || body["code"] != 400019.0 {
 		t.Errorf("got %d %v of a second hub, want 400019", status, body)
 	}
 	for i := range 12 {
-		w.must("PUT", groupPath+fmt.Sprintf("/providers/Microsoft.Devices/provisioningServices/dps-%d", i)+serviceVersion, serviceJSON)
+		w.must("PUT", groupPath+fmt.Sprintf("/providers/Microsoft.Devices/provisioningServices/dps-%d", i)+
+			serviceVersion, serviceJSON)
 	}
 }
 
@@ -250,15 +267,18 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 	c := stock(t, e)
 	c.makeGroup(t)
 	w := plain(t, e)
-	for path, body := range map[string]string{hubPath + hubVersion: hubJSON, servicePath + serviceVersion: serviceJSON} {
-		if status, answer := w.call("PUT", path, body); status != http.StatusConflict || !strings.Contains(fmt.Sprint(answer), "MissingSubscriptionRegistration") {
+	for path, body := range map[string]string{hubPath + hubVersion: hubJSON, servicePath +
+		serviceVersion: serviceJSON} {
+		if status, answer := w.call("PUT", path, body); status != http.StatusConflict ||
+			!strings.Contains(fmt.Sprint(answer), "MissingSubscriptionRegistration") {
 			t.Errorf("%s: got %d %v, want MissingSubscriptionRegistration", path, status, answer)
 		}
 	}
 	provider, err := c.providers.Get(t.Context(), "Microsoft.Devices", nil)
 	check(t, err)
 	if *provider.RegistrationState != "NotRegistered" || len(provider.ResourceTypes) != 2 {
-		t.Errorf("got %s with %d types, want NotRegistered with two", *provider.RegistrationState, len(provider.ResourceTypes))
+		t.Errorf("got %s with %d types, want NotRegistered with two", *provider.RegistrationState,
+			len(provider.ResourceTypes))
 	}
 	c.putHub(t, "hub-1", aHub()) // the stock client registers by itself when it is told
 	registered, err := c.providers.Register(t.Context(), "Microsoft.Devices", nil)
@@ -268,10 +288,12 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 	}
 	_, err = c.providers.Unregister(t.Context(), "Microsoft.Devices", nil)
 	refused(t, err, http.StatusConflict, "CannotUnregisterNamespace")
-	if n := pages(t, c.providers.NewListPager(nil), func(p armresources.ProvidersClientListResponse) int { return len(p.Value) }); n != 1 {
+	if n := pages(t, c.providers.NewListPager(nil),
+		func(p armresources.ProvidersClientListResponse) int { return len(p.Value) }); n != 1 {
 		t.Errorf("got %d providers, want Microsoft.Devices", n)
 	}
-	if n := pages(t, c.operations.NewListPager(nil), func(p armiothub.OperationsClientListResponse) int { return len(p.Value) }); n != 6 {
+	if n := pages(t, c.operations.NewListPager(nil),
+		func(p armiothub.OperationsClientListResponse) int { return len(p.Value) }); n != 6 {
 		t.Errorf("got %d operations, want 6", n)
 	}
 }
@@ -289,7 +311,8 @@ func TestListsArePaged(t *testing.T) {
 	}
 	c.putService(t, "dps-1", armdeviceprovisioningservices.IotDpsPropertiesDescription{})
 	count := 0
-	pager := c.all.NewListByResourceGroupPager(testGroup, &armresources.ClientListByResourceGroupOptions{Top: to.Ptr[int32](2)})
+	pager := c.all.NewListByResourceGroupPager(testGroup,
+		&armresources.ClientListByResourceGroupOptions{Top: to.Ptr[int32](2)})
 	for pages := 0; pager.More(); pages++ {
 		page, err := pager.NextPage(t.Context())
 		check(t, err)
@@ -305,7 +328,8 @@ func TestListsArePaged(t *testing.T) {
 		"resourceType eq 'Microsoft.Devices/IotHubs'": 5, "tagName eq 'stage' and tagValue eq 'test'": 1,
 		"resourceType eq 'microsoft.devices/provisioningservices'": 1, "tagName eq 'Stage' and tagValue eq 'live'": 0,
 	} {
-		got := pages(t, c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr(filter)}), func(p armresources.ClientListResponse) int { return len(p.Value) })
+		got := pages(t, c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr(filter)}),
+			func(p armresources.ClientListResponse) int { return len(p.Value) })
 		if got != want {
 			t.Errorf("%s: got %d resources, want %d", filter, got, want)
 		}
@@ -313,15 +337,19 @@ func TestListsArePaged(t *testing.T) {
 	_, err := c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr("plan eq 'hub'")}).NextPage(t.Context())
 	refused(t, err, http.StatusBadRequest, "InvalidFilterInQueryString")
 	w := plain(t, e)
-	for path, code := range map[string]string{"&$top=none": "InvalidTopInQueryString", "&$skiptoken=!": "InvalidSkipToken"} {
-		if status, body := w.call("GET", groupPath+"/resources"+groupVersion+path, ""); status != 400 || !strings.Contains(fmt.Sprint(body), code) {
+	for path, code := range map[string]string{"&$top=none": "InvalidTopInQueryString",
+		"&$skiptoken=!": "InvalidSkipToken"} {
+		if status, body := w.call("GET", groupPath+"/resources"+groupVersion+path, ""); status != 400 ||
+			!strings.Contains(fmt.Sprint(body), code) {
 			t.Errorf("%s: got %d %v, want %s", path, status, body, code)
 		}
 	}
-	if locations := w.must("GET", "/subscriptions/"+emulator.SubscriptionID+"/locations"+groupVersion, "")["value"].([]any); len(locations) < 20 {
+	if locations := w.must("GET", "/subscriptions/"+emulator.SubscriptionID+"/locations"+groupVersion,
+		"")["value"].([]any); len(locations) < 20 {
 		t.Errorf("got %d locations, want Azure's", len(locations))
 	}
-	if status, body := w.call("PUT", groupPath+"/providers/Microsoft.Resources/deployments/d"+groupVersion, "{}"); status != 404 {
+	if status, body := w.call("PUT", groupPath+"/providers/Microsoft.Resources/deployments/d"+groupVersion,
+		"{}"); status != 404 {
 		t.Errorf("got %d %v for a deployment, want 404", status, body)
 	}
 }

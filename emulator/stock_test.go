@@ -22,6 +22,10 @@ import (
 	"evenkeel/emulator"
 )
 
+// policyOfService is a shared access policy of a provisioning service.
+type policyOfService = armdeviceprovisioningservices.
+	SharedAccessSignatureAuthorizationRuleAccessRightsDescription
+
 // The stock clients of the Azure SDK for Go, over the wire, with the credential that users have.
 
 const testGroup = "rg-1"
@@ -45,7 +49,8 @@ func stock(t *testing.T, e *emulator.Emulator) clients {
 		Retry:     policy.RetryOptions{MaxRetries: -1},
 		Cloud: cloud.Configuration{
 			ActiveDirectoryAuthorityHost: ends.ARM,
-			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
 		},
 	}
 	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret,
@@ -62,7 +67,8 @@ func stock(t *testing.T, e *emulator.Emulator) clients {
 	check(t, err)
 	hubCertificates, err := armiothub.NewCertificatesClient(ends.SubscriptionID, credential, armOptions)
 	check(t, err)
-	serviceCertificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential, armOptions)
+	serviceCertificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential,
+		armOptions)
 	check(t, err)
 	hubFactory, err := armiothub.NewClientFactory(ends.SubscriptionID, credential, armOptions)
 	check(t, err)
@@ -124,10 +130,13 @@ func (c clients) putService(t *testing.T, name string, p armdeviceprovisioningse
 	return done.ProvisioningServiceDescription
 }
 
-func aService(p armdeviceprovisioningservices.IotDpsPropertiesDescription) armdeviceprovisioningservices.ProvisioningServiceDescription {
+func aService(
+	p armdeviceprovisioningservices.IotDpsPropertiesDescription,
+) armdeviceprovisioningservices.ProvisioningServiceDescription {
 	return armdeviceprovisioningservices.ProvisioningServiceDescription{
 		Location: to.Ptr("westeurope"), Properties: &p,
-		SKU: &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
+		SKU: &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1),
+			Capacity: to.Ptr[int64](1)},
 	}
 }
 
@@ -135,7 +144,8 @@ func (c clients) connection(t *testing.T, hub, policy string) string {
 	t.Helper()
 	key, err := c.hubs.GetKeysForKeyName(t.Context(), testGroup, hub, policy, nil)
 	check(t, err)
-	return "HostName=" + hub + ".azure-devices.net;SharedAccessKeyName=" + policy + ";SharedAccessKey=" + *key.PrimaryKey
+	return "HostName=" + hub + ".azure-devices.net;SharedAccessKeyName=" + policy + ";SharedAccessKey=" +
+		*key.PrimaryKey
 }
 
 func link(connection string, weight *int32) *armdeviceprovisioningservices.IotHubDefinitionDescription {
@@ -156,20 +166,24 @@ func TestResourceGroups(t *testing.T) {
 	c.makeGroup(t)
 	group, err := c.groups.Get(t.Context(), strings.ToUpper(testGroup), nil)
 	check(t, err)
-	if *group.Name != testGroup || *group.Location != "westeurope" || *group.Tags["owner"] != "me" || *group.Properties.ProvisioningState != "Succeeded" {
+	if *group.Name != testGroup || *group.Location != "westeurope" || *group.Tags["owner"] != "me" ||
+		*group.Properties.ProvisioningState != "Succeeded" {
 		t.Errorf("got group %s in %s, tags %v", *group.Name, *group.Location, group.Tags)
 	}
 	if exists, err := c.groups.CheckExistence(t.Context(), testGroup, nil); err != nil || !exists.Success {
 		t.Errorf("got %v, %v, want that the group exists", exists.Success, err)
 	}
-	updated, err := c.groups.Update(t.Context(), testGroup, armresources.ResourceGroupPatchable{Tags: map[string]*string{"owner": to.Ptr("you")}}, nil)
+	updated, err := c.groups.Update(t.Context(), testGroup,
+		armresources.ResourceGroupPatchable{Tags: map[string]*string{"owner": to.Ptr("you")}}, nil)
 	check(t, err)
 	if got := *updated.Tags["owner"]; got != "you" {
 		t.Errorf("got owner %q after the update, want you", got)
 	}
-	_, err = c.groups.CreateOrUpdate(t.Context(), testGroup, armresources.ResourceGroup{Location: to.Ptr("eastus")}, nil)
+	_, err = c.groups.CreateOrUpdate(t.Context(), testGroup, armresources.ResourceGroup{Location: to.Ptr("eastus")},
+		nil)
 	refused(t, err, http.StatusConflict, "InvalidResourceGroupLocation")
-	if n := pages(t, c.groups.NewListPager(nil), func(p armresources.ResourceGroupsClientListResponse) int { return len(p.Value) }); n != 1 {
+	if n := pages(t, c.groups.NewListPager(
+		nil), func(p armresources.ResourceGroupsClientListResponse) int { return len(p.Value) }); n != 1 {
 		t.Errorf("got %d groups in the list, want 1", n)
 	}
 }
@@ -192,7 +206,8 @@ func TestDeletingGroupDeletesWhatIsInIt(t *testing.T) {
 	c.makeGroup(t)
 	c.putHub(t, "hub-in-group", aHub())
 	c.putService(t, "dps-in-group", armdeviceprovisioningservices.IotDpsPropertiesDescription{})
-	listed := pages(t, c.all.NewListByResourceGroupPager(testGroup, nil), func(p armresources.ClientListByResourceGroupResponse) int { return len(p.Value) })
+	listed := pages(t, c.all.NewListByResourceGroupPager(testGroup, nil),
+		func(p armresources.ClientListByResourceGroupResponse) int { return len(p.Value) })
 	if listed != 2 {
 		t.Errorf("got %d resources in the group, want 2", listed)
 	}
@@ -213,23 +228,29 @@ func TestHubLifecycle(t *testing.T) {
 	c := stock(t, e)
 	c.makeGroup(t)
 	hub := c.putHub(t, "hub-1", aHub())
-	if *hub.Properties.HostName != "hub-1.azure-devices.net" || *hub.Properties.State != "Active" || *hub.Properties.ProvisioningState != "Succeeded" {
-		t.Errorf("got host %s, state %s, %s", *hub.Properties.HostName, *hub.Properties.State, *hub.Properties.ProvisioningState)
+	if *hub.Properties.HostName != "hub-1.azure-devices.net" || *hub.Properties.State != "Active" ||
+		*hub.Properties.ProvisioningState != "Succeeded" {
+		t.Errorf("got host %s, state %s, %s", *hub.Properties.HostName, *hub.Properties.State,
+			*hub.Properties.ProvisioningState)
 	}
 	if hub.Properties.AuthorizationPolicies != nil {
 		t.Error("got authorization policies in a GET, want none")
 	}
-	if *hub.SKU.Tier != armiothub.IotHubSKUTierStandard || *hub.Properties.EventHubEndpoints["events"].PartitionCount != 4 || len(hub.Properties.Locations) != 2 {
-		t.Errorf("got tier %s, %d partitions, %d locations", *hub.SKU.Tier, *hub.Properties.EventHubEndpoints["events"].PartitionCount, len(hub.Properties.Locations))
+	if *hub.SKU.Tier != armiothub.IotHubSKUTierStandard ||
+		*hub.Properties.EventHubEndpoints["events"].PartitionCount != 4 || len(hub.Properties.Locations) != 2 {
+		t.Errorf("got tier %s, %d partitions, %d locations", *hub.SKU.Tier,
+			*hub.Properties.EventHubEndpoints["events"].PartitionCount, len(hub.Properties.Locations))
 	}
-	patch, err := c.hubs.BeginUpdate(t.Context(), testGroup, "hub-1", armiothub.TagsResource{Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
+	patch, err := c.hubs.BeginUpdate(t.Context(), testGroup, "hub-1",
+		armiothub.TagsResource{Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
 	check(t, err)
 	patched, err := patch.PollUntilDone(t.Context(), nil)
 	check(t, err)
 	if *patched.Tags["a"] != "b" || *patched.SKU.Name != armiothub.IotHubSKUS1 {
 		t.Errorf("got tags %v after the update", patched.Tags)
 	}
-	if n := pages(t, c.hubs.NewListByResourceGroupPager(testGroup, nil), func(p armiothub.ResourceClientListByResourceGroupResponse) int { return len(p.Value) }); n != 1 {
+	if n := pages(t, c.hubs.NewListByResourceGroupPager(testGroup, nil),
+		func(p armiothub.ResourceClientListByResourceGroupResponse) int { return len(p.Value) }); n != 1 {
 		t.Errorf("got %d hubs in the group, want 1", n)
 	}
 	remove, err := c.hubs.BeginDelete(t.Context(), testGroup, "hub-1", nil)
@@ -251,12 +272,13 @@ func TestHubKeys(t *testing.T) {
 	c.putHub(t, "hub-1", aHub())
 	keys := func() map[string]string {
 		found := map[string]string{}
-		pages(t, c.hubs.NewListKeysPager(testGroup, "hub-1", nil), func(p armiothub.ResourceClientListKeysResponse) int {
-			for _, k := range p.Value {
-				found[*k.KeyName] = *k.PrimaryKey
-			}
-			return 0
-		})
+		pages(t, c.hubs.NewListKeysPager(testGroup, "hub-1", nil),
+			func(p armiothub.ResourceClientListKeysResponse) int {
+				for _, k := range p.Value {
+					found[*k.KeyName] = *k.PrimaryKey
+				}
+				return 0
+			})
 		return found
 	}
 	defaults := keys()
@@ -297,9 +319,11 @@ func TestHubEtag(t *testing.T) {
 	if *first.Etag == *second.Etag {
 		t.Error("got the same etag after a change, want another")
 	}
-	_, err := c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(), &armiothub.ResourceClientBeginCreateOrUpdateOptions{IfMatch: first.Etag})
+	_, err := c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(),
+		&armiothub.ResourceClientBeginCreateOrUpdateOptions{IfMatch: first.Etag})
 	refused(t, err, http.StatusPreconditionFailed, "Either bad ETag was supplied or IotHub description was changed")
-	_, err = c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(), &armiothub.ResourceClientBeginCreateOrUpdateOptions{IfMatch: second.Etag})
+	_, err = c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(),
+		&armiothub.ResourceClientBeginCreateOrUpdateOptions{IfMatch: second.Etag})
 	check(t, err)
 }
 
@@ -315,11 +339,15 @@ func TestServiceLifecycle(t *testing.T) {
 	type hubList = []*armdeviceprovisioningservices.IotHubDefinitionDescription
 	made := c.putService(t, "dps-1", properties{IotHubs: hubList{link(one, nil), link(two, to.Ptr[int32](3))}})
 	p := made.Properties
-	if *p.AllocationPolicy != armdeviceprovisioningservices.AllocationPolicyHashed || *p.State != "Active" || !strings.HasPrefix(*p.IDScope, "0ne") ||
-		*p.ServiceOperationsHostName != "dps-1.azure-devices-provisioning.net" || *p.DeviceProvisioningHostName != "global.azure-devices-provisioning.net" {
-		t.Errorf("got policy %s, state %s, scope %s, hosts %s, %s", *p.AllocationPolicy, *p.State, *p.IDScope, *p.ServiceOperationsHostName, *p.DeviceProvisioningHostName)
+	if *p.AllocationPolicy != armdeviceprovisioningservices.AllocationPolicyHashed || *p.State != "Active" ||
+		!strings.HasPrefix(*p.IDScope, "0ne") ||
+		*p.ServiceOperationsHostName != "dps-1.azure-devices-provisioning.net" ||
+		*p.DeviceProvisioningHostName != "global.azure-devices-provisioning.net" {
+		t.Errorf("got policy %s, state %s, scope %s, hosts %s, %s", *p.AllocationPolicy, *p.State, *p.IDScope,
+			*p.ServiceOperationsHostName, *p.DeviceProvisioningHostName)
 	}
-	if *p.IotHubs[0].Name != "hub-1.azure-devices.net" || p.IotHubs[0].AllocationWeight != nil || *p.IotHubs[1].AllocationWeight != 3 ||
+	if *p.IotHubs[0].Name != "hub-1.azure-devices.net" || p.IotHubs[0].AllocationWeight != nil ||
+		*p.IotHubs[1].AllocationWeight != 3 ||
 		!strings.HasSuffix(*p.IotHubs[0].ConnectionString, ";SharedAccessKey=****") {
 		t.Errorf("got links %+v, %+v, want them masked, the weight on the second only", *p.IotHubs[0], *p.IotHubs[1])
 	}
@@ -328,8 +356,10 @@ func TestServiceLifecycle(t *testing.T) {
 	changed := c.putService(t, "dps-1", properties{IotHubs: p.IotHubs})
 	services, err := e.Services()
 	check(t, err)
-	if *changed.Properties.IDScope != *p.IDScope || services[0].Links[0].Weight != 7 || services[0].Links[1].Weight != 3 {
-		t.Errorf("got scope %s and links %+v, want the same scope and weights 7 and 3", *changed.Properties.IDScope, services[0].Links)
+	if *changed.Properties.IDScope != *p.IDScope || services[0].Links[0].Weight != 7 ||
+		services[0].Links[1].Weight != 3 {
+		t.Errorf("got scope %s and links %+v, want the same scope and weights 7 and 3", *changed.Properties.IDScope,
+			services[0].Links)
 	}
 	if kept := c.putService(t, "dps-1", properties{}); len(kept.Properties.IotHubs) != 2 {
 		t.Errorf("got %d links after an update without iotHubs, want 2", len(kept.Properties.IotHubs))
@@ -337,7 +367,8 @@ func TestServiceLifecycle(t *testing.T) {
 	if unlinked := c.putService(t, "dps-1", properties{IotHubs: hubList{}}); len(unlinked.Properties.IotHubs) != 0 {
 		t.Errorf("got %d links after an update with none, want 0", len(unlinked.Properties.IotHubs))
 	}
-	patch, err := c.services.BeginUpdate(t.Context(), testGroup, "dps-1", armdeviceprovisioningservices.TagsResource{Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
+	patch, err := c.services.BeginUpdate(t.Context(), testGroup, "dps-1",
+		armdeviceprovisioningservices.TagsResource{Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
 	check(t, err)
 	patched, err := patch.PollUntilDone(t.Context(), nil)
 	check(t, err)
@@ -365,16 +396,18 @@ func TestServiceKeys(t *testing.T) {
 	}
 	key := "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 	c.putService(t, "dps-1", properties{
-		AuthorizationPolicies: []*armdeviceprovisioningservices.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{
-			{KeyName: to.Ptr("enrollments"), PrimaryKey: to.Ptr(key), SecondaryKey: to.Ptr(key), Rights: to.Ptr(armdeviceprovisioningservices.AccessRightsDescriptionEnrollmentWrite)},
+		AuthorizationPolicies: []*policyOfService{
+			{KeyName: to.Ptr("enrollments"), PrimaryKey: to.Ptr(key), SecondaryKey: to.Ptr(key),
+				Rights: to.Ptr(armdeviceprovisioningservices.AccessRightsDescriptionEnrollmentWrite)},
 		},
 	})
-	pages(t, c.services.NewListKeysPager("dps-1", testGroup, nil), func(p armdeviceprovisioningservices.IotDpsResourceClientListKeysResponse) int {
-		if len(p.Value) != 1 || *p.Value[0].KeyName != "enrollments" || *p.Value[0].PrimaryKey != key {
-			t.Errorf("got %d policies, want enrollments alone with the key that was sent", len(p.Value))
-		}
-		return 0
-	})
+	pages(t, c.services.NewListKeysPager("dps-1", testGroup, nil),
+		func(p armdeviceprovisioningservices.IotDpsResourceClientListKeysResponse) int {
+			if len(p.Value) != 1 || *p.Value[0].KeyName != "enrollments" || *p.Value[0].PrimaryKey != key {
+				t.Errorf("got %d policies, want enrollments alone with the key that was sent", len(p.Value))
+			}
+			return 0
+		})
 }
 
 func TestNameAvailability(t *testing.T) {
@@ -386,10 +419,13 @@ func TestNameAvailability(t *testing.T) {
 	check(t, err)
 	taken, err := c.hubs.CheckNameAvailability(t.Context(), armiothub.OperationInputs{Name: to.Ptr("HUB-1")}, nil)
 	check(t, err)
-	if !*free.NameAvailable || *taken.NameAvailable || *taken.Reason != armiothub.IotHubNameUnavailabilityReasonAlreadyExists {
-		t.Errorf("got hub-2 %v, HUB-1 %v (%s), want free and taken", *free.NameAvailable, *taken.NameAvailable, *taken.Reason)
+	if !*free.NameAvailable || *taken.NameAvailable ||
+		*taken.Reason != armiothub.IotHubNameUnavailabilityReasonAlreadyExists {
+		t.Errorf("got hub-2 %v, HUB-1 %v (%s), want free and taken", *free.NameAvailable, *taken.NameAvailable,
+			*taken.Reason)
 	}
-	dps, err := c.services.CheckProvisioningServiceNameAvailability(t.Context(), armdeviceprovisioningservices.OperationInputs{Name: to.Ptr("dps-1")}, nil)
+	dps, err := c.services.CheckProvisioningServiceNameAvailability(t.Context(),
+		armdeviceprovisioningservices.OperationInputs{Name: to.Ptr("dps-1")}, nil)
 	check(t, err)
 	if !*dps.NameAvailable {
 		t.Error("got that dps-1 is taken, want free")
@@ -403,13 +439,15 @@ func TestLongRunningOperationsTakeTheirTime(t *testing.T) {
 	c.makeGroup(t)
 	poller, err := c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(), nil)
 	check(t, err)
-	if response, err := poller.Poll(t.Context()); err != nil || poller.Done() || response.Header.Get("retry-after-ms") == "" {
+	if response, err := poller.Poll(t.Context()); err != nil || poller.Done() ||
+		response.Header.Get("retry-after-ms") == "" {
 		t.Errorf("got %v, done %v, want a running operation that says when to ask again", err, poller.Done())
 	}
 	hub, err := c.hubs.Get(t.Context(), testGroup, "hub-1", nil)
 	check(t, err)
 	if *hub.Properties.State != "Activating" || hub.Properties.HostName != nil {
-		t.Errorf("got state %s, host %v, want Activating without a host", *hub.Properties.State, hub.Properties.HostName)
+		t.Errorf("got state %s, host %v, want Activating without a host", *hub.Properties.State,
+			hub.Properties.HostName)
 	}
 	_, err = c.hubs.BeginCreateOrUpdate(t.Context(), testGroup, "hub-1", aHub(), nil)
 	refused(t, err, http.StatusConflict, "IH409002")

@@ -25,8 +25,8 @@ var unreadable = map[string]string{
 	"beyond a double, nested": `{"a":[{"b":1e309}]}`,
 }
 
-// TestUnreadableJSONIsRefusedEverywhere sends the values to every surface that takes JSON. Each one answers 400 and stores
-// nothing, and a connected device stays connected.
+// TestUnreadableJSONIsRefusedEverywhere sends the values to every surface that takes JSON. Each one answers 400 and
+// stores nothing, and a connected device stays connected.
 func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
@@ -39,7 +39,8 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 		hub = hub2
 	}
 	name, _, _ := strings.Cut(hub, ".")
-	owner := token(t, hub, "iothubowner", y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+"/IotHubKeys/iothubowner", hubVersion))
+	owner := token(t, hub, "iothubowner", y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+
+		"/IotHubKeys/iothubowner", hubVersion))
 	deviceToken := token(t, hub+"/devices/there", "", primary)
 	device := y.connect(hub, "there", deviceToken)
 	defer device.Disconnect(0)
@@ -54,25 +55,36 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 				return two(y.on(hub, "PUT", "/twins/there"+apiVersion, `{"tags":{"a":`+value+`}}`, owner))
 			},
 			"desired properties": func() (int, any) {
-				return two(y.on(hub, "PATCH", "/twins/there"+apiVersion, `{"properties":{"desired":{"a":`+value+`}}}`, owner))
+				return two(y.on(hub, "PATCH", "/twins/there"+apiVersion, `{"properties":{"desired":{"a":`+value+`}}}`,
+					owner))
 			},
 			"a method's payload": func() (int, any) {
-				return two(y.on(hub, "POST", "/twins/there/methods"+apiVersion, `{"methodName":"m","payload":`+value+`}`, owner))
+				return two(y.on(hub, "POST", "/twins/there/methods"+apiVersion, `{"methodName":"m","payload":`+value+
+					`}`, owner))
 			},
 			"an enrollment's tags": func() (int, any) {
-				return two(y.on(serviceHost, "PUT", "/enrollments/new?api-version=2021-10-01", `{"registrationId":"new",`+keyed+`,"initialTwin":{"tags":{"a":`+value+`}}}`, y.owner))
+				return two(y.on(serviceHost, "PUT", "/enrollments/new?api-version=2021-10-01",
+					`{"registrationId":"new",`+keyed+`,"initialTwin":{"tags":{"a":`+value+`}}}`, y.owner))
 			},
 			"device information": func() (int, any) {
-				return two(y.on(serviceHost, "PUT", "/enrollments/new?api-version=2021-10-01", `{"registrationId":"new",`+keyed+`,"optionalDeviceInformation":{"a":`+value+`}}`, y.owner))
+				return two(y.on(serviceHost, "PUT", "/enrollments/new?api-version=2021-10-01",
+					`{"registrationId":"new",`+keyed+`,"optionalDeviceInformation":{"a":`+value+`}}`, y.owner))
 			},
 			"a group's tags": func() (int, any) {
-				return two(y.on(serviceHost, "PUT", "/enrollmentGroups/new?api-version=2021-10-01", `{"enrollmentGroupId":"new",`+keyed+`,"initialTwin":{"properties":{"desired":{"a":`+value+`}}}}`, y.owner))
+				return two(y.on(serviceHost, "PUT", "/enrollmentGroups/new?api-version=2021-10-01",
+					`{"enrollmentGroupId":"new",`+keyed+`,"initialTwin":{"properties":{"desired":{"a":`+value+`}}}}`,
+					y.owner))
 			},
 			"the tags of a group": func() (int, any) {
-				return two(y.call("PUT", "/subscriptions/"+emulator.SubscriptionID+"/resourceGroups/new"+groupVersion, `{"location":"westeurope","tags":{"a":`+value+`}}`))
+				return two(y.call("PUT", "/subscriptions/"+emulator.SubscriptionID+"/resourceGroups/new"+groupVersion,
+					`{"location":"westeurope","tags":{"a":`+value+`}}`))
 			},
-			"the tags of a hub":     func() (int, any) { return two(y.call("PATCH", hubPath+hubVersion, `{"tags":{"a":`+value+`}}`)) },
-			"the tags of a service": func() (int, any) { return two(y.call("PATCH", servicePath+serviceVersion, `{"tags":{"a":`+value+`}}`)) },
+			"the tags of a hub": func() (int, any) {
+				return two(y.call("PATCH", hubPath+hubVersion, `{"tags":{"a":`+value+`}}`))
+			},
+			"the tags of a service": func() (int, any) {
+				return two(y.call("PATCH", servicePath+serviceVersion, `{"tags":{"a":`+value+`}}`))
+			},
 			"a registration": func() (int, any) {
 				d := y.holding("there", primary)
 				d.body = `{"registrationId":"there","payload":` + value + `}`
@@ -93,14 +105,17 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 				return status, topic
 			},
 			"enrollments in bulk": func() (int, any) {
-				return two(y.on(serviceHost, "POST", "/enrollments?api-version=2021-10-01", `{"mode":"create","enrollments":[{"registrationId":"new",`+
-					keyed+`,"initialTwin":{"tags":{"a":`+value+`}}}]}`, y.owner))
+				return two(y.on(serviceHost, "POST", "/enrollments?api-version=2021-10-01",
+					`{"mode":"create","enrollments":[{"registrationId":"new",`+
+						keyed+`,"initialTwin":{"tags":{"a":`+value+`}}}]}`, y.owner))
 			},
 			"devices in bulk": func() (int, any) {
-				return two(y.on(hub, "POST", "/devices"+apiVersion, `[{"id":"new","importMode":"create","tags":{"a":`+value+`}}]`, owner))
+				return two(y.on(hub, "POST", "/devices"+apiVersion, `[{"id":"new","importMode":"create","tags":{"a":`+
+					value+`}}]`, owner))
 			},
 			"a batch of telemetry": func() (int, any) {
-				return two(y.on(hub, "POST", "/devices/there/messages/events"+apiVersion, `[{"body":"","properties":{"a":`+value+`}}]`,
+				return two(y.on(hub, "POST", "/devices/there/messages/events"+apiVersion,
+					`[{"body":"","properties":{"a":`+value+`}}]`,
 					deviceToken, "Content-Type", "application/vnd.microsoft.iothub.json"))
 			},
 			"a message to a device": func() (int, any) {
@@ -110,7 +125,8 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 		} {
 			if status, body := call(); status != 400 {
 				t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
-			} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") && strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
+			} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
+				strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
 				t.Errorf("%s, %s: got %q, want a text that quotes nothing", what, name, text)
 			}
 		}
@@ -119,7 +135,8 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 		t.Error("the device lost its connection, want it open after each refusal")
 	}
 	y.wait(device.Publish("$iothub/twin/PATCH/properties/reported/?$rid=2", 1, false, `{"b":1e308}`))
-	if topic, want := await.Next(t, answers, "the answer to the last patch"), "$iothub/twin/res/204/?$rid=2&$version=2"; topic != want {
+	if topic, want := await.Next(t, answers, "the answer to the last patch"),
+		"$iothub/twin/res/204/?$rid=2&$version=2"; topic != want {
 		t.Errorf("got %s, want %s: earlier patches changed nothing", topic, want)
 	}
 	if status, _ := y.on(hub, "GET", "/devices/new"+apiVersion, "", owner); status != 404 {
@@ -144,7 +161,8 @@ func TestAggregatesThatOverflow(t *testing.T) {
 		if id != "device-1" {
 			w.on(hubHost, "PUT", "/devices/"+id+apiVersion, `{"deviceId":"`+id+`"}`, owner)
 		}
-		if status, body := w.on(hubHost, "PATCH", "/twins/"+id+apiVersion, `{"tags":{"a":1.7e308,"b":-1.7e308,"c":2}}`, owner); status != 200 {
+		if status, body := w.on(hubHost, "PATCH", "/twins/"+id+apiVersion, `{"tags":{"a":1.7e308,"b":-1.7e308,"c":2}}`,
+			owner); status != 200 {
 			t.Fatalf("got %d %v", status, body)
 		}
 	}
@@ -167,7 +185,8 @@ func TestAggregatesThatOverflow(t *testing.T) {
 
 func (w *wire) query(query, owner string) (int, string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), "POST", w.e.Endpoints().Data+"/devices/query"+apiVersion, strings.NewReader(`{"query":"`+query+`"}`))
+	r, err := http.NewRequestWithContext(w.t.Context(), "POST", w.e.Endpoints().Data+"/devices/query"+apiVersion,
+		strings.NewReader(`{"query":"`+query+`"}`))
 	check(w.t, err)
 	r.Host = hubHost
 	r.Header.Set("Authorization", owner)

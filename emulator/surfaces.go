@@ -73,7 +73,8 @@ func (e *Emulator) dataHandler() http.Handler {
 			r.Host = host
 			hub.ServeHTTP(w, r)
 		default:
-			http.Error(w, "The emulator serves hosts under "+domain.Hub+" and "+domain.Service+", and localhost.", http.StatusMisdirectedRequest)
+			http.Error(w, "The emulator serves hosts under "+domain.Hub+" and "+domain.Service+", and localhost.",
+				http.StatusMisdirectedRequest)
 		}
 	})
 }
@@ -84,7 +85,8 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 	paths := &routes.Table[http.Handler]{AnyCase: true}
 	paths.Add("/{idScope}/registrations", device)
 	paths.Add("/{idScope}/registrations/{rest...}", device)
-	for _, collection := range []string{"registrations", "enrollments", "enrollmentGroups"} { // an entry may have the id registrations
+	// an entry may have the id registrations
+	for _, collection := range []string{"registrations", "enrollments", "enrollmentGroups"} {
 		paths.Add("/"+collection+"/{rest...}", service)
 	}
 	paths.Add("/{rest...}", service)
@@ -97,13 +99,15 @@ func (e *Emulator) openSurfaces() (err error) {
 	e.devices = registration.New(e.state, registration.Options{
 		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
 		Webhooks: registration.Webhooks{
-			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON, Transport: e.webhooks,
+			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
+			Transport: e.webhooks,
 		},
 	})
 	e.hubs = iothub.New(iothub.Options{
 		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
 		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, domain.HubAudience) },
 	})
-	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger, ConnectTimeout: e.options.Bounds.Connect})
+	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger,
+		ConnectTimeout: e.options.Bounds.Connect})
 	return err
 }

@@ -8,14 +8,15 @@ import (
 	"evenkeel/emulator/internal/tpmseal/softkeys"
 )
 
-// TestATPMRegistersAndUsesItsHub goes the whole way of a device with a TPM: challenge, signature, assignment, and telemetry signed with
-// the key that only its TPM could open.
+// TestATPMRegistersAndUsesItsHub goes the whole way of a device with a TPM: challenge, signature, assignment, and
+// telemetry signed with the key that only its TPM could open.
 func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	tpm, err := softkeys.New()
 	check(t, err)
-	y.enroll("tpm-1", `"allocationPolicy":"hashed","iotHubs":["`+hub1+`"],"attestation":{"type":"tpm","tpm":{"endorsementKey":"`+tpm.Endorsement+`"}}`)
+	y.enroll("tpm-1", `"allocationPolicy":"hashed","iotHubs":["`+hub1+
+		`"],"attestation":{"type":"tpm","tpm":{"endorsementKey":"`+tpm.Endorsement+`"}}`)
 	open := func(sealed any) string {
 		t.Helper()
 		text, _ := sealed.(string)
@@ -28,7 +29,8 @@ func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 		}
 		return base64.StdEncoding.EncodeToString(key)
 	}
-	body := `{"registrationId":"tpm-1","tpm":{"endorsementKey":"` + tpm.Endorsement + `","storageRootKey":"` + tpm.StorageRoot + `"}}`
+	body := `{"registrationId":"tpm-1","tpm":{"endorsementKey":"` + tpm.Endorsement + `","storageRootKey":"` +
+		tpm.StorageRoot + `"}}`
 	challenge := y.overHTTPS(device{scope: y.scope, id: "tpm-1", body: body})
 	if challenge.status != http.StatusUnauthorized || challenge.body["keyName"] != "registration" {
 		t.Fatalf("got %v, want a challenge", challenge)
@@ -42,7 +44,8 @@ func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 		t.Fatalf("got %v, want it on %s with a sealed key", got, hub1)
 	}
 	hubKey := open(sealed["authenticationKey"])
-	status, answer := y.on(hub1, "POST", "/devices/tpm-1/messages/events?api-version=2021-04-12", "21.5", token(t, hub1+"/devices/tpm-1", "", hubKey))
+	status, answer := y.on(hub1, "POST", "/devices/tpm-1/messages/events?api-version=2021-04-12", "21.5",
+		token(t, hub1+"/devices/tpm-1", "", hubKey))
 	if status != http.StatusNoContent {
 		t.Errorf("telemetry: got %d %v, want 204", status, answer)
 	}

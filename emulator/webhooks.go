@@ -20,12 +20,13 @@ func (e *Emulator) webhookTransport() *http.Transport {
 	if common, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have replaced it
 		t = common.Clone()
 	}
-	t.DialContext = (&net.Dialer{Timeout: webhookDialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
-		if to, err := netip.ParseAddrPort(address); err != nil || e.owns(to) {
-			return registration.ErrOwnAddress
-		}
-		return nil
-	}}).DialContext
+	t.DialContext = (&net.Dialer{Timeout: webhookDialTimeout,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			if to, err := netip.ParseAddrPort(address); err != nil || e.owns(to) {
+				return registration.ErrOwnAddress
+			}
+			return nil
+		}}).DialContext
 	return t
 }
 

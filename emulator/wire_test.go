@@ -43,7 +43,8 @@ func plain(t *testing.T, e *emulator.Emulator) *wire {
 	w := &wire{t: t, e: e, http: client(t, e)}
 	ends := e.Endpoints()
 	_, body := w.form(url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret}, "scope": {ends.ARM + "/.default"},
+		"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret},
+		"scope": {ends.ARM + "/.default"},
 	})
 	w.token, _ = body["access_token"].(string)
 	if w.token == "" {
@@ -110,34 +111,48 @@ var armErrors = map[string]struct {
 	code   string
 	number float64
 }{
-	"no api-version":            {"GET", groupPath, "", 400, "MissingApiVersionParameter", 0},
-	"malformed api-version":     {"GET", groupPath + "?api-version=latest", "", 400, "InvalidApiVersionParameter", 0},
-	"unknown api-version":       {"GET", hubPath + "?api-version=2099-01-01", "", 404, "InvalidResourceType", 0},
-	"a service's version":       {"GET", hubPath + serviceVersion, "", 404, "InvalidResourceType", 0},
-	"unknown version of a PUT":  {"PUT", hubPath + "?api-version=2099-01-01", hubJSON, 400, "NoRegisteredProviderFound", 0},
-	"malformed subscription":    {"GET", "/subscriptions/x/resourceGroups" + groupVersion, "", 400, "InvalidSubscriptionId", 0},
-	"another subscription":      {"GET", "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" + groupVersion, "", 404, "SubscriptionNotFound", 0},
-	"unknown type":              {"GET", groupPath + "/providers/Microsoft.Storage/storageAccounts/a" + groupVersion, "", 404, "InvalidResourceType", 0},
-	"group without location":    {"PUT", groupPath + groupVersion, `{}`, 400, "LocationRequired", 0},
-	"group with a bad name":     {"PUT", groupPath + "." + groupVersion, groupJSON, 400, "InvalidResourceGroupName", 0},
-	"body that is not JSON":     {"PUT", groupPath + groupVersion, `{`, 400, "InvalidRequestContent", 0},
-	"member of another type":    {"PUT", hubPath + hubVersion, `{"location":1}`, 400, "InvalidRequestContent", 0},
-	"missing group":             {"PUT", strings.Replace(hubPath, testGroup, "rg-9", 1) + hubVersion, hubJSON, 404, "ResourceGroupNotFound", 0},
-	"missing hub":               {"GET", hubPath + "9" + hubVersion, "", 404, "ResourceNotFound", 0},
-	"missing service":           {"GET", servicePath + "9" + serviceVersion, "", 404, "ResourceNotFound", 0},
-	"hub in another location":   {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "westeurope", "eastus", 1), 409, "InvalidResourceLocation", 0},
+	"no api-version":        {"GET", groupPath, "", 400, "MissingApiVersionParameter", 0},
+	"malformed api-version": {"GET", groupPath + "?api-version=latest", "", 400, "InvalidApiVersionParameter", 0},
+	"unknown api-version":   {"GET", hubPath + "?api-version=2099-01-01", "", 404, "InvalidResourceType", 0},
+	"a service's version":   {"GET", hubPath + serviceVersion, "", 404, "InvalidResourceType", 0},
+	"unknown version of a PUT": {"PUT", hubPath + "?api-version=2099-01-01", hubJSON, 400, "NoRegisteredProviderFound",
+		0},
+	"malformed subscription": {"GET", "/subscriptions/x/resourceGroups" + groupVersion, "", 400,
+		"InvalidSubscriptionId", 0},
+	"another subscription": {"GET", "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" +
+		groupVersion, "", 404, "SubscriptionNotFound", 0},
+	"unknown type": {"GET", groupPath + "/providers/Microsoft.Storage/storageAccounts/a" + groupVersion,
+		"", 404, "InvalidResourceType", 0},
+	"group without location": {"PUT", groupPath + groupVersion, `{}`, 400, "LocationRequired", 0},
+	"group with a bad name":  {"PUT", groupPath + "." + groupVersion, groupJSON, 400, "InvalidResourceGroupName", 0},
+	"body that is not JSON":  {"PUT", groupPath + groupVersion, `{`, 400, "InvalidRequestContent", 0},
+	"member of another type": {"PUT", hubPath + hubVersion, `{"location":1}`, 400, "InvalidRequestContent", 0},
+	"missing group": {"PUT", strings.Replace(hubPath, testGroup, "rg-9", 1) + hubVersion, hubJSON, 404,
+		"ResourceGroupNotFound", 0},
+	"missing hub":     {"GET", hubPath + "9" + hubVersion, "", 404, "ResourceNotFound", 0},
+	"missing service": {"GET", servicePath + "9" + serviceVersion, "", 404, "ResourceNotFound", 0},
+	"hub in another location": {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "westeurope", "eastus", 1), 409,
+		"InvalidResourceLocation", 0},
 	"hub name of another group": {"PUT", inSecondGroup(hubPath) + hubVersion, hubJSON, 409, "", 409001},
 	"service name of another":   {"PUT", inSecondGroup(servicePath) + serviceVersion, serviceJSON, 409, "", 409001},
 	"bad hub name":              {"PUT", hubPath + "-" + hubVersion, hubJSON, 400, "", 400004},
 	"hub without sku":           {"PUT", hubPath + hubVersion, groupJSON, 400, "", 400004},
-	"hub nowhere":               {"PUT", hubPath + "9" + hubVersion, strings.Replace(hubJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceType", 0},
-	"service nowhere":           {"PUT", servicePath + "9" + serviceVersion, strings.Replace(serviceJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceType", 0},
-	"group nowhere":             {"PUT", groupPath + "-2" + groupVersion, strings.Replace(groupJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceGroup", 0},
-	"hub without units":         {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, ":1}", ":0}", 1), 400, "", 400004},
-	"service without units":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, ":1}", ":-1}", 1), 400, "", 400004},
-	"unknown sku":               {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "", 400004},
-	"too many units":            {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, `:1}`, `:201}`, 1), 400, "", 400004},
-	"another tier":              {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "F1", 1), 400, "", 400004},
+	"hub nowhere": {"PUT", hubPath + "9" + hubVersion, strings.Replace(hubJSON, "westeurope", "moon", 1),
+		400, "LocationNotAvailableForResourceType", 0},
+	"service nowhere": {"PUT", servicePath + "9" + serviceVersion, strings.Replace(serviceJSON, "westeurope",
+		"moon", 1), 400, "LocationNotAvailableForResourceType", 0},
+	"group nowhere": {"PUT", groupPath + "-2" + groupVersion, strings.Replace(groupJSON, "westeurope",
+		"moon", 1), 400, "LocationNotAvailableForResourceGroup", 0},
+	"hub without units": {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, ":1}", ":0}", 1), 400, "",
+		400004},
+	"service without units": {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, ":1}", ":-1}", 1),
+		400, "", 400004},
+	"unknown sku": {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "",
+		400004},
+	"too many units": {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, `:1}`, `:201}`, 1), 400, "",
+		400004},
+	"another tier": {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "F1", 1), 400, "",
+		400004},
 	"other partition count": {"PUT", hubPath + hubVersion,
 		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"eventHubEndpoints":{"events":{"partitionCount":8}}}}`, 400, "", 400004},
 	"unknown right": {"PUT", hubPath + hubVersion,
@@ -145,27 +160,37 @@ var armErrors = map[string]struct {
 	"key that is not base64": {"PUT", hubPath + hubVersion,
 		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"DeviceConnect","primaryKey":"?"}]}}`, 400, "", 400004},
 	"service without properties": {"PUT", servicePath + serviceVersion, hubJSON, 400, "", 400004},
-	"service of another sku":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "S1", "S2", 1), 400, "", 400004},
+	"service of another sku": {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "S1", "S2", 1),
+		400, "", 400004},
 	"unknown allocation policy": {"PUT", servicePath + serviceVersion,
 		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"allocationPolicy":"custom"}}`, 400, "", 400004},
-	"stale etag of a service": {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "{", `{"etag":"AAAAAAAAAAA=",`, 1), 412, "", 412001},
-	"link to no hub":          {"PUT", servicePath + serviceVersion, linkedJSON(linkJSON("hub-9.azure-devices.net", "a2V5")), 404, "", 404002},
-	"link without a key":      {"PUT", servicePath + serviceVersion, linkedJSON(`{"connectionString":"HostName=hub-1.azure-devices.net","location":"westeurope"}`), 400, "", 400004},
-	"masked link never sent":  {"PUT", servicePath + serviceVersion, linkedJSON(linkJSON("hub-1.azure-devices.net", "****")), 400, "", 400004},
+	"stale etag of a service": {"PUT", servicePath + serviceVersion,
+		strings.Replace(serviceJSON, "{", `{"etag":"AAAAAAAAAAA=",`, 1), 412, "", 412001},
+	"link to no hub": {"PUT", servicePath + serviceVersion,
+		linkedJSON(linkJSON("hub-9.azure-devices.net", "a2V5")), 404, "", 404002},
+	"link without a key": {"PUT", servicePath + serviceVersion,
+		linkedJSON(`{"connectionString":"HostName=hub-1.azure-devices.net","location":"westeurope"}`), 400, "", 400004},
+	"masked link never sent": {"PUT", servicePath + serviceVersion,
+		linkedJSON(linkJSON("hub-1.azure-devices.net", "****")), 400, "", 400004},
 	"hub linked twice": {"PUT", servicePath + serviceVersion,
-		linkedJSON(linkJSON("hub-1.azure-devices.net", "a2V5") + "," + linkJSON("HUB-1.azure-devices.net", "a2V5")), 400, "", 400303},
+		linkedJSON(linkJSON("hub-1.azure-devices.net", "a2V5") + "," + linkJSON("HUB-1.azure-devices.net", "a2V5")),
+		400, "", 400303},
 	"weight of 0": {"PUT", servicePath + serviceVersion,
-		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":0,`, 1)), 400, "", 400004},
+		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":0,`, 1)), 400,
+		"", 400004},
 	"weight of 1001": {"PUT", servicePath + serviceVersion,
-		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":1001,`, 1)), 400, "", 400004},
-	"missing key":       {"POST", servicePath + "/keys/none/listkeys" + serviceVersion, "", 404, "", 404000},
-	"missing operation": {"GET", "/subscriptions/" + emulator.SubscriptionID + "/operationresults/x" + groupVersion, "", 404, "OperationNotFound", 0},
+		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":1001,`, 1)),
+		400, "", 400004},
+	"missing key": {"POST", servicePath + "/keys/none/listkeys" + serviceVersion, "", 404, "", 404000},
+	"missing operation": {"GET", "/subscriptions/" + emulator.SubscriptionID + "/operationresults/x" + groupVersion, "",
+		404, "OperationNotFound", 0},
 }
 
 func inSecondGroup(path string) string { return strings.Replace(path, testGroup, testGroup+"2", 1) }
 
 func linkJSON(host, key string) string {
-	return `{"connectionString":"HostName=` + host + `;SharedAccessKeyName=p;SharedAccessKey=` + key + `","location":"westeurope"}`
+	return `{"connectionString":"HostName=` + host + `;SharedAccessKeyName=p;SharedAccessKey=` + key +
+		`","location":"westeurope"}`
 }
 
 func linkedJSON(links string) string {
@@ -195,7 +220,8 @@ func TestARMErrors(t *testing.T) {
 				return
 			}
 			message, _ := body["message"].(string)
-			if body["code"] != test.number || body["httpStatusCode"] == "" || !strings.Contains(message, "errorcode: IH") {
+			if body["code"] != test.number || body["httpStatusCode"] == "" ||
+				!strings.Contains(message, "errorcode: IH") {
 				t.Errorf("got %v, want the number %v in the provider's flat shape", body, test.number)
 			}
 		})
@@ -226,8 +252,10 @@ func TestARMNeedsAToken(t *testing.T) {
 			challenge := response.Header.Get("WWW-Authenticate")
 			status, body := answer(t, response)
 			inner, _ := body["error"].(map[string]any)
-			if status != http.StatusUnauthorized || inner["code"] != test.code || !strings.Contains(challenge, ends.TenantID) {
-				t.Errorf("got %d %v, %q, want 401 %s and a challenge that names the tenant", status, body, challenge, test.code)
+			if status != http.StatusUnauthorized || inner["code"] != test.code ||
+				!strings.Contains(challenge, ends.TenantID) {
+				t.Errorf("got %d %v, %q, want 401 %s and a challenge that names the tenant", status, body, challenge,
+					test.code)
 			}
 		})
 	}
@@ -267,7 +295,8 @@ func TestTokenEndpointRefuses(t *testing.T) {
 			t.Parallel()
 			w := &wire{t: t, e: e, http: w.http}
 			form := url.Values{
-				"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret}, "scope": {ends.ARM + "/.default"},
+				"grant_type": {"client_credentials"}, "client_id": {ends.ClientID},
+				"client_secret": {ends.ClientSecret}, "scope": {ends.ARM + "/.default"},
 			}
 			form.Set(test.change, test.value)
 			status, body := w.form(form)
@@ -275,7 +304,8 @@ func TestTokenEndpointRefuses(t *testing.T) {
 				t.Errorf("got %d %v, want %d %s", status, body, test.status, test.code)
 			}
 			codes, _ := body["error_codes"].([]any)
-			if description, _ := body["error_description"].(string); len(codes) != 1 || !strings.HasPrefix(description, fmt.Sprintf("AADSTS%.0f:", codes[0])) {
+			if description, _ := body["error_description"].(string); len(codes) != 1 ||
+				!strings.HasPrefix(description, fmt.Sprintf("AADSTS%.0f:", codes[0])) {
 				t.Errorf("got the codes %v in %v", codes, body)
 			}
 		})
@@ -291,7 +321,8 @@ func TestPathsAndNamesAreCaseInsensitive(t *testing.T) {
 	if body["id"] != hubPath || body["name"] != "hub-1" {
 		t.Errorf("got id %v, want the spelling of the creation, %s", body["id"], hubPath)
 	}
-	for _, path := range []string{"/listkeys", "/ListKeys", "/IotHubKeys/iothubowner/listkeys", "/iothubkeys/IOTHUBOWNER/listkeys"} {
+	for _, path := range []string{"/listkeys", "/ListKeys", "/IotHubKeys/iothubowner/listkeys",
+		"/iothubkeys/IOTHUBOWNER/listkeys"} {
 		w.must("POST", hubPath+path+hubVersion, "")
 	}
 }
@@ -301,8 +332,10 @@ func TestAnswersOfPutAndDelete(t *testing.T) {
 	w := plain(t, emulator.RunT(t))
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	for name, test := range map[string]struct{ path, version, body, operation string }{
-		"hub":     {hubPath, hubVersion, hubJSON, "/providers/Microsoft.Devices/locations/westeurope/operationResults/"},
-		"service": {servicePath, serviceVersion, serviceJSON, "/providers/Microsoft.Devices/locations/westeurope/provisioningServiceOperationResults/"},
+		"hub": {hubPath, hubVersion, hubJSON,
+			"/providers/Microsoft.Devices/locations/westeurope/operationResults/"},
+		"service": {servicePath, serviceVersion, serviceJSON,
+			"/providers/Microsoft.Devices/locations/westeurope/provisioningServiceOperationResults/"},
 	} {
 		for _, under := range []string{"Activating", "Transitioning"} {
 			response, err := w.do(t.Context(), "PUT", test.path+test.version, test.body)
@@ -310,13 +343,18 @@ func TestAnswersOfPutAndDelete(t *testing.T) {
 			operation, location := response.Header.Get("Azure-AsyncOperation"), response.Header.Get("Location")
 			status, body := answer(t, response)
 			properties, _ := body["properties"].(map[string]any)
-			if status != http.StatusCreated || properties["provisioningState"] != "Accepted" || properties["state"] != under {
-				t.Errorf("%s: got %d, %v %v, want 201, Accepted and %s", name, status, properties["provisioningState"], properties["state"], under)
+			if status != http.StatusCreated || properties["provisioningState"] != "Accepted" ||
+				properties["state"] != under {
+				t.Errorf("%s: got %d, %v %v, want 201, Accepted and %s", name, status, properties["provisioningState"],
+					properties["state"], under)
 			}
-			if !strings.Contains(operation, test.operation) || !strings.HasSuffix(operation, "&asyncinfo") || location != "" {
-				t.Errorf("%s: got operation %q and location %q, want …%s…&asyncinfo and none", name, operation, location, test.operation)
+			if !strings.Contains(operation, test.operation) || !strings.HasSuffix(operation, "&asyncinfo") ||
+				location != "" {
+				t.Errorf("%s: got operation %q and location %q, want …%s…&asyncinfo and none", name, operation,
+					location, test.operation)
 			}
-			if body := w.must("GET", strings.TrimPrefix(operation, w.e.Endpoints().ARM), ""); body["status"] != "Succeeded" {
+			if body := w.must("GET", strings.TrimPrefix(operation, w.e.Endpoints().ARM),
+				""); body["status"] != "Succeeded" {
 				t.Errorf("%s: got %v of the operation, want Succeeded", name, body)
 			}
 		}

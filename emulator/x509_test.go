@@ -25,8 +25,10 @@ func newChain(t *testing.T, device string) (authority []byte, leaf tls.Certifica
 	t.Helper()
 	template := func(serial int64, name string, ca bool) *x509.Certificate {
 		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true, IsCA: ca,
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true,
+			IsCA:      ca,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		}
 	}
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,14 +43,15 @@ func newChain(t *testing.T, device string) (authority []byte, leaf tls.Certifica
 	return authority, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}
 }
 
-// TestDevicesAuthenticateByTheHubsCAs goes over ARM and TLS: a certificate counts only once it is verified, and keys no longer do when
-// the hub says so.
+// TestDevicesAuthenticateByTheHubsCAs goes over ARM and TLS: a certificate counts only once it is verified, and keys no
+// longer do when the hub says so.
 func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	w := plain(t, e)
 	owner := withHub(t, w, `"disableDeviceSAS":true`)
-	if status, body := w.on(hubHost, "PUT", "/devices/device-2"+apiVersion, `{"deviceId":"device-2","authentication":{"type":"certificateAuthority"}}`, owner); status != http.StatusOK {
+	if status, body := w.on(hubHost, "PUT", "/devices/device-2"+apiVersion,
+		`{"deviceId":"device-2","authentication":{"type":"certificateAuthority"}}`, owner); status != http.StatusOK {
 		t.Fatalf("put the device: got %d %v", status, body)
 	}
 	authority, leaf := newChain(t, "device-2")
@@ -58,16 +61,19 @@ func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 
 	connect := func() error {
 		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + e.Endpoints().MQTT).SetClientID("device-2").
-			SetUsername(hubHost + "/device-2/" + apiVersion).SetProtocolVersion(4).SetTLSConfig(config).SetAutoReconnect(false))
+			SetUsername(hubHost + "/device-2/" + apiVersion).SetProtocolVersion(
+			4).SetTLSConfig(config).SetAutoReconnect(false))
 		token := c.Connect()
 		token.WaitTimeout(time.Minute)
 		c.Disconnect(0)
 		return token.Error()
 	}
-	device := &wire{t: t, e: e, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: await.Limit}}
+	device := &wire{t: t, e: e, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config},
+		Timeout: await.Limit}}
 	t.Cleanup(device.http.CloseIdleConnections)
 	send := func() int {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", e.Endpoints().Data+"/devices/device-2/messages/events"+apiVersion, strings.NewReader("x"))
+		r, err := http.NewRequestWithContext(t.Context(), "POST", e.Endpoints().Data+
+			"/devices/device-2/messages/events"+apiVersion, strings.NewReader("x"))
 		check(t, err)
 		r.Host = hubHost
 		response, err := device.http.Do(r)
@@ -79,7 +85,8 @@ func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 		if verified {
 			w.must("DELETE", hubPath+"/certificates/devices"+hubVersion, "")
 		}
-		body := `{"properties":{"certificate":"` + base64.StdEncoding.EncodeToString(authority) + `","isVerified":` + map[bool]string{true: "true", false: "false"}[verified] + `}}`
+		body := `{"properties":{"certificate":"` + base64.StdEncoding.EncodeToString(authority) + `","isVerified":` +
+			map[bool]string{true: "true", false: "false"}[verified] + `}}`
 		w.must("PUT", hubPath+"/certificates/devices"+hubVersion, body)
 		if err := connect(); (err == nil) != verified {
 			t.Errorf("MQTT with verified=%t: got %v", verified, err)
@@ -88,7 +95,8 @@ func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 			t.Errorf("HTTPS with verified=%t: got %d", verified, status)
 		}
 	}
-	status, _ := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, "x", token(t, hubHost+"/devices/device-1", "", knownKey))
+	status, _ := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, "x",
+		token(t, hubHost+"/devices/device-1", "", knownKey))
 	if status != http.StatusUnauthorized {
 		t.Errorf("a device with a key: got %d, want 401", status)
 	}

@@ -34,7 +34,8 @@ const (
 	secondary   = "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg="
 )
 
-// yard is an emulated cloud with two hubs linked to one provisioning service, made over ARM, for devices that come over the wire.
+// yard is an emulated cloud with two hubs linked to one provisioning service, made over ARM, for devices that come over
+// the wire.
 type yard struct {
 	*wire
 	scope string
@@ -51,10 +52,12 @@ func newYard(t *testing.T, options ...emulator.Options) *yard {
 	for _, name := range []string{"hub-1", "hub-2"} {
 		path := groupPath + "/providers/Microsoft.Devices/IotHubs/" + name
 		y.must("PUT", path+hubVersion, hubJSON)
-		links = append(links, ownerLinkJSON(name+".azure-devices.net", y.firstKey(path+"/IotHubKeys/iothubowner", hubVersion)))
+		links = append(links, ownerLinkJSON(name+".azure-devices.net", y.firstKey(path+"/IotHubKeys/iothubowner",
+			hubVersion)))
 	}
 	y.must("PUT", servicePath+serviceVersion, linkedJSON(strings.Join(links, ",")))
-	y.owner = token(t, serviceHost, "provisioningserviceowner", y.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion))
+	y.owner = token(t, serviceHost, "provisioningserviceowner", y.firstKey(servicePath+"/keys/provisioningserviceowner",
+		serviceVersion))
 	y.scope, _ = y.must("GET", servicePath+serviceVersion, "")["properties"].(map[string]any)["idScope"].(string)
 	return y
 }
@@ -114,7 +117,8 @@ func (y *yard) absent(host, id string) {
 }
 
 // keyed is the attestation by the two keys of the tests.
-const keyed = `"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` + secondary + `"}}`
+const keyed = `"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` +
+	secondary + `"}}`
 
 // enroll makes or replaces an individual enrollment; more are its further members.
 func (y *yard) enroll(id, more string) {
@@ -140,7 +144,8 @@ func (y *yard) holding(id, key string) device {
 	return device{scope: y.scope, id: id, token: token(y.t, y.scope+"/registrations/"+id, sas.Policy, key)}
 }
 
-// result is the end of a registration: an HTTP status, or that of the MQTT reply, or 5 for a CONNACK that refuses; and its body.
+// result is the end of a registration: an HTTP status, or that of the MQTT reply, or 5 for a CONNACK that refuses; and
+// its body.
 type result struct {
 	status int
 	body   map[string]any
@@ -171,7 +176,8 @@ func (r result) code() string {
 type front func(y *yard, d device) result
 
 // fronts are all of them.
-var fronts = map[string]front{"HTTPS": (*yard).overHTTPS, "MQTT": (*yard).overMQTT, "MQTT over WebSocket": (*yard).overWebSocket}
+var fronts = map[string]front{"HTTPS": (*yard).overHTTPS, "MQTT": (*yard).overMQTT,
+	"MQTT over WebSocket": (*yard).overWebSocket}
 
 func (y *yard) tls(d device) *tls.Config {
 	config := &tls.Config{RootCAs: y.roots, ServerName: globalHost, MinVersion: tls.VersionTLS12}
@@ -188,7 +194,8 @@ func (y *yard) overHTTPS(d device) result {
 	defer transport.CloseIdleConnections()
 	send := func(method, path, body string) result {
 		r, err := http.NewRequestWithContext(y.t.Context(), method,
-			y.e.Endpoints().Data+"/"+d.scope+"/registrations/"+d.id+path+"?api-version="+d.apiVersion(), strings.NewReader(body))
+			y.e.Endpoints().Data+"/"+d.scope+"/registrations/"+d.id+path+"?api-version="+d.apiVersion(),
+			strings.NewReader(body))
 		check(y.t, err)
 		r.Host = globalHost
 		r.Header.Set("Content-Type", "application/json")
@@ -225,8 +232,10 @@ func (y *yard) overWebSocket(d device) result {
 // mqtt registers over the connection that dial describes.
 func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 	y.t.Helper()
-	o := mqtt.NewClientOptions().SetClientID(d.id).SetUsername(d.scope + "/registrations/" + d.id + "/api-version=" + d.apiVersion()).
-		SetPassword(d.token).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit).SetTLSConfig(y.tls(d))
+	o := mqtt.NewClientOptions().SetClientID(d.id).SetUsername(d.scope + "/registrations/" + d.id + "/api-version=" +
+		d.apiVersion()).
+		SetPassword(d.token).SetProtocolVersion(
+		4).SetAutoReconnect(false).SetConnectTimeout(await.Limit).SetTLSConfig(y.tls(d))
 	dial(o)
 	c := mqtt.NewClient(o)
 	connecting := c.Connect()
@@ -254,7 +263,8 @@ func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 	}
 	got := ask("$dps/registrations/PUT/iotdps-register/?$rid=1", d.body)
 	for deadline := time.Now().Add(await.Limit); got.status == http.StatusAccepted && time.Now().Before(deadline); {
-		got = ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+fmt.Sprint(got.body["operationId"]), " ")
+		got = ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+
+			fmt.Sprint(got.body["operationId"]), " ")
 	}
 	return got
 }
@@ -280,7 +290,8 @@ func issue(t *testing.T, by *chained, name string, ca bool) *chained {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true, IsCA: ca,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		BasicConstraintsValid: true, IsCA: ca,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	made := &chained{key: key}

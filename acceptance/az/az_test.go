@@ -1,7 +1,7 @@
 //go:build az
 
-// Package az_test runs the Azure CLI against the emulator (`make az`): the infrastructure of the tutorial by its core commands, and
-// enrollments by `az rest`. The CLI must be installed; without it the tests fail.
+// Package az_test runs the Azure CLI against the emulator (`make az`): the infrastructure of the tutorial by its core
+// commands, and enrollments by `az rest`. The CLI must be installed; without it the tests fail.
 package az_test
 
 import (
@@ -25,8 +25,9 @@ const (
 	dataToken = "https://azure-devices-provisioning.net"
 )
 
-// withoutDiscovery keeps the Azure CLI from asking Azure about the emulator's login endpoint. From 2.53 on it has a setting for that
-// (AZURE_CORE_INSTANCE_DISCOVERY=false); Debian's is older, so that the test switches it off inside MSAL, and nothing else.
+// withoutDiscovery keeps the Azure CLI from asking Azure about the emulator's login endpoint. From 2.53 on it has a
+// setting for that (AZURE_CORE_INSTANCE_DISCOVERY=false); Debian's is older, so that the test switches it off inside
+// MSAL, and nothing else.
 const withoutDiscovery = `
 try:
     import msal.application
@@ -67,7 +68,8 @@ func newCLI(t *testing.T) *cli {
 		t.Fatal(err)
 	}
 	c := &cli{T: t, path: path, at: at, environment: append(os.Environ(),
-		"REQUESTS_CA_BUNDLE="+at.CAFile, "SSL_CERT_FILE="+at.CAFile, "ARM_CLOUD_METADATA_URL="+at.ARM+"/metadata/endpoints?api-version=2019-05-01",
+		"REQUESTS_CA_BUNDLE="+at.CAFile, "SSL_CERT_FILE="+at.CAFile, "ARM_CLOUD_METADATA_URL="+at.ARM+
+			"/metadata/endpoints?api-version=2019-05-01",
 		"AZURE_CORE_INSTANCE_DISCOVERY=false", "AZURE_CONFIG_DIR="+home, "AZURE_CORE_COLLECT_TELEMETRY=no",
 		"AZURE_CORE_OUTPUT=json", "PYTHONPATH="+dir, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
 	)}
@@ -112,14 +114,16 @@ func (c *cli) refused(want string, arguments ...string) {
 // rest calls the service API of DPS.
 func (c *cli) rest(into any, method, path, body string) {
 	c.Helper()
-	arguments := []string{"rest", "--method", method, "--url", c.at.Data + path + "?api-version=2021-10-01", "--resource", dataToken}
+	arguments := []string{"rest", "--method", method, "--url", c.at.Data + path + "?api-version=2021-10-01",
+		"--resource", dataToken}
 	if body != "" {
 		arguments = append(arguments, "--body", body)
 	}
 	c.az(into, arguments...)
 }
 
-// TestTheTutorialByTheAzureCLI makes what the tutorial makes: two hubs, a provisioning service with both linked, enrollments.
+// TestTheTutorialByTheAzureCLI makes what the tutorial makes: two hubs, a provisioning service with both linked,
+// enrollments.
 func TestTheTutorialByTheAzureCLI(t *testing.T) {
 	c := newCLI(t)
 	c.az(nil, "group", "create", "-n", group, "-l", "westeurope")
@@ -134,7 +138,8 @@ func TestTheTutorialByTheAzureCLI(t *testing.T) {
 		if !strings.HasPrefix(connection.ConnectionString, "HostName="+hub+".azure-devices.net;") {
 			t.Errorf("got a connection string of %.40q, want that of %s", connection.ConnectionString, hub)
 		}
-		c.az(nil, "iot", "dps", "linked-hub", "create", "-g", group, "--dps-name", service, "--connection-string", connection.ConnectionString, "-l", "westeurope")
+		c.az(nil, "iot", "dps", "linked-hub", "create", "-g", group, "--dps-name", service, "--connection-string",
+			connection.ConnectionString, "-l", "westeurope")
 	}
 	c.az(nil, "iot", "dps", "update", "-g", group, "-n", service, "--set", "properties.allocationPolicy=Hashed")
 	var linked []struct{ Name string }
@@ -145,7 +150,8 @@ func TestTheTutorialByTheAzureCLI(t *testing.T) {
 	var entry struct {
 		SymmetricKey struct{ PrimaryKey string }
 	}
-	c.rest(nil, "put", "/enrollmentGroups/line-1", `{"enrollmentGroupId":"line-1","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed"}`)
+	c.rest(nil, "put", "/enrollmentGroups/line-1",
+		`{"enrollmentGroupId":"line-1","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed"}`)
 	c.rest(nil, "put", "/enrollments/press-1", `{"registrationId":"press-1","attestation":{"type":"symmetricKey"}}`)
 	c.rest(&entry, "post", "/enrollments/press-1/attestationmechanism", "")
 	if entry.SymmetricKey.PrimaryKey == "" {
@@ -160,7 +166,8 @@ func TestTheTutorialByTheAzureCLI(t *testing.T) {
 	c.refused("could not be found", "iot", "hub", "show", "-g", group, "-n", hubs[0])
 }
 
-// TestHubsByTheAzureCLI changes a hub in each of the ways that the core commands have; all of them send the whole hub back.
+// TestHubsByTheAzureCLI changes a hub in each of the ways that the core commands have; all of them send the whole hub
+// back.
 func TestHubsByTheAzureCLI(t *testing.T) {
 	c := newCLI(t)
 	c.az(nil, "group", "create", "-n", group, "-l", "westeurope")
@@ -178,13 +185,17 @@ func TestHubsByTheAzureCLI(t *testing.T) {
 		t.Error("got the same primary key, want another")
 	}
 	for _, name := range []string{"q1", "q2"} {
-		c.az(nil, hub("routing-endpoint", "create", "-g", group, "-n", name, "--endpoint-type", "servicebusqueue", "--endpoint-resource-group", group,
+		c.az(nil, hub("routing-endpoint", "create", "-g", group, "-n", name, "--endpoint-type", "servicebusqueue",
+			"--endpoint-resource-group", group,
 			"--endpoint-subscription-id", c.at.SubscriptionID, "--connection-string",
 			"Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=AAAA;EntityPath="+name)...)
 	}
-	c.az(nil, hub("route", "create", "-g", group, "-n", "r1", "--source-type", "DeviceMessages", "--endpoint-name", "q1")...)
-	c.refused("undefined endpoint", hub("route", "create", "-g", group, "-n", "r2", "--source-type", "DeviceMessages", "--endpoint-name", "nowhere")...)
-	c.az(nil, "iot", "hub", "message-enrichment", "create", "-n", "az-hub", "--key", "k", "--value", "v", "--endpoints", "q2")
+	c.az(nil, hub("route", "create", "-g", group, "-n", "r1", "--source-type", "DeviceMessages", "--endpoint-name",
+		"q1")...)
+	c.refused("undefined endpoint", hub("route", "create", "-g", group, "-n", "r2", "--source-type", "DeviceMessages",
+		"--endpoint-name", "nowhere")...)
+	c.az(nil, "iot", "hub", "message-enrichment", "create", "-n", "az-hub", "--key", "k", "--value", "v", "--endpoints",
+		"q2")
 	c.az(nil, "iot", "hub", "identity", "assign", "-n", "az-hub", "--system")
 	c.az(nil, hub("consumer-group", "create", "-n", "cg")...)
 	c.az(nil, "iot", "hub", "devicestream", "show", "-n", "az-hub")
@@ -202,7 +213,8 @@ func TestHubsByTheAzureCLI(t *testing.T) {
 	}
 	c.az(&shown, "iot", "hub", "show", "-n", "az-hub")
 	routing := shown.Properties.Routing
-	if shown.Tags["a"] != "b" || shown.Identity.Type != "SystemAssigned" || len(routing.Endpoints.ServiceBusQueues) != 2 || len(routing.Routes) != 1 || len(routing.Enrichments) != 1 {
+	if shown.Tags["a"] != "b" || shown.Identity.Type != "SystemAssigned" ||
+		len(routing.Endpoints.ServiceBusQueues) != 2 || len(routing.Routes) != 1 || len(routing.Enrichments) != 1 {
 		t.Errorf("got %+v, want what each command changed", shown)
 	}
 	var template struct{ Resources []struct{ Name string } }

@@ -38,8 +38,10 @@ func newReader(t *testing.T, flags ...string) *reader {
 	if err := os.WriteFile(filepath.Join(programs, "sitecustomize.py"), []byte(withoutDiscovery), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{t, folder, append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "PYTHONPATH="+programs, "HOME="+programs, "AZURE_CORE_OUTPUT=json")}
-	run := exec.CommandContext(t.Context(), keel, append([]string{"emulator", "run", "--checkout", folder, "--json"}, flags...)...)
+	r := &reader{t, folder, append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "PYTHONPATH="+programs,
+		"HOME="+programs, "AZURE_CORE_OUTPUT=json")}
+	run := exec.CommandContext(t.Context(), keel, append([]string{"emulator", "run", "--checkout", folder, "--json"},
+		flags...)...)
 	run.Env, run.Dir = r.environment, folder
 	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
 	run.WaitDelay = 20 * time.Second
@@ -71,8 +73,8 @@ func newReader(t *testing.T, flags ...string) *reader {
 
 var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
 
-// follow runs the shell commands of a page, one block after the other, in one shell that ends at the first failure. skip are the
-// beginnings of blocks that it does not run.
+// follow runs the shell commands of a page, one block after the other, in one shell that ends at the first failure.
+// skip are the beginnings of blocks that it does not run.
 func (r *reader) follow(page string, skip ...string) string {
 	r.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(page)))

@@ -46,8 +46,8 @@ func (a authority) root() []byte {
 	return block.Bytes
 }
 
-// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are rejected,
-// whatever their enrollment.
+// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are
+// rejected, whatever their enrollment.
 func (a authority) verify(ctx context.Context, host string, e environment.Endpoints) error {
 	credential, client, err := environment.Client(e)
 	if err != nil {
@@ -67,7 +67,10 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 		return fmt.Errorf("list the provisioning services: %w", err)
 	}
 	name, _, _ := strings.Cut(host, ".")
-	at := slices.IndexFunc(page.Value, func(s *armdeviceprovisioningservices.ProvisioningServiceDescription) bool { return *s.Name == name })
+	at := slices.IndexFunc(page.Value, func(
+		s *armdeviceprovisioningservices.ProvisioningServiceDescription) bool {
+		return *s.Name == name
+	})
 	if at < 0 {
 		return fmt.Errorf("the emulator has no provisioning service %s", name)
 	}
@@ -76,9 +79,11 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 		return err
 	}
 	verified := true
-	_, err = certificates.CreateOrUpdate(ctx, id.ResourceGroupName, id.Name, certifiedGroup, armdeviceprovisioningservices.CertificateResponse{
-		Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: a.root(), IsVerified: &verified},
-	}, nil)
+	_, err = certificates.CreateOrUpdate(ctx, id.ResourceGroupName, id.Name, certifiedGroup,
+		armdeviceprovisioningservices.CertificateResponse{
+			Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: a.root(),
+				IsVerified: &verified},
+		}, nil)
 	if err != nil {
 		return fmt.Errorf("upload the devices' CA: %w", err)
 	}
@@ -87,9 +92,11 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 
 // enroll creates an enrollment group with the authority's certificate, so that its devices are accepted.
 func (a authority) enroll(ctx context.Context, service *dpsservice.Client) error {
-	certificates := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
+	certificates := &dpsservice.X509Certificates{
+		Primary: &dpsservice.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
 	group := dpsservice.Enrollment{ID: certifiedGroup}
-	group.Attestation = &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{SigningCertificates: certificates}}
+	group.Attestation = &dpsservice.Attestation{Type: dpsservice.X509CertAttestation,
+		X509: &dpsservice.X509Attestation{SigningCertificates: certificates}}
 	_, err := service.Groups().Put(ctx, certifiedGroup, group, "")
 	if err != nil {
 		return fmt.Errorf("enroll the devices with certificates: %w", err)

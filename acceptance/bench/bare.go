@@ -16,8 +16,8 @@ import (
 // bareParallel is how many requests of the bare client are under way at once: as many as a set's.
 const bareParallel = 16
 
-// bareBulk creates enrollments by bulk operations over net/http with nothing around it: no retries, no rate limit, no record of what was
-// done. Returned is how many a second.
+// bareBulk creates enrollments by bulk operations over net/http with nothing around it: no retries, no rate limit, no
+// record of what was done. Returned is how many a second.
 func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64, error) {
 	token, err := sas.New(f.access.Host, f.access.PolicyName, f.access.Key, time.Now().Add(time.Hour))
 	if err != nil {
@@ -33,7 +33,8 @@ func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64
 		if err != nil {
 			return err
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+f.data+"/enrollments?api-version="+dpsservice.APIVersion, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+f.data+"/enrollments?api-version="+
+			dpsservice.APIVersion, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -70,7 +71,8 @@ func bulkBody(prefix string, from int) ([]byte, error) {
 			keys[slot] = key
 		}
 		enrollments = append(enrollments, map[string]any{
-			"registrationId": fmt.Sprintf("%s-%d", prefix, from+i), "attestation": map[string]any{"type": "symmetricKey", "symmetricKey": keys},
+			"registrationId": fmt.Sprintf("%s-%d", prefix, from+i),
+			"attestation":    map[string]any{"type": "symmetricKey", "symmetricKey": keys},
 		})
 	}
 	return json.Marshal(map[string]any{"mode": "create", "enrollments": enrollments})

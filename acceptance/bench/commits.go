@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// storeProbe is the benchmarks of the emulator's store, built once. The store is the emulator's own affair: nothing outside may import
-// it, so its package measures it.
+// storeProbe is the benchmarks of the emulator's store, built once. The store is the emulator's own affair: nothing
+// outside may import it, so its package measures it.
 type storeProbe struct{ binary, temporary string }
 
 func buildStoreProbe(ctx context.Context, folder string) (storeProbe, error) {
-	p := storeProbe{filepath.Join(folder, ".evenkeel", "bin", "state.test"), filepath.Join(folder, ".evenkeel", "bench")}
+	p := storeProbe{filepath.Join(folder, ".evenkeel", "bin", "state.test"),
+		filepath.Join(folder, ".evenkeel", "bench")}
 	if err := os.MkdirAll(p.temporary, 0o700); err != nil {
 		return p, err
 	}

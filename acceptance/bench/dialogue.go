@@ -60,8 +60,10 @@ type result struct {
 	RegistrationState   struct{ AssignedHub string }
 }
 
-// conclude registers by the one function and polls by the other until the device is assigned; it returns the host name of the hub.
-func conclude(id string, register func(body string) (result, error), poll func(operation string) (result, error)) (string, error) {
+// conclude registers by the one function and polls by the other until the device is assigned; it returns the host name
+// of the hub.
+func conclude(id string, register func(body string) (result, error), poll func(operation string) (result,
+	error)) (string, error) {
 	r, err := register(`{"registrationId":"` + id + `"}`)
 	operation := r.OperationID
 	for err == nil && r.Status == "assigning" {
@@ -85,7 +87,8 @@ func (f *fleet) registerOverHTTPS(d device) (hub string, err error) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	request := func(method, path, body string) (r result, err error) {
-		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+f.resource(d)+path+"?"+deviceVersion, strings.NewReader(body))
+		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+f.resource(d)+path+"?"+
+			deviceVersion, strings.NewReader(body))
 		if err != nil {
 			return r, err
 		}

@@ -8,7 +8,8 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// Enrolling is how fast enrollments are created by one set and by other clients of the same emulator; medians, per second.
+// Enrolling is how fast enrollments are created by one set and by other clients of the same emulator; medians, per
+// second.
 type Enrolling struct {
 	Count int    `json:"count"`
 	Ways  []Rise `json:"ways"`
@@ -32,8 +33,9 @@ type enrolling struct {
 // beforeEnrolling is the snapshot that each client begins with.
 const beforeEnrolling = "before-enrolling"
 
-// measureEnrolling lets all clients take turns, round for round. What one creates is taken back before the next one comes, by a snapshot:
-// thousands of deleted rows would make each query slower than it is for anybody who does not create and delete all day.
+// measureEnrolling lets all clients take turns, round for round. What one creates is taken back before the next one
+// comes, by a snapshot: thousands of deleted rows would make each query slower than it is for anybody who does not
+// create and delete all day.
 func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report) error {
 	f, status, err := openFleet(ctx, s)
 	if err != nil {
@@ -52,10 +54,12 @@ func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report)
 	case err != nil:
 		return err
 	default:
-		for way, name := range map[string]string{"single": "one at a time", "parallel": "ten at a time", "bulk": "bulk", "parallel-bulk": "ten bulks at a time"} {
-			all = append(all, enrolling{"azure-iot-provisioning-service, " + name, true, func(ctx context.Context, prefix string, count int) (float64, error) {
-				return sdk.enroll(ctx, prefix, count, way)
-			}})
+		for way, name := range map[string]string{"single": "one at a time", "parallel": "ten at a time", "bulk": "bulk",
+			"parallel-bulk": "ten bulks at a time"} {
+			all = append(all, enrolling{"azure-iot-provisioning-service, " + name, true,
+				func(ctx context.Context, prefix string, count int) (float64, error) {
+					return sdk.enroll(ctx, prefix, count, way)
+				}})
 		}
 	}
 	if _, err := checkout.Keel(s.folder, "emulator", "snapshot", "save", beforeEnrolling); err != nil {

@@ -19,7 +19,8 @@ const (
 	listGoal        = 1.0
 )
 
-// Listing is how long it takes to list many environments, beside Pulumi's own list of the same backend; medians in seconds.
+// Listing is how long it takes to list many environments, beside Pulumi's own list of the same backend; medians in
+// seconds.
 type Listing struct {
 	Environments int     `json:"environments"`
 	Keel         float64 `json:"keelSeconds"`
@@ -29,8 +30,8 @@ type Listing struct {
 	Goal float64 `json:"goalSeconds"`
 }
 
-// measureEnvironments times `keel up` of a new environment and its `keel down` beside what plain Pulumi takes to make, bring up, destroy
-// and remove a stack of as many resources that do nothing; then `keel ls`.
+// measureEnvironments times `keel up` of a new environment and its `keel down` beside what plain Pulumi takes to make,
+// bring up, destroy and remove a stack of as many resources that do nothing; then `keel ls`.
 func measureEnvironments(ctx context.Context, o options, s *stacks, report *Report) error {
 	report.Resources = s.resources
 	var keelUp, keelDown, noopUp, noopDown []float64

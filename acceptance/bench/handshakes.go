@@ -63,18 +63,20 @@ func writeServerCertificate(data, dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "cert.pem"), chain, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
+	return os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		0o600)
 }
 
-// bareServer does the minimum of a service for devices, in a separate process: BenchmarkBareServer of the package with the
-// emulator's store.
+// bareServer does the minimum of a service for devices, in a separate process: BenchmarkBareServer of the package with
+// the emulator's store.
 type bareServer struct {
 	// At handshakes it completes handshakes; at commits it keeps the rows of a registration too.
 	handshakes, commits string
 	stop                func()
 }
 
-// startBareServer starts it with certificates as the emulator has them. It accepts devices with a certificate that the authority signed.
+// startBareServer starts it with certificates as the emulator has them. It accepts devices with a certificate that the
+// authority signed.
 func startBareServer(ctx context.Context, p storeProbe, data string, devices authority) (*bareServer, error) {
 	dir, err := os.MkdirTemp(p.temporary, "bare-")
 	if err != nil {
@@ -87,7 +89,8 @@ func startBareServer(ctx context.Context, p storeProbe, data string, devices aut
 		return nil, err
 	}
 	cmd := p.command(ctx, "BenchmarkBareServer", "1x")
-	cmd.Env = append(cmd.Env, "EVENKEEL_BARE_SERVER="+dir, "GOGC=400", fmt.Sprintf("GOMAXPROCS=%d", runtime.NumCPU()+1)) // as the emulator
+	// as the emulator
+	cmd.Env = append(cmd.Env, "EVENKEEL_BARE_SERVER="+dir, "GOGC=400", fmt.Sprintf("GOMAXPROCS=%d", runtime.NumCPU()+1))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -143,7 +146,8 @@ func keyExchange(ctx context.Context, address string, config *tls.Config) (strin
 }
 
 func dial(ctx context.Context, address string, config *tls.Config) (*tls.Conn, error) {
-	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: config}).DialContext(ctx, "tcp", address)
+	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: config}).DialContext(ctx, "tcp",
+		address)
 	if err != nil {
 		return nil, err
 	}

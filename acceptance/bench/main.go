@@ -1,9 +1,10 @@
 // Command bench measures local environments, in its own checkout, and prints each figure beside its bound from the same
-// run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits, sets of
-// enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the emulator and of the provider.
+// run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable
+// commits, sets of enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the
+// emulator and of the provider.
 //
-// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them. docs/explanation/benchmarks.md says how to
-// read them.
+// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them.
+// docs/explanation/benchmarks.md says how to read them.
 package main
 
 import (
@@ -35,14 +36,16 @@ type options struct {
 }
 
 func main() {
-	debug.SetGCPercent(400) // the load generator's own garbage is not what is measured; the emulator has the same setting
+	// the load generator's own garbage is not what is measured; the emulator has the same setting
+	debug.SetGCPercent(400)
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds to take medians of")
 	flag.DurationVar(&o.span, "span", 4*time.Second, "how long each measurement of a rate lasts")
 	flag.BoolVar(&o.quick, "quick", false, "one short round, to see that it runs; its figures mean little")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of tables")
 	flag.StringVar(&o.only, "only", "", "measure only this part: "+partNames())
-	flag.StringVar(&o.folder, "folder", "", "where to make the checkout, kept afterwards (default: a temporary folder, removed)")
+	flag.StringVar(&o.folder, "folder", "",
+		"where to make the checkout, kept afterwards (default: a temporary folder, removed)")
 	flag.Parse()
 	o.parallel = 32
 	if o.quick {
@@ -120,14 +123,16 @@ func measure(ctx context.Context, o options, folder string, report *Report) erro
 	return nil
 }
 
-// part is one of the things that are measured; they take turns on the same stacks and emulator. Those that fill its store come last.
+// part is one of the things that are measured; they take turns on the same stacks and emulator. Those that fill its
+// store come last.
 type part struct {
 	name    string
 	measure func(context.Context, options, *stacks, *Report) error
 }
 
 var parts = []part{
-	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"enrollments", measureEnrolling}, {"registrations", measureRegistrations},
+	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"enrollments", measureEnrolling},
+	{"registrations", measureRegistrations},
 	{"visits", measureVisits}, {"crowd", measureCrowd}, {"sets", measureSets}, {"population", measurePopulation},
 }
 

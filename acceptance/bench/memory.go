@@ -12,14 +12,15 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// pollMemory is how often processes are looked at. A peak is never lost to it, only what a process does in its last moments.
+// pollMemory is how often processes are looked at. A peak is never lost to it, only what a process does in its last
+// moments.
 const pollMemory = 10 * time.Millisecond
 
 // errNoPeak: only Linux tells the peak of another process's memory.
 var errNoPeak = errors.New("this system does not report the peak memory of a process")
 
-// watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than on Linux it
-// returns none.
+// watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than
+// on Linux it returns none.
 func watchMemory(folder string, up func() error) ([]Memory, error) {
 	providerPeak, err := watchProvider(folder, up)
 	if err != nil {
@@ -41,7 +42,8 @@ func watchMemory(folder string, up func() error) ([]Memory, error) {
 // providerName is that of the provider's executable.
 const providerName = "pulumi-resource-azure-dps"
 
-// watchProvider returns the peak in MiB of the provider processes of the checkout while something runs; 0 where the system does not tell.
+// watchProvider returns the peak in MiB of the provider processes of the checkout while something runs; 0 where the
+// system does not tell.
 func watchProvider(folder string, run func() error) (float64, error) {
 	ended, peak := make(chan struct{}), make(chan float64)
 	go func() { peak <- peakOf(built(folder, providerName), ended) }()

@@ -19,7 +19,8 @@ import (
 // telemetry is what a device publishes, of the size of a usual message.
 var telemetry = bytes.Repeat([]byte("0123456789abcdef"), 16)
 
-// Visits is how often a second devices connect to a broker over TLS, subscribe, publish at least once, and disconnect; medians.
+// Visits is how often a second devices connect to a broker over TLS, subscribe, publish at least once, and disconnect;
+// medians.
 type Visits struct {
 	Emulator  float64 `json:"emulator"`
 	Mosquitto float64 `json:"mosquitto"`
@@ -29,8 +30,8 @@ type Visits struct {
 	Version     string  `json:"version"`
 }
 
-// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto accepts everyone and stores nothing;
-// the hub verifies each token and keeps what a device sends for those who read telemetry.
+// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto accepts everyone and
+// stores nothing; the hub verifies each token and keeps what a device sends for those who read telemetry.
 func measureVisits(ctx context.Context, o options, s *stacks, report *Report) error {
 	path, err := mosquittoPath()
 	if err != nil {
@@ -69,7 +70,8 @@ func measureVisits(ctx context.Context, o options, s *stacks, report *Report) er
 			return fmt.Errorf("measure visits of mosquitto: %w", err)
 		}
 		if round > 0 {
-			ours, theirs, percent = append(ours, emulator), append(theirs, mosquitto), append(percent, 100*emulator/mosquitto)
+			ours, theirs, percent = append(ours, emulator), append(theirs, mosquitto),
+				append(percent, 100*emulator/mosquitto)
 		}
 	}
 	v.Emulator, v.Mosquitto, v.Percent = median(ours), median(theirs), median(percent)
@@ -78,7 +80,8 @@ func measureVisits(ctx context.Context, o options, s *stacks, report *Report) er
 }
 
 // visits counts visits for the span.
-func (f *fleet) visits(ctx context.Context, o options, guests []settled, connect func(settled) (*session, error)) (float64, error) {
+func (f *fleet) visits(ctx context.Context, o options, guests []settled,
+	connect func(settled) (*session, error)) (float64, error) {
 	free := make(chan settled, len(guests))
 	for _, d := range guests {
 		free <- d
@@ -130,7 +133,8 @@ func startMosquitto(ctx context.Context, path, folder string) (*mosquitto, error
 		return nil, err
 	}
 	config := strings.Join([]string{
-		fmt.Sprintf("listener %d 127.0.0.1", port), "allow_anonymous true", "persistence false", "log_type error", "user root",
+		fmt.Sprintf("listener %d 127.0.0.1", port), "allow_anonymous true", "persistence false", "log_type error",
+		"user root",
 		"certfile " + filepath.Join(dir, "cert.pem"), "keyfile " + filepath.Join(dir, "key.pem"), "",
 	}, "\n")
 	file := filepath.Join(dir, "mosquitto.conf")

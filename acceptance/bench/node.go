@@ -43,7 +43,8 @@ func openNode(ctx context.Context, folder string, f *fleet, caFile string) (*nod
 		return nil, err
 	}
 	return &node{path: path, folder: filepath.Join(folder, "acceptance", "bench"), env: append(os.Environ(),
-		"NODE_PATH="+filepath.Join(sdk, "node_modules"), "NODE_EXTRA_CA_CERTS="+caFile, "EVENKEEL_DATA_PORT="+port, "EVENKEEL_CONNECTION_STRING="+f.connectionString)}, nil
+		"NODE_PATH="+filepath.Join(sdk, "node_modules"), "NODE_EXTRA_CA_CERTS="+caFile, "EVENKEEL_DATA_PORT="+port,
+		"EVENKEEL_CONNECTION_STRING="+f.connectionString)}, nil
 }
 
 // enroll creates enrollments in one of the ways of enroll.js and returns how many a second.

@@ -46,7 +46,8 @@ func startPlugin(ctx context.Context, folder string, f *fleet, caFile string) (*
 		p.stop()
 		return nil, fmt.Errorf("read the provider's port: %w", err)
 	}
-	p.connection, err = grpc.NewClient("127.0.0.1:"+strings.TrimSpace(line), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	p.connection, err = grpc.NewClient("127.0.0.1:"+strings.TrimSpace(line),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
 		p.stop()
@@ -54,10 +55,12 @@ func startPlugin(ctx context.Context, folder string, f *fleet, caFile string) (*
 	}
 	p.client = pulumirpc.NewResourceProviderClient(p.connection)
 	config, err := structpb.NewStruct(map[string]any{
-		"host": f.access.Host, "policyName": f.access.PolicyName, "key": f.access.Key, "endpoint": "https://" + f.data, "caFile": caFile, "rateLimit": 0,
+		"host": f.access.Host, "policyName": f.access.PolicyName, "key": f.access.Key, "endpoint": "https://" + f.data,
+		"caFile": caFile, "rateLimit": 0,
 	})
 	if err == nil {
-		_, err = p.client.Configure(ctx, &pulumirpc.ConfigureRequest{Args: config, AcceptSecrets: true, AcceptResources: true})
+		_, err = p.client.Configure(ctx, &pulumirpc.ConfigureRequest{Args: config, AcceptSecrets: true,
+			AcceptResources: true})
 	}
 	if err != nil {
 		p.stop()
@@ -82,7 +85,8 @@ func (p *plugin) createSet(ctx context.Context, prefix string, count int) (float
 	}
 	start := time.Now()
 	_, err = p.client.Create(ctx, &pulumirpc.CreateRequest{
-		Urn: "urn:pulumi:local::bench::azure-dps:index:EnrollmentSet::" + prefix, Name: prefix, Type: "azure-dps:index:EnrollmentSet", Properties: inputs,
+		Urn: "urn:pulumi:local::bench::azure-dps:index:EnrollmentSet::" + prefix, Name: prefix,
+		Type: "azure-dps:index:EnrollmentSet", Properties: inputs,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("create a set of %d: %w", count, err)

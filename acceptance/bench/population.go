@@ -22,8 +22,8 @@ type Population struct {
 	Bytes float64 `json:"bytesEach"`
 }
 
-// measurePopulation fills the emulator with enrollments and then with connected devices. Each figure is taken on an emulator that was
-// started again, so that what the work before left in its memory is not counted.
+// measurePopulation fills the emulator with enrollments and then with connected devices. Each figure is taken on an
+// emulator that was started again, so that what the work before left in its memory is not counted.
 func measurePopulation(ctx context.Context, o options, s *stacks, report *Report) error {
 	enrollments, devices := 100_000, 2_000
 	if o.quick {
@@ -110,11 +110,13 @@ func (f *fleet) enrollMany(ctx context.Context, count, parallel int) error {
 		entries := make([]dpsservice.Enrollment, dpsservice.BulkSize)
 		for i := range entries {
 			entries[i].ID = fmt.Sprintf("bench-enrolled-%d", call*dpsservice.BulkSize+i)
-			entries[i].Attestation = &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{}}
+			entries[i].Attestation = &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation,
+				SymmetricKey: &dpsservice.SymmetricKey{}}
 		}
 		result, err := f.service.Individuals().Bulk(ctx, dpsservice.BulkCreate, entries)
 		if err == nil && len(result.Failures) > 0 {
-			err = fmt.Errorf("%d of %d enrollments were refused: %+v", len(result.Failures), dpsservice.BulkSize, result.Failures[0])
+			err = fmt.Errorf("%d of %d enrollments were refused: %+v", len(result.Failures), dpsservice.BulkSize,
+				result.Failures[0])
 		}
 		return err
 	})

@@ -24,8 +24,8 @@ type stack struct {
 	env    []string
 }
 
-// stacks are the local stack and the one it is compared with: as many resources that do nothing, on the same engine, language host,
-// backend and plugin.
+// stacks are the local stack and the one it is compared with: as many resources that do nothing, on the same engine,
+// language host, backend and plugin.
 type stacks struct {
 	local, noop stack
 	folder      string
@@ -73,7 +73,8 @@ func buildProgram(ctx context.Context, folder, name string) error {
 
 // beside is the stack of a program that lies beside this file, in the same environment.
 func (s stack) beside(program string) stack {
-	return stack{filepath.Join(s.folder, "acceptance", "bench", program), s.pulumi, append(slices.Clone(s.env), programVariable+built(s.folder, program))}
+	return stack{filepath.Join(s.folder, "acceptance", "bench", program), s.pulumi,
+		append(slices.Clone(s.env), programVariable+built(s.folder, program))}
 }
 
 // create makes the stack. A stack file of an earlier run belongs to another passphrase, so it goes.
@@ -185,7 +186,8 @@ func (s stack) output(ctx context.Context, args ...string) ([]byte, time.Duratio
 	err := cmd.Run()
 	took := time.Since(start)
 	if err != nil {
-		return nil, took, fmt.Errorf("pulumi %s in %s: %w\n%s%s", strings.Join(args, " "), s.folder, err, &stdout, &stderr)
+		return nil, took, fmt.Errorf("pulumi %s in %s: %w\n%s%s", strings.Join(args, " "), s.folder, err, &stdout,
+			&stderr)
 	}
 	return stdout.Bytes(), took, nil
 }

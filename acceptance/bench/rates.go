@@ -29,7 +29,8 @@ type gauge struct {
 	shown  atomic.Uint64
 }
 
-// proofCount is how many certificates take turns: enough that none is known to the server from a connection still remembered.
+// proofCount is how many certificates take turns: enough that none is known to the server from a connection still
+// remembered.
 const proofCount = 4096
 
 // samples are what the rounds measured for one way to register, per second.
@@ -39,8 +40,8 @@ type samples struct {
 	registrations, handshakes, commits, allowed, percent []float64
 }
 
-// measureRates measures bare commits, and for each way to register bare handshakes, bare handshakes with a commit, and registrations, in
-// turn, round for round. The round before the first does not count.
+// measureRates measures bare commits, and for each way to register bare handshakes, bare handshakes with a commit, and
+// registrations, in turn, round for round. The round before the first does not count.
 func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSize, error) {
 	g := &gauge{options: o}
 	var err error
@@ -55,7 +56,8 @@ func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSiz
 	if g.store, err = buildStoreProbe(ctx, s.folder); err != nil {
 		return nil, nil, err
 	}
-	if g.bare, err = startBareServer(ctx, g.store, filepath.Join(s.folder, ".evenkeel", "emulator"), g.fleet.authority); err != nil {
+	if g.bare, err = startBareServer(ctx, g.store, filepath.Join(s.folder, ".evenkeel", "emulator"),
+		g.fleet.authority); err != nil {
 		return nil, nil, err
 	}
 	defer g.bare.stop()
@@ -115,7 +117,8 @@ func (g *gauge) round(ctx context.Context, all []*samples) error {
 		if err != nil {
 			return fmt.Errorf("measure registrations over %s: %w", x.way.name, err)
 		}
-		x.registrations, x.handshakes, x.commits = append(x.registrations, registrations), append(x.handshakes, handshakes), append(x.commits, commits)
+		x.registrations, x.handshakes, x.commits = append(x.registrations, registrations),
+			append(x.handshakes, handshakes), append(x.commits, commits)
 		x.allowed, x.percent = append(x.allowed, allowed), append(x.percent, 100*registrations/allowed)
 	}
 	return nil
@@ -132,7 +135,8 @@ func (g *gauge) handshakes(ctx context.Context, w way, address string) (float64,
 	})
 }
 
-// registrations measures registrations of new devices. The devices are made before: there can be no more of them than handshakes.
+// registrations measures registrations of new devices. The devices are made before: there can be no more of them than
+// handshakes.
 func (g *gauge) registrations(ctx context.Context, w way, handshakes float64) (float64, error) {
 	list := make([]device, int(handshakes*g.span.Seconds()*2)+g.parallel)
 	for i := range list {
@@ -174,7 +178,8 @@ func (g *gauge) perSecond(ctx context.Context, do func(context.Context) error) (
 
 func (s *samples) rate() Rate {
 	return Rate{
-		Way: s.way.name, KeyExchange: s.keyExchange, Registrations: median(s.registrations), Handshakes: median(s.handshakes),
-		Commits: median(s.commits), Allowed: median(s.allowed), Percent: median(s.percent), Goal: reach,
+		Way: s.way.name, KeyExchange: s.keyExchange, Registrations: median(s.registrations),
+		Handshakes: median(s.handshakes),
+		Commits:    median(s.commits), Allowed: median(s.allowed), Percent: median(s.percent), Goal: reach,
 	}
 }

@@ -70,11 +70,13 @@ func (f *fleet) readOutputs(ctx context.Context, s *stacks, endpoint string) err
 	if err := json.Unmarshal(text, &outputs); err != nil {
 		return errors.New("read the stack's outputs: not the JSON that was expected") // the text holds keys
 	}
-	f.scope, f.groupKey, f.connectionString = outputs.IDScope, outputs.EnrollmentGroupKey, outputs.ServiceConnectionString
+	f.scope, f.groupKey, f.connectionString = outputs.IDScope, outputs.EnrollmentGroupKey,
+		outputs.ServiceConnectionString
 	if f.access, err = dpsservice.ParseConnectionString(f.connectionString); err != nil {
 		return err
 	}
-	f.service, err = dpsservice.New(dpsservice.Options{Host: f.access.Host, PolicyName: f.access.PolicyName, Key: f.access.Key, Endpoint: endpoint, Roots: f.roots})
+	f.service, err = dpsservice.New(dpsservice.Options{Host: f.access.Host, PolicyName: f.access.PolicyName,
+		Key: f.access.Key, Endpoint: endpoint, Roots: f.roots})
 	return err
 }
 
@@ -102,7 +104,8 @@ func (f *fleet) newDevice(w way) (d device, err error) {
 	return d, err
 }
 
-// register registers a device on its own connection, waits until it is assigned to a hub, and returns the hub's host name.
+// register registers a device on its own connection, waits until it is assigned to a hub, and returns the hub's host
+// name.
 func (f *fleet) register(w way, d device) (hub string, err error) {
 	if w.transport == dpsdevice.MQTT {
 		return f.registerOverMQTT(d)
@@ -112,14 +115,16 @@ func (f *fleet) register(w way, d device) (hub string, err error) {
 
 // tls is how both devices and bare handshakes go about it.
 func (f *fleet) tls(certificate *tls.Certificate) *tls.Config {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost, CurvePreferences: f.curves}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost,
+		CurvePreferences: f.curves}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
 	return config
 }
 
-// keyExchange names what devices and the emulator agree on at an address, and makes sure that another server does the same.
+// keyExchange names what devices and the emulator agree on at an address, and makes sure that another server does the
+// same.
 func (f *fleet) keyExchange(ctx context.Context, emulator, other string) (string, error) {
 	ours, err := keyExchange(ctx, emulator, f.tls(nil))
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // Report is everything that one run measured.
 type Report struct {
 	Machine string `json:"machine"`
-	// Load is the machine's load average of one minute as the run began; empty where the system does not tell. Figures of a machine
-	// that does other things are low, and so are the ratios that depend on waiting.
+	// Load is the machine's load average of one minute as the run began; empty where the system does not tell. Figures
+	// of a machine that does other things are low, and so are the ratios that depend on waiting.
 	Load   string `json:"load,omitempty"`
 	Rounds int    `json:"rounds"`
 	// Resources is how many resources each of the compared stacks has.
@@ -117,7 +117,9 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "\t%.2f s\t%.2f s\t%.2f s\t%.1f s\n", l.Keel, l.Pulumi, l.More, l.Goal)
 	}
 	if len(r.Registrations) > 0 {
-		fmt.Fprintf(t, "\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tboth\treached\tto reach\n", r.parallel)
+		fmt.Fprintf(t,
+			"\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tboth\treached\tto reach\n",
+			r.parallel)
 		for _, x := range r.Registrations {
 			fmt.Fprintf(t, "%s, %s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.0f %%\n",
 				x.Way, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)
@@ -125,7 +127,8 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "one commit: %d rows, %d bytes, synced\n", r.Commit.Rows, r.Commit.Bytes)
 	}
 	if v := r.Visits; v != nil {
-		fmt.Fprintf(t, "\nConnect, subscribe, publish, disconnect; per second, %s\tmosquitto\ta hub\treached\n", v.KeyExchange)
+		fmt.Fprintf(t, "\nConnect, subscribe, publish, disconnect; per second, %s\tmosquitto\ta hub\treached\n",
+			v.KeyExchange)
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f %%\n", v.Version, v.Mosquitto, v.Emulator, v.Percent)
 	}
 	if len(r.Crowds) > 0 {
@@ -176,9 +179,12 @@ func (r Report) printEnrollments(t io.Writer) {
 		printComparisons(t, "Pulumi, one resource for each enrollment\tenrollments\tno-op resources", []Comparison{*c})
 	}
 	if len(r.Sets) > 0 {
-		fmt.Fprintf(t, "\nPulumi, one set\tup (create)\trefresh\tpreview (no changes)\twithout the set\tplugin's peak MiB\tto reach\n")
+		fmt.Fprintf(t,
+			"\nPulumi, one set\tup (create)\trefresh\tpreview (no changes)\twithout the set\tplugin's peak MiB\tto "+
+				"reach\n")
 		for _, s := range r.Sets {
-			fmt.Fprintf(t, "%d devices, %s\t%.2f s\t%.2f s\t%.2f s\t%.2f s\t%.0f\t%s\n", s.Devices, s.Form, s.Up, s.Refresh, s.Preview, s.Without, s.MiB, s.Goal)
+			fmt.Fprintf(t, "%d devices, %s\t%.2f s\t%.2f s\t%.2f s\t%.2f s\t%.0f\t%s\n", s.Devices, s.Form, s.Up,
+				s.Refresh, s.Preview, s.Without, s.MiB, s.Goal)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// session is one MQTT connection, spoken packet by packet. General clients start goroutines for each connection, which costs a fifth of
-// what a registration does; a load generator that did so would measure itself.
+// session is one MQTT connection, spoken packet by packet. General clients start goroutines for each connection, which
+// costs a fifth of what a registration does; a load generator that did so would measure itself.
 type session struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -33,7 +33,8 @@ func (s *session) write(p packets.ControlPacket) error {
 	return s.out.Flush()
 }
 
-// connect sends the connect packet. Without a password, the device authenticates with the certificate of the connection.
+// connect sends the connect packet. Without a password, the device authenticates with the certificate of the
+// connection.
 func (s *session) connect(clientID, user, password string) error {
 	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180

@@ -11,7 +11,8 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// SetSize is what Pulumi takes for a stack that holds one set; seconds, and the provider's peak memory during all of it.
+// SetSize is what Pulumi takes for a stack that holds one set; seconds, and the provider's peak memory during all of
+// it.
 type SetSize struct {
 	Devices int     `json:"devices"`
 	Form    string  `json:"form"`
@@ -32,8 +33,8 @@ var setSizes = []SetSize{
 	{Devices: 10_000, Form: "items", Goal: "a manifest is advised"},
 }
 
-// singles is how many enrollments are created as resources of their own, and singlesGoal what they may cost beside resources that do
-// nothing.
+// singles is how many enrollments are created as resources of their own, and singlesGoal what they may cost beside
+// resources that do nothing.
 const (
 	singles      = 1000
 	quickSingles = 50
@@ -76,9 +77,11 @@ func (s *stacks) openEnrollments(ctx context.Context, f *fleet, status checkout.
 		return one, err
 	}
 	if _, err := one.run(ctx, "config", "set", "--secret", "connectionString", f.connectionString); err != nil {
-		return one, errors.New("configure the access to the service: pulumi config set failed") // the command line holds a key
+		// the command line holds a key
+		return one, errors.New("configure the access to the service: pulumi config set failed")
 	}
-	return one, one.configure(ctx, map[string]string{"endpoint": status.Endpoints.Data, "caFile": status.Endpoints.CAFile})
+	return one, one.configure(ctx, map[string]string{"endpoint": status.Endpoints.Data,
+		"caFile": status.Endpoints.CAFile})
 }
 
 func (s stack) configure(ctx context.Context, values map[string]string) error {
@@ -111,7 +114,8 @@ func (s stack) measureSingles(ctx context.Context, count int) (*Comparison, erro
 		}
 		seconds[form] = took.Seconds()
 	}
-	c := compareTimes(fmt.Sprintf("up (create %d)", count), singlesGoal, []float64{seconds["single"]}, []float64{seconds["nothing"]})
+	c := compareTimes(fmt.Sprintf("up (create %d)", count), singlesGoal, []float64{seconds["single"]},
+		[]float64{seconds["nothing"]})
 	return &c, nil
 }
 

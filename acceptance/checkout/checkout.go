@@ -1,5 +1,5 @@
-// Package checkout makes and drives checkouts of this project of their own, as a user has them: the acceptance tests and the benchmark
-// work in one, so that the environment of the checkout they were started in is never touched.
+// Package checkout makes and drives checkouts of this project of their own, as a user has them: the acceptance tests
+// and the benchmark work in one, so that the environment of the checkout they were started in is never touched.
 //
 // It knows the commands of keel and nothing of what they do.
 package checkout
@@ -30,12 +30,14 @@ type Status struct {
 // their own. One that is there
 // already is brought up to date; what git ignores there, built programs above all, stays.
 func Clone(from, to string) error {
-	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others",
+		"--exclude-standard").Output()
 	if err != nil {
 		return fmt.Errorf("list the project's files: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(to, ".git")); err == nil {
-		if out, err := exec.Command("git", "-C", to, "rm", "-rfq", "--ignore-unmatch", ".").CombinedOutput(); err != nil {
+		if out, err := exec.Command("git", "-C", to, "rm", "-rfq", "--ignore-unmatch",
+			".").CombinedOutput(); err != nil {
 			return fmt.Errorf("empty %s: %w\n%s", to, err, out)
 		}
 	}
@@ -45,7 +47,8 @@ func Clone(from, to string) error {
 		}
 	}
 	for _, args := range [][]string{
-		{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=story", "-c", "user.email=story@example.com", "commit", "-qm", "story", "--allow-empty"},
+		{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=story", "-c", "user.email=story@example.com", "commit", "-qm",
+			"story", "--allow-empty"},
 	} {
 		if out, err := exec.Command("git", append([]string{"-C", to}, args...)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)

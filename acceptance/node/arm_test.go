@@ -8,9 +8,12 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresManagementClientsForNode logs in with @azure/identity and lets the management clients make everything there is.
+// TestAzuresManagementClientsForNode logs in with @azure/identity and lets the management clients make everything there
+// is.
 func TestAzuresManagementClientsForNode(t *testing.T) {
 	c := newCloud(t, emulator.RunT(t))
-	c.node([]string{"arm.test.js"}, "EVENKEEL_ARM="+c.at.ARM, "EVENKEEL_TENANT="+c.at.TenantID, "EVENKEEL_CLIENT="+c.at.ClientID,
-		"EVENKEEL_CLIENT_SECRET="+c.at.ClientSecret, "EVENKEEL_SUBSCRIPTION="+emulator.SubscriptionID, "EVENKEEL_CERTIFICATES="+newCertificates(t))
+	c.node([]string{"arm.test.js"}, "EVENKEEL_ARM="+c.at.ARM, "EVENKEEL_TENANT="+c.at.TenantID, "EVENKEEL_CLIENT="+
+		c.at.ClientID,
+		"EVENKEEL_CLIENT_SECRET="+c.at.ClientSecret, "EVENKEEL_SUBSCRIPTION="+emulator.SubscriptionID,
+		"EVENKEEL_CERTIFICATES="+newCertificates(t))
 }

@@ -36,11 +36,13 @@ func (c *cloud) runDPS(file string, more ...string) {
 	c.Helper()
 	keys := map[string]string{}
 	for name, rights := range map[string]string{
-		"owner":  "ServiceConfig, EnrollmentRead, EnrollmentWrite, DeviceConnect, RegistrationStatusRead, RegistrationStatusWrite",
+		"owner": "ServiceConfig, EnrollmentRead, EnrollmentWrite, DeviceConnect, RegistrationStatusRead, " +
+			"RegistrationStatusWrite",
 		"reader": "EnrollmentRead", "statusreader": "RegistrationStatusRead", "devices": "DeviceConnect",
 	} {
 		keys[name] = newKey(c.T)
-		c.morePolicies += fmt.Sprintf(`,{"keyName":%q,"primaryKey":%q,"secondaryKey":%q,"rights":%q}`, name, keys[name], newKey(c.T), rights)
+		c.morePolicies += fmt.Sprintf(`,{"keyName":%q,"primaryKey":%q,"secondaryKey":%q,"rights":%q}`, name, keys[name],
+			newKey(c.T), rights)
 	}
 	text, err := json.Marshal(keys)
 	if err != nil {
@@ -49,7 +51,8 @@ func (c *cloud) runDPS(file string, more ...string) {
 	certificates := newCertificates(c.T)
 	c.afterBuild = func() { c.upload(filepath.Join(certificates, "root.pem")) }
 	c.run(file, append(more,
-		"EVENKEEL_DPS_HOST="+service+".azure-devices-provisioning.net", "EVENKEEL_DPS_POLICIES="+string(text), "EVENKEEL_CERTIFICATES="+certificates,
+		"EVENKEEL_DPS_HOST="+service+".azure-devices-provisioning.net", "EVENKEEL_DPS_POLICIES="+string(text),
+		"EVENKEEL_CERTIFICATES="+certificates,
 		"EVENKEEL_ARM="+c.at.ARM, "EVENKEEL_ARM_TOKEN="+c.token, "EVENKEEL_ARM_DEVICES="+devices,
 		"EVENKEEL_DPS_TOKEN="+c.tokenFor("https://azure-devices-provisioning.net/.default"))...)
 }
@@ -69,7 +72,8 @@ func (c *cloud) upload(file string) {
 func (c *cloud) tokenFor(scope string) string {
 	c.Helper()
 	answer, err := c.client.PostForm(c.at.ARM+"/"+c.at.TenantID+"/oauth2/v2.0/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {c.at.ClientID}, "client_secret": {c.at.ClientSecret}, "scope": {scope},
+		"grant_type": {"client_credentials"}, "client_id": {c.at.ClientID}, "client_secret": {c.at.ClientSecret},
+		"scope": {scope},
 	})
 	if err != nil {
 		c.Fatal(err)
@@ -87,8 +91,9 @@ type certified struct {
 	cert *x509.Certificate
 }
 
-// newCertificates writes the certificates that the tests use, each {name}.pem with its chain and {name}.key: the authorities "root"
-// and, under it, "signing"; "stranger", an authority that nobody knows; and leaves, whose names are their common names.
+// newCertificates writes the certificates that the tests use, each {name}.pem with its chain and {name}.key: the
+// authorities "root" and, under it, "signing"; "stranger", an authority that nobody knows; and leaves, whose names are
+// their common names.
 func newCertificates(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -115,7 +120,8 @@ func issue(t *testing.T, by *certified, name string, ca bool) certified {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true, IsCA: ca,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		BasicConstraintsValid: true, IsCA: ca,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	parent, signer := template, key
@@ -143,7 +149,8 @@ func write(t *testing.T, dir, name string, leaf certified, above ...certified) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, text := range map[string][]byte{".pem": chain, ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})} {
+	for file, text := range map[string][]byte{".pem": chain,
+		".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})} {
 		if err := os.WriteFile(filepath.Join(dir, name+file), text, 0o600); err != nil {
 			t.Fatal(err)
 		}

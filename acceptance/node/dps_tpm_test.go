@@ -35,7 +35,8 @@ func simulator(t *testing.T) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	run := exec.CommandContext(ctx, program, "socket", "--tpm2", "--tpmstate", "dir="+t.TempDir(),
-		"--server", fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%s,disconnect", port(t, address)), "--flags", "not-need-init,startup-clear")
+		"--server", fmt.Sprintf("type=tcp,bindaddr=127.0.0.1,port=%s,disconnect", port(t, address)), "--flags",
+		"not-need-init,startup-clear")
 	if err := run.Start(); err != nil {
 		cancel()
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv brings an environment up on an emulator with loopback addresses and runs the SDKs
-// in shells that have evaluated `keel env --device` and `--admin`.
+// TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv brings an environment up on an emulator with loopback addresses
+// and runs the SDKs in shells that have evaluated `keel env --device` and `--admin`.
 func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 	install(t)
 	folder := filepath.Join(t.TempDir(), "even keel")
@@ -32,10 +32,12 @@ func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 		}
 	}
 	// Twice as a device: before it has a hub, and after.
-	for _, c := range []struct{ flags, passed string }{{"--device device-1", "1"}, {"--device device-1", "2"}, {"--admin", "1"}} {
+	for _, c := range []struct{ flags, passed string }{{"--device device-1", "1"}, {"--device device-1", "2"},
+		{"--admin", "1"}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		defer cancel()
-		run := exec.CommandContext(ctx, "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+`)"; exec node --test --test-reporter=tap env.test.js`)
+		run := exec.CommandContext(ctx, "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+
+			`)"; exec node --test --test-reporter=tap env.test.js`)
 		run.Env = append(os.Environ(), "CHECKOUT="+folder)
 		out, err := run.CombinedOutput()
 		t.Logf("%s", out)

@@ -13,14 +13,16 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresHubClientsForNode runs Azure's device and service clients against one hub, through every call that they have.
+// TestAzuresHubClientsForNode runs Azure's device and service clients against one hub, through every call that they
+// have.
 func TestAzuresHubClientsForNode(t *testing.T) {
 	const name = "node-hub"
 	c := newCloud(t, emulator.RunT(t))
 	operator, device, link := newKey(t), newKey(t), newKey(t)
 	hub := devices + "/IotHubs/" + name
 	c.arm(http.MethodPut, group, "2021-04-01", `{"location":"westeurope"}`)
-	c.arm(http.MethodPut, hub, "2023-06-30", fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[
+	c.arm(http.MethodPut, hub, "2023-06-30", fmt.Sprintf(
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[
 		{"keyName":"link","primaryKey":%q,"secondaryKey":%q,"rights":"RegistryWrite, ServiceConnect"},
 		{"keyName":"device","primaryKey":%q,"secondaryKey":%q,"rights":"DeviceConnect"},
 		{"keyName":"operator","primaryKey":%q,"secondaryKey":%q,"rights":"RegistryRead, RegistryWrite, ServiceConnect"}]}}`,
@@ -35,6 +37,7 @@ func TestAzuresHubClientsForNode(t *testing.T) {
 		fmt.Sprintf(`{"properties":{"certificate":%q,"isVerified":true}}`, base64.StdEncoding.EncodeToString(root)))
 
 	c.node([]string{"registry.test.js", "twins.test.js", "transports.test.js"},
-		"EVENKEEL_HUB="+name+".azure-devices.net", "EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_DEVICE_KEY="+device, "EVENKEEL_LINK_KEY="+link,
+		"EVENKEEL_HUB="+name+".azure-devices.net", "EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_DEVICE_KEY="+device,
+		"EVENKEEL_LINK_KEY="+link,
 		"EVENKEEL_HUB_TOKEN="+c.tokenFor("https://iothubs.azure.net/.default"), "EVENKEEL_CERTIFICATES="+certificates)
 }

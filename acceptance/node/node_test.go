@@ -1,7 +1,7 @@
 //go:build node
 
-// Package node_test runs Azure's own SDKs for Node against the emulator (`make node`). Node and, the first time, the npm
-// registry are needed: without them it fails. It is no place for tests of our own client.
+// Package node_test runs Azure's own SDKs for Node against the emulator (`make node`). Node and, the first time, the
+// npm registry are needed: without them it fails. It is no place for tests of our own client.
 package node_test
 
 import (
@@ -51,7 +51,8 @@ func (c *cloud) run(file string, more ...string) {
 	if c.afterBuild != nil {
 		c.afterBuild()
 	}
-	c.node([]string{file}, append(more, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey, "EVENKEEL_OPERATOR_KEY="+operator,
+	c.node([]string{file}, append(more, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
+		"EVENKEEL_OPERATOR_KEY="+operator,
 		"EVENKEEL_HUBS="+strings.Join(hosts(), ","))...)
 }
 
@@ -68,7 +69,8 @@ func (c *cloud) node(files []string, environment ...string) {
 	defer cancel()
 	run := exec.CommandContext(ctx, node, append([]string{"--test", "--test-reporter=tap"}, files...)...)
 	at := c.emulator.Endpoints()
-	run.Env = append(append(os.Environ(), "NODE_EXTRA_CA_CERTS="+at.CAFile, "EVENKEEL_CONTROL="+at.Control, "EVENKEEL_CONTROL_TOKEN="+at.ControlToken, "EVENKEEL_MQTT_PORT="+port(t, at.MQTT),
+	run.Env = append(append(os.Environ(), "NODE_EXTRA_CA_CERTS="+at.CAFile, "EVENKEEL_CONTROL="+at.Control,
+		"EVENKEEL_CONTROL_TOKEN="+at.ControlToken, "EVENKEEL_MQTT_PORT="+port(t, at.MQTT),
 		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(at.Data, "https://"))), environment...)
 	out, err := run.CombinedOutput()
 	t.Logf("%s", out)
@@ -141,20 +143,23 @@ func (c *cloud) build(operator string) (scope string) {
 	var links []string
 	for _, hub := range hubs {
 		key := newKey(c.T)
-		c.arm(http.MethodPut, devices+"/IotHubs/"+hub, "2023-06-30", fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},
+		c.arm(http.MethodPut, devices+"/IotHubs/"+hub, "2023-06-30",
+			fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},
 			"properties":{"authorizationPolicies":[
 			{"keyName":"link","primaryKey":%q,"secondaryKey":%q,"rights":"RegistryWrite, ServiceConnect"},
 			{"keyName":"operator","primaryKey":%q,"secondaryKey":%q,"rights":"RegistryRead, RegistryWrite, ServiceConnect"}]}}`,
-			key, newKey(c.T), operator, newKey(c.T)))
-		links = append(links, fmt.Sprintf(`{"location":"westeurope","connectionString":"HostName=%s.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s"}`, hub, key))
+				key, newKey(c.T), operator, newKey(c.T)))
+		links = append(links,
+			fmt.Sprintf(`{"location":"westeurope","connectionString":"HostName=%s.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s"}`, hub, key))
 	}
 	for _, hub := range hubs {
 		c.await(devices+"/IotHubs/"+hub, "2023-06-30")
 	}
-	c.arm(http.MethodPut, devices+"/provisioningServices/"+service, "2022-12-12", fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},
+	c.arm(http.MethodPut, devices+"/provisioningServices/"+service, "2022-12-12",
+		fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},
 		"properties":{"allocationPolicy":"Hashed","iotHubs":[%s],"authorizationPolicies":[
 		{"keyName":"enrollments","primaryKey":%q,"secondaryKey":%q,"rights":"EnrollmentRead, EnrollmentWrite"}%s]}}`,
-		strings.Join(links, ","), c.dpsKey, newKey(c.T), c.morePolicies))
+			strings.Join(links, ","), c.dpsKey, newKey(c.T), c.morePolicies))
 	return c.await(devices+"/provisioningServices/"+service, "2022-12-12")
 }
 
@@ -189,7 +194,8 @@ func (c *cloud) enroll(key string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	c.call(http.MethodPut, "https://"+host+"/enrollmentGroups/node?api-version=2021-10-01", token, fmt.Sprintf(`{"enrollmentGroupId":"node",
+	c.call(http.MethodPut, "https://"+host+"/enrollmentGroups/node?api-version=2021-10-01", token,
+		fmt.Sprintf(`{"enrollmentGroupId":"node",
 		"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}},
 		"initialTwin":{"tags":{"floor":"2"},"properties":{"desired":{"interval":30}}}}`, key, newKey(c.T)))
 }

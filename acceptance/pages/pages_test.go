@@ -9,7 +9,8 @@ import (
 
 func TestBlocksAreReadWithTheReasonForNotRunning(t *testing.T) {
 	t.Parallel()
-	got, err := pages.Blocks("text\n```sh\na\nb\n```\n\n```output\nc\n```\n```sh not run: needs Azure\naz\n```\n```\nplain\n```\n" +
+	got, err := pages.Blocks("text\n```sh\na\nb\n```\n\n```output\nc\n```\n```sh not run: needs " +
+		"Azure\naz\n```\n```\nplain\n```\n" +
 		"1. In a list:\n\n   ```sh\n   a\n     b\n   ```\n")
 	want := []pages.Block{
 		{Line: 2, Language: "sh", Text: "a\nb\n"},

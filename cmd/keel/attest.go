@@ -36,7 +36,8 @@ func authoritySettings(e *environment.Environment) ([]environment.Setting, error
 	folder := e.Folder.DeviceAuthority(e.Stack)
 	file := filepath.Join(folder, deviceca.CertFile)
 	devices := filepath.Dir(e.Folder.Certificates(e.Stack)) + string(filepath.Separator)
-	if named := have[certificateKey]; named != "" && !strings.HasPrefix(named, devices) { // copied from another environment
+	// copied from another environment
+	if named := have[certificateKey]; named != "" && !strings.HasPrefix(named, devices) {
 		return nil, nil
 	}
 	if _, err := deviceca.Open(folder, time.Now()); err != nil {
@@ -59,8 +60,10 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 		return nil, err
 	}
 	if thumbprint(authority.PEM()) != o.DeviceAuthority {
-		return nil, hint.To(errors.New("the devices' authority is not keel's own, so keel has no key to sign certificates with"),
-			"give devices certificates of that authority, or let keel make one: keel exec -- pulumi config rm certificate && keel up")
+		return nil, hint.To(errors.New(
+			"the devices' authority is not keel's own, so keel has no key to sign certificates with"),
+			"give devices certificates of that authority, or let keel make one: keel exec -- pulumi config rm "+
+				"certificate && keel up")
 	}
 	return func(id string) (dpsdevice.Credential, error) {
 		chain, key, err := authority.Issue(id, time.Now())
@@ -77,7 +80,8 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 
 // attestationOf returns the attestation of a device's individual enrollment. For a device of the enrollment group, it
 // returns nil and the authority of the group's certificates, or nil if that is not the environment's own.
-func (o outputs) attestationOf(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
+func (o outputs) attestationOf(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation,
+	*deviceca.Authority, error) {
 	client, err := o.service(e.Endpoints)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for the enrollment of %q: %w", id, err)

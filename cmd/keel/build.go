@@ -13,8 +13,10 @@ func newBuild(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build what is missing: Pulumi, keel, the azure-dps plugin, the program",
-		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi is on PATH,\n" +
-			"and keel, the azure-dps plugin and the program into .evenkeel/bin. Programs that are up to date are not built again.",
+		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi " +
+			"is on PATH,\n" +
+			"and keel, the azure-dps plugin and the program into .evenkeel/bin. Programs that are up to date are not " +
+			"built again.",
 		Example: "  keel build\n  keel build --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,7 +29,8 @@ func newBuild(a *app) *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(buildResult{tools.Pulumi, tools.Version, tools.Built, tools.LanguageHost, folder.Bin()})
+				return a.printJSON(buildResult{tools.Pulumi, tools.Version, tools.Built, tools.LanguageHost,
+					folder.Bin()})
 			}
 			a.say("pulumi %s: %s", tools.Version, tools.Pulumi)
 			a.say("keel, plugin and program: %s", folder.Bin())

@@ -31,9 +31,12 @@ func newDeviceCA(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ca",
 		Short: "Print the certificate that devices must trust, or the one that signs theirs",
-		Long: "Print, as PEM, the certificate of the authority that signs the emulator's server certificates: the only one that a device\n" +
-			"of a local environment needs to trust. The emulator does not have to run. With --devices, print instead that of the\n" +
-			"authority that signs the certificates of the environment's devices (keel devices cert); keel creates it if it is missing.\n" +
+		Long: "Print, as PEM, the certificate of the authority that signs the emulator's server certificates: the " +
+			"only one that a device\n" +
+			"of a local environment needs to trust. The emulator does not have to run. With --devices, print instead " +
+			"that of the\n" +
+			"authority that signs the certificates of the environment's devices (keel devices cert); keel creates it " +
+			"if it is missing.\n" +
 			"Neither is a secret.",
 		Example: "  keel devices ca > ca.pem\n  keel devices ca --json\n  keel devices ca --devices > devices-ca.pem",
 		Args:    noArgs,
@@ -44,7 +47,8 @@ func newDeviceCA(a *app) *cobra.Command {
 			return a.printServerAuthority()
 		},
 	}
-	cmd.Flags().BoolVar(&devices, "devices", false, "print the certificate of the authority that signs the devices' certificates")
+	cmd.Flags().BoolVar(&devices, "devices", false,
+		"print the certificate of the authority that signs the devices' certificates")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -56,7 +60,8 @@ func (a *app) printServerAuthority() error {
 	}
 	text, err := os.ReadFile(folder.Authority())
 	if errors.Is(err, fs.ErrNotExist) {
-		return hint.To(errors.New("no certificate exists: the emulator has not run in this checkout"), "start it with: keel emulator start")
+		return hint.To(errors.New("no certificate exists: the emulator has not run in this checkout"),
+			"start it with: keel emulator start")
 	}
 	if err == nil && durable.IsBlank(text) {
 		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()),
@@ -94,12 +99,16 @@ func newDeviceCert(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert DEVICE",
 		Short: "Create a certificate with which a device authenticates",
-		Long: "Create a certificate and key for a device, signed by the authority of the environment's devices, and print the names of\n" +
-			"the files: DEVICE-cert.pem, the device's certificate and that of the authority, and DEVICE-key.pem, which is a secret.\n" +
-			"A certificate that is valid for two more months is kept. A device can authenticate with it once its authority, or the\n" +
+		Long: "Create a certificate and key for a device, signed by the authority of the environment's devices, and " +
+			"print the names of\n" +
+			"the files: DEVICE-cert.pem, the device's certificate and that of the authority, and DEVICE-key.pem, " +
+			"which is a secret.\n" +
+			"A certificate that is valid for two more months is kept. A device can authenticate with it once its " +
+			"authority, or the\n" +
 			"certificate itself, is enrolled: keel devices ca --devices.",
-		Example: "  keel devices cert device-1\n  keel devices cert device-1 --out certs --json\n  keel devices cert device-1 --renew",
-		Args:    oneArg("a device"),
+		Example: "  keel devices cert device-1\n  keel devices cert device-1 --out certs --json\n  keel devices cert " +
+			"device-1 --renew",
+		Args: oneArg("a device"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if faults := enrollment.CheckRegistrationID("device", args[0]); len(faults) > 0 {
 				return usageError{fmt.Errorf("device %q: %s", args[0], faults[0].Message)}
@@ -150,7 +159,8 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 
 // certificateFiles returns the names of the files of a device's certificate in a folder.
 func certificateFiles(folder, device string) issuedCertificate {
-	return issuedCertificate{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
+	return issuedCertificate{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"),
+		KeyFile: filepath.Join(folder, device+"-key.pem")}
 }
 
 // leaf returns the device's certificate, or nil if the files of the certificate and its key do not exist.
@@ -180,7 +190,8 @@ func (i issuedCertificate) isNamedBy(by *dpsservice.Attestation) bool {
 		return false
 	}
 	sum := sha256.Sum256(leaf.Raw)
-	for _, c := range []*dpsservice.X509Certificate{by.X509.ClientCertificates.Primary, by.X509.ClientCertificates.Secondary} {
+	for _, c := range []*dpsservice.X509Certificate{by.X509.ClientCertificates.Primary,
+		by.X509.ClientCertificates.Secondary} {
 		if c != nil && c.Info != nil && strings.EqualFold(c.Info.SHA256Thumbprint, hex.EncodeToString(sum[:])) {
 			return true
 		}

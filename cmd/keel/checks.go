@@ -81,7 +81,8 @@ func (d *diagnosis) pulumi(ctx context.Context) finding {
 	case !there && toolchain.CanBuild(d.options) != nil:
 		return failedFinding(toolchain.CanBuild(d.options), "")
 	case !there:
-		return noteFinding("build it with: keel build; it takes some minutes, once", "%s is not built yet", tools.Pulumi)
+		return noteFinding("build it with: keel build; it takes some minutes, once", "%s is not built yet",
+			tools.Pulumi)
 	case tools.Note != "":
 		return noteFinding("", "%s; using %s", tools.Note, tools.Pulumi)
 	}
@@ -90,7 +91,8 @@ func (d *diagnosis) pulumi(ctx context.Context) finding {
 
 func (d *diagnosis) programs(context.Context) finding {
 	if !toolchain.Fresh(d.options, d.folder.Bin()) {
-		return noteFinding("build them with: keel build, or keel up", "keel, the plugin or the program is missing or older than its sources")
+		return noteFinding("build them with: keel build, or keel up",
+			"keel, the plugin or the program is missing or older than its sources")
 	}
 	return ok("as new as their sources")
 }
@@ -109,7 +111,8 @@ func (d *diagnosis) backend(ctx context.Context) finding {
 	}
 	for _, name := range names {
 		if _, err := (&environment.Environment{Folder: d.folder, Stack: name}).Summary(ctx); err != nil {
-			return failedFinding(err, "the file of the stack in "+d.folder.Backend()+" or in stacks/ is damaged; restore Pulumi's previous version, the file beside it that ends in .bak")
+			return failedFinding(err, "the file of the stack in "+d.folder.Backend()+
+				" or in stacks/ is damaged; restore Pulumi's previous version, the file beside it that ends in .bak")
 		}
 	}
 	file, err := os.CreateTemp(d.folder.Backend(), "doctor-*")
@@ -138,7 +141,8 @@ func (d *diagnosis) passphrase(ctx context.Context) finding {
 	case errors.Is(err, fs.ErrNotExist) && len(names) == 0:
 		return noteFinding("keel up creates it", "there is no passphrase yet")
 	case errors.Is(err, fs.ErrNotExist):
-		return failedFinding(fmt.Errorf("%s does not exist, and without it the secrets of these stacks cannot be read: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
+		return failedFinding(fmt.Errorf("%s does not exist, and without it the secrets of these stacks cannot be "+
+			"read: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
 			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case errors.Is(err, fs.ErrPermission) || err == nil && !isMine(info):
 		return failedFinding(fmt.Errorf("%s belongs to another user", d.folder.Passphrase()), otherUserAdvice)
@@ -148,7 +152,8 @@ func (d *diagnosis) passphrase(ctx context.Context) finding {
 		return failedFinding(fmt.Errorf("%s is empty", d.folder.Passphrase()),
 			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
-		return failedFinding(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(), info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
+		return failedFinding(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(),
+			info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
 	}
 	return ok("only you can read it")
 }
@@ -263,7 +268,8 @@ func (d *diagnosis) certificate(ctx context.Context) finding {
 	}
 	record, err := d.process.Find()
 	if err != nil {
-		return ok("signed by %s, until %s; no connection tried: the emulator does not run", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
+		return ok("signed by %s, until %s; no connection tried: the emulator does not run",
+			authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
 	}
 	endpoints, err := decode(record)
 	if err != nil {
@@ -277,11 +283,13 @@ func (d *diagnosis) certificate(ctx context.Context) finding {
 	roots.AddCert(authority)
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: 5 * time.Second},
-		Config:    &tls.Config{RootCAs: roots, ServerName: domain.GlobalHost, MinVersion: tls.VersionTLS12, Time: d.now},
+		Config: &tls.Config{RootCAs: roots, ServerName: domain.GlobalHost, MinVersion: tls.VersionTLS12,
+			Time: d.now},
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {
-		return failedFinding(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+startOverAdvice)
+		return failedFinding(fmt.Errorf("the emulator is not trusted: %w", err),
+			"keel emulator stop, then keel emulator start; if that does not help, "+startOverAdvice)
 	}
 	_ = connection.Close()
 	return ok("signed by %s, until %s", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
@@ -300,10 +308,12 @@ func (d *diagnosis) clock(context.Context) finding {
 	now := d.now()
 	switch {
 	case now.Before(authority.NotBefore):
-		return failedFinding(fmt.Errorf("it is %s, before the emulator's certificate was created (%s)", now.Format(time.DateTime), authority.NotBefore.Format(time.DateTime)),
+		return failedFinding(fmt.Errorf("it is %s, before the emulator's certificate was created (%s)",
+			now.Format(time.DateTime), authority.NotBefore.Format(time.DateTime)),
 			"correct the clock of this machine")
 	case now.After(authority.NotAfter):
-		return failedFinding(fmt.Errorf("it is %s, and the emulator's certificate expired at %s", now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
+		return failedFinding(fmt.Errorf("it is %s, and the emulator's certificate expired at %s",
+			now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
 			"correct the clock of this machine; if it is right, "+startOverAdvice)
 	}
 	return ok("it agrees with the emulator's certificate")

@@ -34,7 +34,8 @@ func (d *diagnosis) plugins(context.Context) finding {
 	case err != nil:
 		return failedFinding(err, "build it again: keel build")
 	case info.Mode()&0o111 == 0 && runtime.GOOS != "windows":
-		return failedFinding(fmt.Errorf("%s is not executable: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
+		return failedFinding(fmt.Errorf("%s is not executable: its mode is %o", name, info.Mode().Perm()),
+			"remove it and build it again: keel build")
 	}
 	record, err := d.process.Find()
 	if err != nil {
@@ -44,9 +45,11 @@ func (d *diagnosis) plugins(context.Context) finding {
 	if err != nil {
 		return failedFinding(err, startOverAdvice)
 	}
-	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(endpoints.PluginPort)), 5*time.Second)
+	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(endpoints.PluginPort)),
+		5*time.Second)
 	if err != nil {
-		return failedFinding(fmt.Errorf("the local azure-native plugin does not answer: %w", err), "keel emulator stop, then keel emulator start")
+		return failedFinding(fmt.Errorf("the local azure-native plugin does not answer: %w", err),
+			"keel emulator stop, then keel emulator start")
 	}
 	_ = connection.Close()
 	return ok("azure-dps is built, and the local azure-native plugin answers")
@@ -114,7 +117,8 @@ func (d *diagnosis) skew() (f finding, isOff bool) {
 		return finding{}, false
 	}
 	if off := d.now().Sub(d.account.Now).Abs(); off > maxSkew {
-		return failedFinding(fmt.Errorf("the clock is %s off Azure's", off.Round(time.Second)), "correct the clock of this machine: Azure rejects tokens otherwise"), true
+		return failedFinding(fmt.Errorf("the clock is %s off Azure's", off.Round(time.Second)),
+			"correct the clock of this machine: Azure rejects tokens otherwise"), true
 	}
 	return finding{}, false
 }
@@ -150,7 +154,8 @@ func (d *diagnosis) remotePassphrase(context.Context) finding {
 			return failedFinding(fmt.Errorf("read the passphrase: %w", err), advice)
 		}
 	case needed && !said:
-		return failedFinding(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack), advice)
+		return failedFinding(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack),
+			advice)
 	case !needed && !said:
 		return ok("not needed: the backend keeps the secrets, or the stack does not exist yet")
 	}
@@ -172,5 +177,6 @@ func (a *app) azureEnvironment(folder environment.Folder) (*environment.Environm
 	if err != nil || !azure {
 		return nil, err
 	}
-	return &environment.Environment{Folder: folder, Stack: a.stack, Target: environment.Azure, Backend: a.backend, Inherited: a.environ}, nil
+	return &environment.Environment{Folder: folder, Stack: a.stack, Target: environment.Azure, Backend: a.backend,
+		Inherited: a.environ}, nil
 }

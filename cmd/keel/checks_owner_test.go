@@ -29,16 +29,19 @@ func TestTheDoctorKnowsThePassphraseOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := d.passphrase(t.Context())
-	if got.Verdict != failed || !strings.Contains(got.Detail, "belongs to another user") || got.Hint != otherUserAdvice {
+	if got.Verdict != failed || !strings.Contains(got.Detail, "belongs to another user") ||
+		got.Hint != otherUserAdvice {
 		t.Errorf("got %+v, want that it belongs to another user", got)
 	}
 }
 
-// TestTheDoctorNamesAMissingLoopbackAddress tries an address that no interface has, as none has 127.0.0.1 where there is IPv6 alone.
+// TestTheDoctorNamesAMissingLoopbackAddress tries an address that no interface has, as none has 127.0.0.1 where there
+// is IPv6 alone.
 func TestTheDoctorNamesAMissingLoopbackAddress(t *testing.T) {
 	t.Parallel()
 	folder := environment.Folder{Root: t.TempDir()}
-	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, host: "192.0.2.1"}
+	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()},
+		host: "192.0.2.1"}
 	if err := os.MkdirAll(folder.Emulator(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +50,8 @@ func TestTheDoctorNamesAMissingLoopbackAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := d.ports(t.Context())
-	if got.Verdict != failed || !strings.Contains(got.Detail, "192.0.2.1") || !strings.Contains(got.Detail, "no network interface") ||
+	if got.Verdict != failed || !strings.Contains(got.Detail, "192.0.2.1") ||
+		!strings.Contains(got.Detail, "no network interface") ||
 		!strings.Contains(got.Hint, "loopback") || strings.Contains(got.Hint, "--new-ports") {
 		t.Errorf("got %+v, want that the address is missing", got)
 	}

@@ -29,12 +29,13 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process that says it
-// runs but where nobody of ours answers.
+// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process
+// that says it runs but where nobody of ours answers.
 func newPatient(t *testing.T) *diagnosis {
 	t.Helper()
 	folder := environment.Folder{Root: t.TempDir()}
-	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, now: time.Now}
+	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()},
+		now: time.Now}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +46,9 @@ func newPatient(t *testing.T) *diagnosis {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err == nil {
-		err = errors.Join(os.MkdirAll(folder.Emulator(), 0o700), os.MkdirAll(folder.Background(), 0o700), os.WriteFile(filepath.Join(folder.Emulator(), "ca.pem"),
-			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		err = errors.Join(os.MkdirAll(folder.Emulator(), 0o700), os.MkdirAll(folder.Background(), 0o700),
+			os.WriteFile(filepath.Join(folder.Emulator(), "ca.pem"),
+				pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +72,8 @@ func TestDoctorFindsAnEmulatorThatDoesNotAnswerOrIsNotTrusted(t *testing.T) {
 	if f := d.emulator(t.Context()); f.Verdict != failed || !strings.Contains(f.Hint, "keel emulator stop") {
 		t.Errorf("emulator: got %+v, want it failed, with a hint", f)
 	}
-	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") || !strings.Contains(f.Hint, "start over") {
+	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") ||
+		!strings.Contains(f.Hint, "start over") {
 		t.Errorf("certificate: got %+v, want it failed, with a hint", f)
 	}
 }
@@ -105,7 +108,8 @@ func TestDoctorFindsUnusablePlugins(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The record of the emulator names no port, where nothing can answer.
-	if f := d.plugins(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "does not answer") || !strings.Contains(f.Hint, "keel emulator") {
+	if f := d.plugins(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "does not answer") ||
+		!strings.Contains(f.Hint, "keel emulator") {
 		t.Errorf("no local plugin: got %+v, want it failed, with a hint", f)
 	}
 }
@@ -133,7 +137,8 @@ func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()
 	good := azureAnswers{
-		"s": `{"displayName":"Ours","state":"Enabled"}`, "Microsoft.Devices": `{"registrationState":"Registered"}`, "date": now.Format(http.TimeFormat),
+		"s": `{"displayName":"Ours","state":"Enabled"}`, "Microsoft.Devices": `{"registrationState":"Registered"}`,
+		"date": now.Format(http.TimeFormat),
 	}
 	with := func(name, text string) azureAnswers {
 		changed := maps.Clone(good)
@@ -147,13 +152,15 @@ func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 		fails   string
 		detail  string
 	}{
-		"all well":       {good, "", ""},
-		"no login":       {nil, "login", "no account"},
-		"not allowed":    {with("s", ""), "login", "AuthorizationFailed"},
-		"disabled":       {with("s", `{"displayName":"Ours","state":"Disabled"}`), "subscription", "Ours (s) is Disabled"},
-		"not registered": {with("Microsoft.Devices", `{"registrationState":"NotRegistered"}`), "registration", "NotRegistered"},
-		"no answer":      {with("Microsoft.Devices", ""), "registration", "AuthorizationFailed"},
-		"clock":          {with("date", now.Add(-time.Hour).Format(http.TimeFormat)), "clock", "off Azure's"},
+		"all well":    {good, "", ""},
+		"no login":    {nil, "login", "no account"},
+		"not allowed": {with("s", ""), "login", "AuthorizationFailed"},
+		"disabled": {with("s", `{"displayName":"Ours","state":"Disabled"}`), "subscription",
+			"Ours (s) is Disabled"},
+		"not registered": {with("Microsoft.Devices", `{"registrationState":"NotRegistered"}`), "registration",
+			"NotRegistered"},
+		"no answer": {with("Microsoft.Devices", ""), "registration", "AuthorizationFailed"},
+		"clock":     {with("date", now.Add(-time.Hour).Format(http.TimeFormat)), "clock", "off Azure's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newPatient(t)
@@ -162,13 +169,16 @@ func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 					return nil, errors.New("no account")
 				}
 				return environment.NewResourceManager("s", anybody{}, &arm.ClientOptions{
-					ClientOptions: policy.ClientOptions{Transport: tc.answers, Retry: policy.RetryOptions{MaxRetries: -1}}, DisableRPRegistration: true,
+					ClientOptions: policy.ClientOptions{Transport: tc.answers,
+						Retry: policy.RetryOptions{MaxRetries: -1}}, DisableRPRegistration: true,
 				}, time.Second)
 			}
 			for _, check := range []struct {
 				name string
 				run  func(context.Context) finding
-			}{{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock}} {
+			}{
+				{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration},
+				{"clock", d.clock}} {
 				f := check.run(t.Context())
 				if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
 					t.Errorf("%s: %s: got %+v", name, check.name, f)
@@ -185,7 +195,8 @@ func TestDoctorFindsAMissingPassphraseOnAzure(t *testing.T) {
 	d := newPatient(t)
 	secret := filepath.Join(t.TempDir(), "passphrase")
 	stackFile := filepath.Join(d.folder.Root, "Pulumi.mine.yaml")
-	err := errors.Join(os.WriteFile(secret, nil, 0o600), os.WriteFile(filepath.Join(d.folder.Root, "Pulumi.yaml"), []byte("name: p\n"), 0o600))
+	err := errors.Join(os.WriteFile(secret, nil, 0o600), os.WriteFile(filepath.Join(d.folder.Root, "Pulumi.yaml"),
+		[]byte("name: p\n"), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,14 +206,16 @@ func TestDoctorFindsAMissingPassphraseOnAzure(t *testing.T) {
 		want verdict
 	}{
 		{"", nil, fine}, {"encryptionsalt: v1\n", nil, failed}, {"config: {}\nencryptionsalt: v1\n", nil, failed},
-		{"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE="}, fine}, {"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret}, fine},
+		{"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE="}, fine},
+		{"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret}, fine},
 		{"", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret + "-gone"}, failed},
 	} {
 		t.Run(fmt.Sprintf("%q with %q", tc.salt, tc.env), func(t *testing.T) {
 			if err := os.WriteFile(stackFile, []byte(tc.salt), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			d.remote = &environment.Environment{Folder: d.folder, Stack: "mine", Target: environment.Azure, Inherited: tc.env}
+			d.remote = &environment.Environment{Folder: d.folder, Stack: "mine", Target: environment.Azure,
+				Inherited: tc.env}
 			if f := d.passphrase(t.Context()); f.Verdict != tc.want || (f.Verdict == failed) != (f.Hint != "") {
 				t.Errorf("%q with %q: got %+v, want %s", tc.salt, tc.env, f, tc.want)
 			}

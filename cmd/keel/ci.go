@@ -22,7 +22,8 @@ import (
 
 // addCI adds the flag --ci, which names the environment after the pull request that is being built.
 func addCI(cmd *cobra.Command, ci *bool) {
-	cmd.Flags().BoolVar(ci, "ci", false, "name the environment after the pull request that is being built, unless NAME or --stack names it")
+	cmd.Flags().BoolVar(ci, "ci", false,
+		"name the environment after the pull request that is being built, unless NAME or --stack names it")
 }
 
 // takeNameInCI is named, but with ci it names the environment after the pull request if nothing else names it.
@@ -38,11 +39,14 @@ func (a *app) takeNameInCI(args []string, ci bool) error {
 	return checkName(a.stack)
 }
 
-// pullRequests are the variables of build services that hold the number of the pull request, or the URL that ends with it.
+// pullRequests are the variables of build services that hold the number of the pull request, or the URL that ends with
+// it.
 var pullRequests = []string{
-	"CI_MERGE_REQUEST_IID",                                                     // GitLab
-	"SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "SYSTEM_PULLREQUEST_PULLREQUESTID", // Azure Pipelines, of GitHub and of Azure Repos
-	"BITBUCKET_PR_ID", "CHANGE_ID" /* Jenkins */, "CIRCLE_PULL_REQUEST", "BUILDKITE_PULL_REQUEST", "DRONE_PULL_REQUEST", "TRAVIS_PULL_REQUEST",
+	"CI_MERGE_REQUEST_IID", // GitLab
+	// Azure Pipelines, of GitHub and of Azure Repos
+	"SYSTEM_PULLREQUEST_PULLREQUESTNUMBER", "SYSTEM_PULLREQUEST_PULLREQUESTID",
+	"BITBUCKET_PR_ID", "CHANGE_ID" /* Jenkins */, "CIRCLE_PULL_REQUEST", "BUILDKITE_PULL_REQUEST", "DRONE_PULL_REQUEST",
+	"TRAVIS_PULL_REQUEST",
 }
 
 // pullRequest returns the number of the pull request that is being built.
@@ -75,7 +79,8 @@ func (a *app) pullRequest() (string, error) {
 			return text, nil
 		}
 	}
-	return "", hint.To(usageError{errors.New("--ci: this is not a build of a pull request, or the CI service is unknown to keel")}, "name the environment: keel up NAME --ci")
+	return "", hint.To(usageError{errors.New("--ci: this is not a build of a pull request, or the CI service is " +
+		"unknown to keel")}, "name the environment: keel up NAME --ci")
 }
 
 // writeOutputs writes the environment's name and its outputs, secret ones masked: on GitHub as lines for the steps that

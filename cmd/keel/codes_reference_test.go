@@ -12,8 +12,10 @@ import (
 func TestErrorCodeReferenceMatchesTheTable(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
-	page.WriteString("# Error codes\n\nWhat the error codes of the provisioning service and of hubs mean, for people who " +
-		"debug a device or a client.\n`keel doctor CODE` prints the same. A code marked with * is the emulator's choice: " +
+	page.WriteString("# Error codes\n\nWhat the error codes of the provisioning service and of hubs mean, for people " +
+		"who " +
+		"debug a device or a client.\n`keel doctor CODE` prints the same. A code marked with * is the emulator's " +
+		"choice: " +
 		"no source says what Azure sends.\n\n" +
 		"Written by `go test ./cmd/keel -run Reference -update`.\n\n" +
 		"| Code | Name | From | Cause | What to do |\n| --- | --- | --- | --- | --- |\n")
@@ -30,7 +32,8 @@ func TestErrorCodeReferenceMatchesTheTable(t *testing.T) {
 		if e.EmulatorOnly {
 			code += "*"
 		}
-		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", code, e.Name, e.Source, cell.Replace(e.Cause), cell.Replace(e.Remedy))
+		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", code, e.Name, e.Source, cell.Replace(e.Cause),
+			cell.Replace(e.Remedy))
 	}
 	sameAsWritten(t, codesReference, page.String())
 }

@@ -89,7 +89,8 @@ func (a *app) offerSnapshots() cobra.CompletionFunc {
 // addCompletions sets the completion of each command's argument, by the word for it in the command's usage.
 func (a *app) addCompletions(root *cobra.Command) {
 	offers := map[string]cobra.CompletionFunc{
-		"[NAME]": a.offerEnvironments(), "HUB": a.offerHubs(), "DEVICE": a.offerDevices(), "[DEVICE]": a.offerDevices(), "NAME": a.offerSnapshots(),
+		"[NAME]": a.offerEnvironments(), "HUB": a.offerHubs(), "DEVICE": a.offerDevices(), "[DEVICE]": a.offerDevices(),
+		"NAME": a.offerSnapshots(),
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
@@ -107,7 +108,9 @@ func (a *app) addCompletions(root *cobra.Command) {
 		of   []string
 		name string
 		with cobra.CompletionFunc
-	}{{nil, "stack", a.offerEnvironments()}, {[]string{"up"}, "from", a.offerEnvironments()}, {[]string{"env"}, "device", a.offerDevices()}} {
+	}{
+		{nil, "stack", a.offerEnvironments()}, {[]string{"up"}, "from", a.offerEnvironments()},
+		{[]string{"env"}, "device", a.offerDevices()}} {
 		cmd, _, err := root.Find(flag.of)
 		if err == nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag.name, flag.with) // its only error is an unknown flag

@@ -10,7 +10,8 @@ import (
 
 // addYes adds the flag --yes, which answers the command's question.
 func (a *app) addYes(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "delete resources in the environment's resource group that keel did not create, without asking")
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false,
+		"delete resources in the environment's resource group that keel did not create, without asking")
 }
 
 // consent returns the function that asks the user whether resources in the environment's resource group may be deleted;
@@ -26,7 +27,8 @@ func (a *app) consent() func([]string) (bool, error) {
 }
 
 func (a *app) ask(ids []string) (bool, error) {
-	a.say("The resource group of environment %s contains resources that keel did not create:\n  %s", a.stack, strings.Join(ids, "\n  "))
+	a.say("The resource group of environment %s contains resources that keel did not create:\n  %s", a.stack,
+		strings.Join(ids, "\n  "))
 	fmt.Fprint(a.stderr, "Delete these resources permanently? [y/N] ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && line == "" {

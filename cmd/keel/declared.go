@@ -50,7 +50,8 @@ const (
 	skippedDisabled    = "its enrollment is disabled"
 	skippedCertificate = "its enrollment names a certificate whose private key keel does not have"
 	skippedTPM         = "its enrollment names a TPM, which only the device has"
-	skippedSet         = "devices of a manifest are not registered here: keel env --device ID prints what one of them needs"
+	skippedSet         = "devices of a manifest are not registered here: keel env --device ID prints what one of " +
+		"them needs"
 )
 
 // provisionDeclared registers the devices that the stack declares, if keel can authenticate as them.

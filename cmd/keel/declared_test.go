@@ -18,8 +18,8 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// enrolled: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE — puts an individual enrollment into the
-// seeded service.
+// enrolled: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE — puts an individual enrollment
+// into the seeded service.
 func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE")
@@ -73,7 +73,8 @@ func TestDeclaredDevicesAreListedUpToALimit(t *testing.T) {
 	t.Parallel()
 	f := &fleet{sets: []declaredSet{{"manifest", 5, skippedSet}, {"one", 1, skippedSet}}}
 	for i := range 30 {
-		f.declared = append(f.declared, declaredDevice{Device: fmt.Sprintf("press-%d", i+1), Result: resultNew, Hub: "hub-1"})
+		f.declared = append(f.declared, declaredDevice{Device: fmt.Sprintf("press-%d", i+1), Result: resultNew,
+			Hub: "hub-1"})
 	}
 	f.declared[29] = declaredDevice{Device: "press-30", Result: resultSkipped, Reason: skippedTPM}
 	var out bytes.Buffer
@@ -86,7 +87,8 @@ func TestDeclaredDevicesAreListedUpToALimit(t *testing.T) {
 		t.Errorf("got %q and %q, want the counts and the first device", lines[0], lines[1])
 	}
 	for _, want := range []string{
-		"\n  press-20  hub-1\n", "\n  manifest  skipped: 5 devices; ", "\n  one       skipped: 1 device; ", "\n  and 10 more: keel devices status\n",
+		"\n  press-20  hub-1\n", "\n  manifest  skipped: 5 devices; ", "\n  one       skipped: 1 device; ",
+		"\n  and 10 more: keel devices status\n",
 	} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(out.String(), want) {

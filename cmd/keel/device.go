@@ -22,7 +22,8 @@ func newDeviceKey(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key DEVICE",
 		Short: "Print the key of one device",
-		Long: "Print the symmetric key with which a device authenticates: the key of its individual enrollment if it has one, otherwise\n" +
+		Long: "Print the symmetric key with which a device authenticates: the key of its individual enrollment if it " +
+			"has one, otherwise\n" +
 			"the key derived from the enrollment group's key. It is a secret.",
 		Example: "  keel devices key device-1\n  keel devices key my-new-device --json",
 		Args:    oneArg("a device"),
@@ -50,7 +51,8 @@ func newDeviceStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [DEVICE]",
 		Short: "Show to which hubs devices are assigned: all, or one",
-		Long: "Show the devices that have registered or have an individual enrollment: their enrollment, the hub they are assigned to,\n" +
+		Long: "Show the devices that have registered or have an individual enrollment: their enrollment, the hub " +
+			"they are assigned to,\n" +
 			"and when. With a device, show also whether the hub has it and whether it is connected.",
 		Example: "  keel devices status\n  keel devices status device-1\n  keel devices status --json",
 		Args:    optionalArg,
@@ -100,8 +102,9 @@ func newState(id, enrollment string, r dpsservice.Registration) deviceState {
 		r.Status = unregistered
 	}
 	return deviceState{
-		Device: id, Enrollment: enrollment, Status: r.Status, Substatus: r.Substatus, Hub: r.AssignedHub, Registered: r.CreatedDateTimeUtc,
-		Updated: r.LastUpdatedDateTimeUtc, ErrorCode: r.ErrorCode, Error: r.ErrorMessage,
+		Device: id, Enrollment: enrollment, Status: r.Status, Substatus: r.Substatus, Hub: r.AssignedHub,
+		Registered: r.CreatedDateTimeUtc,
+		Updated:    r.LastUpdatedDateTimeUtc, ErrorCode: r.ErrorCode, Error: r.ErrorMessage,
 	}
 }
 
@@ -134,7 +137,9 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 		}
 		found[strings.ToLower(entry.ID)] = newState(entry.ID, individual, r)
 	}
-	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
+	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int {
+		return strings.Compare(x.Device, y.Device)
+	}), nil
 }
 
 // device returns the state of one device.
@@ -198,7 +203,8 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) 
 		if err != nil {
 			return nil, err
 		}
-		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data, Roots: roots})
+		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data,
+			Roots: roots})
 	}
 	return nil, nil
 }
@@ -213,8 +219,10 @@ func (a *app) deviceStatus(ctx context.Context, stack outputs, e environment.End
 	}
 	return table(a.stdout, func(row func(...string)) {
 		for _, line := range [][2]string{
-			{"device", state.Device}, {"enrollment", state.Enrollment}, {"status", state.Status}, {"substatus", state.Substatus}, {"hub", state.Hub},
-			{"registered", state.Registered}, {"updated", state.Updated}, {"error", state.Error}, {"at the hub", state.OnHub}, {"connection", state.Connection},
+			{"device", state.Device}, {"enrollment", state.Enrollment}, {"status", state.Status},
+			{"substatus", state.Substatus}, {"hub", state.Hub},
+			{"registered", state.Registered}, {"updated", state.Updated}, {"error", state.Error},
+			{"at the hub", state.OnHub}, {"connection", state.Connection},
 		} {
 			if line[1] != "" {
 				row(line[0], line[1])

@@ -29,7 +29,8 @@ const maxFailures = 5
 func newDevices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "devices", Short: "Register devices, and show their hubs and credentials",
-		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the keys and\n" +
+		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the " +
+			"keys and\n" +
 			"certificates with which they authenticate.",
 		Example: "  keel devices provision\n  keel devices status",
 	}
@@ -39,17 +40,23 @@ func newDevices(a *app) *cobra.Command {
 	provision := &cobra.Command{
 		Use:   "provision",
 		Short: "Register the stack's devices and show their distribution over the hubs",
-		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the group's, or with\n" +
-			"certificates of the environment's authority when the stack has attestation x509, and connect each to its assigned hub.\n" +
-			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their hubs. A device\n" +
-			"whose key or certificate keel cannot use is skipped, with the reason. Run again, all devices keep their hubs.",
-		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision --count 1000 --parallel 32 --json",
-		Args:    noArgs,
+		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the " +
+			"group's, or with\n" +
+			"certificates of the environment's authority when the stack has attestation x509, and connect each to " +
+			"its assigned hub.\n" +
+			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their " +
+			"hubs. A device\n" +
+			"whose key or certificate keel cannot use is skipped, with the reason. Run again, all devices keep their " +
+			"hubs.",
+		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision " +
+			"--count 1000 --parallel 32 --json",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
 				return usageError{errors.New("--count must be 1 to 100000, and --parallel 1 to 256")}
 			}
-			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT, "https": dpsdevice.HTTPS}[strings.ToLower(protocol)]
+			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT,
+				"https": dpsdevice.HTTPS}[strings.ToLower(protocol)]
 			if !ok {
 				return usageError{fmt.Errorf("--protocol %q: use mqtt or https", protocol)}
 			}
@@ -58,7 +65,8 @@ func newDevices(a *app) *cobra.Command {
 	}
 	provision.Flags().IntVar(&count, "count", 200, "how many devices of the enrollment group")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
-	provision.Flags().StringVar(&protocol, "protocol", "mqtt", "how they register: mqtt or https; hubs are reached over MQTT")
+	provision.Flags().StringVar(&protocol, "protocol", "mqtt",
+		"how they register: mqtt or https; hubs are reached over MQTT")
 	a.addJSON(provision)
 	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
@@ -137,7 +145,8 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		also := a.stackFlag()
 		a.say("\nTry next:")
 		_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
-			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(), "add a hub; again: keel devices provision")
+			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(),
+				"add a hub; again: keel devices provision")
 			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
 			row("  keel env"+also+" --device device-1", "print what one device needs to connect")
 			row("  keel down"+a.stackArgument(), "remove it all")
@@ -147,7 +156,8 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 	return nil
 }
 
-func newFleet(ctx context.Context, stack outputs, e *environment.Environment, transport dpsdevice.Transport) (*fleet, error) {
+func newFleet(ctx context.Context, stack outputs, e *environment.Environment, transport dpsdevice.Transport) (*fleet,
+	error) {
 	credential, err := stack.credentials(e)
 	if err != nil {
 		return nil, err
@@ -169,7 +179,8 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 		network.Address = dpsdevice.Loopback(data.Host, e.Endpoints.MQTT)
 	}
 	return &fleet{
-		network: network, stack: stack, transport: transport, credential: credential, before: before, hubs: map[string]int{}, substatus: map[string]int{},
+		network: network, stack: stack, transport: transport, credential: credential, before: before,
+		hubs: map[string]int{}, substatus: map[string]int{},
 	}, nil
 }
 
@@ -256,8 +267,9 @@ func isWorthRetrying(err error) bool {
 // try is one try.
 func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
 	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
-		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Transport: f.transport,
-		Network: f.network,
+		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential,
+		Transport: f.transport,
+		Network:   f.network,
 	})
 	if err != nil {
 		return dpsdevice.Registration{}, err
@@ -283,7 +295,8 @@ type provisionResult struct {
 	Policy    string         `json:"allocationPolicy"`
 	Substatus map[string]int `json:"substatus"`
 	Hubs      []spread.Hub   `json:"hubs"`
-	// Enrollments are the devices with individual enrollments. The figures above count those of the group; Failed, both.
+	// Enrollments are the devices with individual enrollments. The figures above count those of the group; Failed,
+	// both.
 	Enrollments    []declaredDevice `json:"enrollments,omitempty"`
 	EnrollmentSets []declaredSet    `json:"enrollmentSets,omitempty"`
 	Failures       []failure        `json:"failures,omitempty"`
@@ -297,12 +310,14 @@ func (a *app) report(f *fleet, took time.Duration) error {
 	hubs := f.split()
 	if a.json {
 		return a.printJSON(provisionResult{
-			f.assigned + f.kept + f.moved, f.assigned, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
+			f.assigned + f.kept + f.moved, f.assigned, f.kept, f.moved, f.failed, took.Seconds(),
+			f.stack.AllocationPolicy, f.substatus, hubs,
 			f.declared, f.sets, f.failures, hashNote,
 		})
 	}
 	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
-		f.assigned+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.assigned, f.kept, f.moved)
+		f.assigned+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.assigned,
+		f.kept, f.moved)
 	if err := spread.Draw(a.stdout, hubs); err != nil {
 		return err
 	}

@@ -16,10 +16,14 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [CODE]",
 		Short: "Find problems of this machine, or explain an error code",
-		Long: "Check what a run needs: Go, Pulumi, the built programs, plugins, backend, passphrase, emulator, ports, certificate and clock; for\n" +
-			"an environment on Azure, or with --target azure, also the login, the subscription and its registration for IoT hubs.\n" +
-			"It builds, starts and changes nothing. The exit code is 1 when a check fails; what does not exist yet is only a note.\n\n" +
-			"With an error code of the provisioning service or of a hub, as a number or a name, explain its cause and remedy.",
+		Long: "Check what a run needs: Go, Pulumi, the built programs, plugins, backend, passphrase, emulator, " +
+			"ports, certificate and clock; for\n" +
+			"an environment on Azure, or with --target azure, also the login, the subscription and its registration " +
+			"for IoT hubs.\n" +
+			"It builds, starts and changes nothing. The exit code is 1 when a check fails; what does not exist yet " +
+			"is only a note.\n\n" +
+			"With an error code of the provisioning service or of a hub, as a number or a name, explain its cause " +
+			"and remedy.",
 		Example: "  keel doctor\n  keel doctor 401002\n  keel doctor DeviceNotFound\n  keel doctor --json",
 		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -103,7 +107,8 @@ func (a *app) doctor(ctx context.Context) error {
 		name string
 		run  func(context.Context) finding
 	}{
-		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"plugins", d.plugins}, {"backend", d.backend}, {"passphrase", d.passphrase},
+		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"plugins", d.plugins},
+		{"backend", d.backend}, {"passphrase", d.passphrase},
 		{"emulator", d.emulator}, {"ports", d.ports}, {"certificate", d.certificate},
 		{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock},
 	} {

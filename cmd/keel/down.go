@@ -16,9 +16,11 @@ func newDown(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Remove an environment, and stop the emulator after the last one",
-		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless it has another environment\n" +
+		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless it has " +
+			"another environment\n" +
 			"or another command is creating one.\n" +
-			"keel asks before it deletes resources in the resource group that keel did not create; without a terminal, --yes is needed.\n" +
+			"keel asks before it deletes resources in the resource group that keel did not create; without a " +
+			"terminal, --yes is needed.\n" +
 			"The configuration is kept for the next up, without the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
 		Args:    optionalArg,
@@ -67,15 +69,16 @@ func (a *app) down(ctx context.Context) error {
 	case stopped:
 		a.say("stopped the emulator; stack %s does not exist", a.stack)
 	case len(others) > 0:
-		a.say("nothing to do: stack %s does not exist; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
+		a.say("nothing to do: stack %s does not exist; the emulator keeps running for: %s", a.stack,
+			strings.Join(others, ", "))
 	default:
 		a.say("nothing to do: stack %s does not exist and the emulator is not running", a.stack)
 	}
 	return nil
 }
 
-// environmentsOnEmulator returns the environments that may be on the checkout's emulator: those of the backend in use and of the
-// checkout's own backend.
+// environmentsOnEmulator returns the environments that may be on the checkout's emulator: those of the backend in use
+// and of the checkout's own backend.
 func (a *app) environmentsOnEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
 	names, err := e.Names(ctx)
 	if err != nil || e.HasOwnBackend() {

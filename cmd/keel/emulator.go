@@ -27,22 +27,28 @@ var portFiles = []string{"endpoints.json", pluginPortFile}
 func newEmulator(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "emulator", Short: "Start, stop and inspect the emulator of this checkout",
-		Long: "The emulator implements Azure Resource Manager, the Device Provisioning Service and IoT Hub on this machine. It runs in the\n" +
-			"background, on ports that it remembers, with its data in .evenkeel/emulator and its log in .evenkeel/emulator.log.",
+		Long: "The emulator implements Azure Resource Manager, the Device Provisioning Service and IoT Hub on this " +
+			"machine. It runs in the\n" +
+			"background, on ports that it remembers, with its data in .evenkeel/emulator and its log in " +
+			".evenkeel/emulator.log.",
 		Example: "  keel emulator start\n  keel emulator status --json\n  keel emulator logs --follow",
 	}
 	group(cmd)
 	stop := &cobra.Command{
 		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
-		Long: "Stop the emulator. Its state is on disk and available again at the next start. keel first waits for a keel up, or another\n" +
+		Long: "Stop the emulator. Its state is on disk and available again at the next start. keel first waits for a " +
+			"keel up, or another\n" +
 			"command that changes an environment, to end.",
 		Example: "  keel emulator stop\n  keel emulator stop --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
 	}
 	status := &cobra.Command{
-		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not", Args: noArgs,
-		Long: "Show whether the emulator runs and answers, since when, and where. As JSON: running, pid, since, and endpoints with arm,\n" +
-			"data, mqtt, control, controlTokenFile, names, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId, and settings as they were given\n" +
+		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not",
+		Args: noArgs,
+		Long: "Show whether the emulator runs and answers, since when, and where. As JSON: running, pid, since, and " +
+			"endpoints with arm,\n" +
+			"data, mqtt, control, controlTokenFile, names, pluginPort, caFile, secretFile, tenantId, clientId and " +
+			"subscriptionId, and settings as they were given\n" +
 			"to starts; without a running emulator only running, which is false.",
 		Example: "  keel emulator status\n  keel emulator status --json | jq -r .endpoints.mqtt",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
@@ -50,8 +56,10 @@ func newEmulator(a *app) *cobra.Command {
 	var follow bool
 	logs := &cobra.Command{
 		Use: "logs", Short: "Print the emulator's log", Args: noArgs,
-		Long: "Print the log that the emulator in the background writes, across restarts, one line for each event in the form\n" +
-			"time=… level=… msg=…; it holds no keys. --follow continues until interrupted. As JSON, each line is an object with these as texts.",
+		Long: "Print the log that the emulator in the background writes, across restarts, one line for each event in " +
+			"the form\n" +
+			"time=… level=… msg=…; it holds no keys. --follow continues until interrupted. As JSON, each line is an " +
+			"object with these as texts.",
 		Example: "  keel emulator logs\n  keel emulator logs --follow\n  keel emulator logs --json | jq -r .msg",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
 	}
@@ -59,7 +67,8 @@ func newEmulator(a *app) *cobra.Command {
 	a.addJSON(stop)
 	a.addJSON(status)
 	a.addJSON(logs)
-	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a), newEmulatorPage(a))
+	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a),
+		newEmulatorPage(a))
 	return cmd
 }
 
@@ -68,9 +77,11 @@ func newEmulatorStart(a *app) *cobra.Command {
 	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
-		Long: "Start the emulator in the background, unless it is already running, and print its addresses. Its ports are those of the first\n" +
+		Long: "Start the emulator in the background, unless it is already running, and print its addresses. Its " +
+			"ports are those of the first\n" +
 			"start; --new-ports chooses others, in case another program uses one.\n\n" + settingsHelp,
-		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --seed before.json\n" +
+		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --seed " +
+			"before.json\n" +
 			"  keel emulator start --azure-limits --quota hubs=2,services=1\n  keel emulator start --new-ports --json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), settings, newPorts) },
 	}
@@ -181,7 +192,8 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 		case errors.Is(err, fs.ErrPermission):
 			return err // with its hint; keel cannot find out whether it runs
 		}
-		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop", folder.Log())
+		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop",
+			folder.Log())
 	}
 	endpoints, err := decode(record)
 	if err != nil {
@@ -192,7 +204,8 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 		return err
 	}
 	if a.json {
-		return a.printJSON(status{Running: true, PID: record.PID, Since: &record.Started, Endpoints: &endpoints, Settings: &settings})
+		return a.printJSON(status{Running: true, PID: record.PID, Since: &record.Started, Endpoints: &endpoints,
+			Settings: &settings})
 	}
 	fmt.Fprintf(a.stdout, "running  process %d, since %s\n", record.PID, record.Started.Local().Format(time.DateTime))
 	a.printEndpoints(endpoints)
@@ -203,5 +216,6 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 }
 
 func (a *app) printEndpoints(e environment.Endpoints) {
-	fmt.Fprintf(a.stdout, "ARM      %s\nDPS, hub %s\nMQTT     %s\ncontrol  %s\nCA file  %s\n", e.ARM, e.Data, e.MQTT, e.Control, e.CAFile)
+	fmt.Fprintf(a.stdout, "ARM      %s\nDPS, hub %s\nMQTT     %s\ncontrol  %s\nCA file  %s\n", e.ARM, e.Data, e.MQTT,
+		e.Control, e.CAFile)
 }

@@ -17,21 +17,28 @@ func newEnv(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print the environment of the local stack as shell commands",
-		Long: "Print shell commands that give a shell the environment of the local stack, for plain pulumi. No key is among it.\n" +
-			"With --device or --admin, print instead what one device or an operator needs to connect, and no more; that does hold keys.\n" +
-			"For a device that authenticates with a certificate, these are the names of the files of its certificate and key, which\n" +
+		Long: "Print shell commands that give a shell the environment of the local stack, for plain pulumi. No key " +
+			"is among it.\n" +
+			"With --device or --admin, print instead what one device or an operator needs to connect, and no more; " +
+			"that does hold keys.\n" +
+			"For a device that authenticates with a certificate, these are the names of the files of its certificate " +
+			"and key, which\n" +
 			"are made where keel holds the key of the authority.\n" +
-			"The variables are those of Azure's own samples, with what Node needs to trust the emulator. An emulator that was started\n" +
+			"The variables are those of Azure's own samples, with what Node needs to trust the emulator. An emulator " +
+			"that was started\n" +
 			"with --names loopback has addresses in them that every SDK can dial.\n" +
-			"With --az or --terraform, print what the Azure CLI, or Terraform and OpenTofu with azurerm, need to work with the emulator.\n" +
+			"With --az or --terraform, print what the Azure CLI, or Terraform and OpenTofu with azurerm, need to " +
+			"work with the emulator.\n" +
 			"These need no stack, only an emulator that runs, and print no key: the client secret stays in its file.",
-		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n  keel env --admin --json\n" +
+		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n " +
+			" keel env --admin --json\n" +
 			"  eval \"$(keel env --az)\"\n  eval \"$(keel env --terraform)\"",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case count(admin, az, terraform, device != "") > 1 || unset && (admin || device != ""):
-				return usageError{fmt.Errorf("use only one of --device, --admin, --az and --terraform; --unset works with the last two or alone")}
+				return usageError{fmt.Errorf("use only one of --device, --admin, --az and --terraform; --unset works " +
+					"with the last two or alone")}
 			case az:
 				return a.envTool(cmd.Context(), unset, a.azureCLI)
 			case terraform:
@@ -45,10 +52,12 @@ func newEnv(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&unset, "unset", false, "print commands that unset the variables")
-	cmd.Flags().StringVar(&device, "device", "", "print what this device needs, with its key or the files of its certificate")
+	cmd.Flags().StringVar(&device, "device", "",
+		"print what this device needs, with its key or the files of its certificate")
 	cmd.Flags().BoolVar(&admin, "admin", false, "print the connection strings of the services")
 	cmd.Flags().BoolVar(&az, "az", false, "print what the Azure CLI needs to work with the emulator")
-	cmd.Flags().BoolVar(&terraform, "terraform", false, "print what Terraform and OpenTofu need to work with the emulator")
+	cmd.Flags().BoolVar(&terraform, "terraform", false,
+		"print what Terraform and OpenTofu need to work with the emulator")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -106,7 +115,8 @@ func (a *app) export(variables ...environment.Variable) {
 // quote returns text as one word for any POSIX shell.
 func quote(text string) string {
 	safe := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:,@%+", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("_-./:,@%+", r)
 	}
 	if text != "" && !slices.ContainsFunc([]rune(text), func(r rune) bool { return !safe(r) }) {
 		return text

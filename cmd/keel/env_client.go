@@ -79,7 +79,8 @@ func (h *clientConfig) trust(e environment.Endpoints) {
 	case emulator.NamesAzure:
 		h.remark("The host names must resolve to this machine, by the hosts file or DNS.")
 	default:
-		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start --names loopback")
+		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start " +
+			"--names loopback")
 	}
 }
 
@@ -123,7 +124,8 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 		h.set("IOTHUB_HOSTNAME", host)
 		h.set("IOTHUB_DEVICE_ID", registration.DeviceID)
 		if key != "" {
-			h.set("IOTHUB_DEVICE_CONNECTION_STRING", fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", host, registration.DeviceID, key))
+			h.set("IOTHUB_DEVICE_CONNECTION_STRING", fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", host,
+				registration.DeviceID, key))
 		}
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
@@ -134,7 +136,8 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 
 // certificate adds the files of a device's certificate. For a device of the enrollment group, it creates a certificate
 // if keel has the key of the group's authority and the device has no certificate of that authority.
-func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e *environment.Environment, id string) error {
+func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e *environment.Environment,
+	id string) error {
 	enrolled, authority, err := stack.attestationOf(ctx, e, id)
 	if err != nil {
 		return err
@@ -146,11 +149,13 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 	h.set("DPS_X509_REGISTRATION_ID", id)
 	files := certificateFiles(e.Folder.Certificates(e.Stack), id)
 	if authority != nil {
-		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.isSignedBy(authority), time.Now()); err != nil {
+		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.isSignedBy(authority),
+			time.Now()); err != nil {
 			return err
 		}
 	} else if !files.isNamedBy(enrolled) {
-		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of your files.")
+		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of " +
+			"your files.")
 		return nil
 	}
 	h.set("X509_CERT_FILE", files.CertFile)
@@ -170,7 +175,8 @@ func (a *app) envAdmin(ctx context.Context) error {
 	var h clientConfig
 	h.set("IOTHUB_DPS_CONNECTION_STRING", replaceHost(stack.ServiceConnectionString, dial))
 	for _, hub := range stack.Hubs {
-		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), replaceHost(stack.HubConnectionStrings[hub.Name], dial))
+		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")),
+			replaceHost(stack.HubConnectionStrings[hub.Name], dial))
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.trust(e.Endpoints)

@@ -28,9 +28,11 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 	}
 	switch {
 	case errors.Is(err, background.ErrStopped):
-		return folder, environment.Endpoints{}, hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+		return folder, environment.Endpoints{}, hint.To(errors.New("the emulator is not running"),
+			"start it with: keel emulator start")
 	case err != nil:
-		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop", folder.Log())
+		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
+			"see %s, or stop it: keel emulator stop", folder.Log())
 	}
 	endpoints, err := decode(record)
 	return folder, endpoints, err
@@ -38,7 +40,8 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 
 // envTool prints the variables that an Azure tool needs to work with the emulator or, with unset, commands that unset
 // them.
-func (a *app) envTool(ctx context.Context, unset bool, of func(*clientConfig, environment.Folder, environment.Endpoints) error) error {
+func (a *app) envTool(ctx context.Context, unset bool, of func(*clientConfig, environment.Folder,
+	environment.Endpoints) error) error {
 	folder, e, err := a.runningEmulator(ctx)
 	if err != nil {
 		return err
@@ -82,9 +85,12 @@ func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment
 	h.set("REQUESTS_CA_BUNDLE", e.CAFile)
 	h.set("SSL_CERT_FILE", e.CAFile)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
-	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile), e.TenantID)
-	h.remark("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add --name azure-iot")
-	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: docs/how-to/azure-cli.md")
+	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile),
+		e.TenantID)
+	h.remark("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
+		"--name azure-iot")
+	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
+		"docs/how-to/azure-cli.md")
 	h.dataNames(e)
 	return nil
 }
@@ -99,7 +105,8 @@ func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.End
 	h.set("ARM_USE_CLI", "false")
 	h.set("SSL_CERT_FILE", e.CAFile)
 	if runtime.GOOS != "linux" {
-		h.remark("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.", quote(e.CAFile))
+		h.remark("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.",
+			quote(e.CAFile))
 	}
 	h.remark("State stays on this machine: the azurerm backend needs Azure Storage.")
 	return nil
@@ -108,7 +115,8 @@ func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.End
 // dataNames adds a remark on how commands find hubs and provisioning services.
 func (h *clientConfig) dataNames(e environment.Endpoints) {
 	if e.Names == "" || e.Names == "map" {
-		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts file: keel hosts --help")
+		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts " +
+			"file: keel hosts --help")
 		return
 	}
 	h.remark("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")

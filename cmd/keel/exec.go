@@ -18,13 +18,17 @@ func newExec(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec -- command [argument...]",
 		Short: "Run a command, such as pulumi preview, on the local stack",
-		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the attached plugin, and\n" +
+		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the " +
+			"attached plugin, and\n" +
 			"Pulumi on PATH. keel starts the emulator if it does not run. The exit code is that of the command. With\n" +
 			"--json, keel collects the output and prints it as JSON with the exit code.\n\n" +
-			"A pulumi command that changes something, such as pulumi up or pulumi config set, waits until keel up, keel down and other\n" +
-			"commands on the environment have ended, and they wait for it. One that only reads, such as pulumi preview or pulumi stack\n" +
+			"A pulumi command that changes something, such as pulumi up or pulumi config set, waits until keel up, " +
+			"keel down and other\n" +
+			"commands on the environment have ended, and they wait for it. One that only reads, such as pulumi " +
+			"preview or pulumi stack\n" +
 			"output, pulumi cancel, and any other program, such as a shell or a script, runs at once.",
-		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output\n  keel exec --json -- pulumi stack ls",
+		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output\n  keel exec --json -- pulumi " +
+			"stack ls",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return nil
@@ -51,7 +55,8 @@ func (a *app) exec(ctx context.Context, args []string) error {
 		return err
 	}
 	if call.followsPlan {
-		a.say("warning: if the update differs from its plan, pulumi prints the properties that differ, keys among them: " +
+		a.say("warning: if the update differs from its plan, pulumi prints the properties that differ, keys among " +
+			"them: " +
 			"keep its output out of logs")
 	}
 	if call.isOperation() {

@@ -19,7 +19,8 @@ func newExtend(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "extend [NAME]",
 		Short: "Extend the lifetime of an environment",
-		Long: "Set the end of an environment to --ttl from now, in its configuration and in the tag of its resource group. Nothing else\n" +
+		Long: "Set the end of an environment to --ttl from now, in its configuration and in the tag of its resource " +
+			"group. Nothing else\n" +
 			"changes, and no program runs: edits in main.go or in the configuration wait for the next up.",
 		Example: "  keel extend\n  keel extend mine --ttl 2d",
 		Args:    optionalArg,
@@ -37,7 +38,9 @@ func newExtend(a *app) *cobra.Command {
 			return a.extend(cmd.Context(), span)
 		},
 	}
-	cmd.Flags().StringVar(&ttl, "ttl", "", "how long from now: minutes, hours or days, as 90m, 8h, 2d (default: 8h, or the team's maximum when that is less)")
+	cmd.Flags().StringVar(&ttl, "ttl", "",
+		"how long from now: minutes, hours or days, as 90m, 8h, 2d (default: 8h, or the team's maximum when that is "+
+			"less)")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -101,5 +104,6 @@ func (a *app) absent() error {
 	if a.stack == environment.Local {
 		what = "the local environment"
 	}
-	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; to list environments: keel ls", a.stackArgument())
+	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; to list environments: keel ls",
+		a.stackArgument())
 }

@@ -28,9 +28,12 @@ type hostLine struct {
 func newHosts(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "hosts", Short: "Print the lines that the hosts file needs to find the emulator's hubs", Args: noArgs,
-		Long: "Print lines for the hosts file (/etc/hosts): the names of the hubs and provisioning services that the emulator has now, and the\n" +
-			"name where devices register. With them, tools that know Azure's names alone reach the emulator. It must have been started with\n" +
-			"--names azure or --names loopback, since a hosts file knows no ports. Only print: adding them takes root. Print them again\n" +
+		Long: "Print lines for the hosts file (/etc/hosts): the names of the hubs and provisioning services that the " +
+			"emulator has now, and the\n" +
+			"name where devices register. With them, tools that know Azure's names alone reach the emulator. It must " +
+			"have been started with\n" +
+			"--names azure or --names loopback, since a hosts file knows no ports. Only print: adding them takes " +
+			"root. Print them again\n" +
 			"after hubs were created.",
 		Example: "  keel hosts | sudo tee -a /etc/hosts\n  keel hosts --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.hosts(cmd.Context()) },
@@ -45,7 +48,8 @@ func (a *app) hosts(ctx context.Context) error {
 		return err
 	}
 	if e.Names == "" || e.Names == string(emulator.NamesMap) {
-		return hint.To(errors.New("print hosts: the emulator does not use Azure's ports, and a hosts file cannot name ports"),
+		return hint.To(errors.New(
+			"print hosts: the emulator does not use Azure's ports, and a hosts file cannot name ports"),
 			"keel emulator stop, then keel emulator start --names azure")
 	}
 	manager, err := environment.Emulator(e)

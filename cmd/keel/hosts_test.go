@@ -13,11 +13,15 @@ func TestHostLines(t *testing.T) {
 		addresses map[string]string
 		want      string
 	}{
-		"no hubs":     {nil, nil, "[{127.0.0.1 [global.azure-devices-provisioning.net]}]"},
-		"one address": {[]string{hub, service}, nil, "[{127.0.0.1 [d1.azure-devices-provisioning.net global.azure-devices-provisioning.net h1.azure-devices.net]}]"},
+		"no hubs": {nil, nil, "[{127.0.0.1 [global.azure-devices-provisioning.net]}]"},
+		"one address": {[]string{hub, service}, nil,
+			"[{127.0.0.1 [d1.azure-devices-provisioning.net global.azure-devices-provisioning.net " +
+				"h1.azure-devices.net]}]"},
 		"own addresses": {
-			[]string{hub, service}, map[string]string{hub: "127.0.0.11", service: "127.0.0.12", "gone.azure-devices.net": "127.0.0.13"},
-			"[{127.0.0.12 [d1.azure-devices-provisioning.net]} {127.0.0.1 [global.azure-devices-provisioning.net]} {127.0.0.11 [h1.azure-devices.net]}]",
+			[]string{hub, service}, map[string]string{hub: "127.0.0.11", service: "127.0.0.12",
+				"gone.azure-devices.net": "127.0.0.13"},
+			"[{127.0.0.12 [d1.azure-devices-provisioning.net]} {127.0.0.1 [global.azure-devices-provisioning.net]} " +
+				"{127.0.0.11 [h1.azure-devices.net]}]",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

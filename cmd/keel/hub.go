@@ -16,20 +16,26 @@ import (
 func newHub(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "hub", Short: "Take a hub out of service, in one step or two",
-		Long: "drain keeps a hub and its devices but assigns no new devices to it; remove unlinks it from the provisioning service and deletes it.\n" +
-			"Both are settings, hubSettings.HUB.drain and .remove, which the next up carries out, or --up at once. The hubs of an\n" +
+		Long: "drain keeps a hub and its devices but assigns no new devices to it; remove unlinks it from the " +
+			"provisioning service and deletes it.\n" +
+			"Both are settings, hubSettings.HUB.drain and .remove, which the next up carries out, or --up at once. " +
+			"The hubs of an\n" +
 			"environment: keel show.",
 		Example: "  keel hub drain hub-1 --up\n  keel hub remove hub-1 --up",
 	}
 	group(cmd)
 	cmd.AddCommand(
 		a.hubVerb(environment.Drain, "Keep a hub and its devices, and give it no new ones",
-			"Configure that no new devices are assigned to a hub, and that enrollments no longer list it; its devices stay. Without\n"+
-				"--up only the setting is written. --undo makes the hub accept devices again. The last hub that accepts devices cannot be\n"+
+			"Configure that no new devices are assigned to a hub, and that enrollments no longer list it; its "+
+				"devices stay. Without\n"+
+				"--up only the setting is written. --undo makes the hub accept devices again. The last hub that "+
+				"accepts devices cannot be\n"+
 				"drained."),
 		a.hubVerb(environment.Remove, "Unlink a hub and delete it with its devices",
-			"Configure that a hub is unlinked from the provisioning service and then deleted, with its devices: they are assigned\n"+
-				"to another hub when they register again. Without --up only the setting is written. --undo creates a new hub of that\n"+
+			"Configure that a hub is unlinked from the provisioning service and then deleted, with its devices: they "+
+				"are assigned\n"+
+				"to another hub when they register again. Without --up only the setting is written. --undo creates a "+
+				"new hub of that\n"+
 				"name. The last hub that accepts devices cannot be removed."))
 	return cmd
 }
@@ -39,7 +45,8 @@ func (a *app) hubVerb(flag, short, long string) *cobra.Command {
 	var o hubOptions
 	cmd := &cobra.Command{
 		Use: flag + " HUB", Short: short, Long: long, Args: oneArg("a hub"),
-		Example: fmt.Sprintf("  keel hub %[1]s hub-1\n  keel hub %[1]s hub-1 --up\n  keel hub %[1]s hub-1 --undo --up --json", flag),
+		Example: fmt.Sprintf("  keel hub %[1]s hub-1\n  keel hub %[1]s hub-1 --up\n  keel hub %[1]s hub-1 --undo "+
+			"--up --json", flag),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.hub, o.flag = args[0], flag
 			return a.setHub(cmd.Context(), o)
@@ -128,10 +135,12 @@ func checkHub(stack outputs, flags map[string]map[string]bool, o hubOptions) err
 		}
 	}
 	if _, configured := flags[o.hub]; !configured && !slices.Contains(names, o.hub) {
-		return hint.To(usageError{fmt.Errorf("there is no hub %q in this environment", o.hub)}, "there are: %s", strings.Join(names, ", "))
+		return hint.To(usageError{fmt.Errorf("there is no hub %q in this environment", o.hub)}, "there are: %s",
+			strings.Join(names, ", "))
 	}
 	if !o.undo && len(taking) == 1 && taking[0] == o.hub {
-		return hint.To(errors.New("no hub would be left that takes devices"), "add one first: keel exec -- pulumi config set hubs N && keel up")
+		return hint.To(errors.New("no hub would be left that takes devices"),
+			"add one first: keel exec -- pulumi config set hubs N && keel up")
 	}
 	return nil
 }

@@ -12,12 +12,14 @@ func TestTheHubOfADeviceIsFoundByEachOfItsNames(t *testing.T) {
 	o := outputs{
 		Hubs: hubsOut{{Name: "plant-1", HostName: "Plant-1.azure-devices.net"}},
 		HubConnectionStrings: map[string]string{
-			"plant-1": "HostName=Plant-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+			"plant-1": "HostName=Plant-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=" +
+				"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 		},
 	}
 	for host, want := range map[string]bool{
-		"plant-1.azure-devices.net": true, "plant-1.device.azure-devices.net": true, "plant-1.service.azure-devices.net": true,
-		"plant-2.device.azure-devices.net": false, "device.azure-devices.net": false,
+		"plant-1.azure-devices.net": true, "plant-1.device.azure-devices.net": true,
+		"plant-1.service.azure-devices.net": true,
+		"plant-2.device.azure-devices.net":  false, "device.azure-devices.net": false,
 	} {
 		client, err := o.hub(environment.Endpoints{}, host)
 		if found := client != nil; err != nil || found != want {

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"keel": main})
 }
 
-// TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a go and a pulumi of paper on PATH (testdata/paper)
-// and a real keel and emulator.
+// TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a go and a pulumi of paper on PATH
+// (testdata/paper) and a real keel and emulator.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -43,8 +43,12 @@ func TestScripts(t *testing.T) {
 
 			"examples": runExamples,
 
-			"expire":     func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2020-01-01T00:00:00Z") },
-			"unexpire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
+			"expire": func(ts *testscript.TestScript, _ bool, args []string) {
+				expire(ts, args[0], "2020-01-01T00:00:00Z")
+			},
+			"unexpire": func(ts *testscript.TestScript, _ bool, args []string) {
+				expire(ts, args[0], "2100-01-01T00:00:00Z")
+			},
 			"tag":        tag,
 			"azurelogin": azureLogin,
 			"claim":      claimed,
@@ -63,8 +67,9 @@ func setup(env *testscript.Env) error {
 	checkout := filepath.Join(env.WorkDir, "a checkout")
 	bin := filepath.Join(env.WorkDir, "paper")
 	for name, text := range map[string]string{
-		"Pulumi.yaml": "name: evenkeel\nruntime: go\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n", "tools/language-go/go.mod": "module x\n",
-		"go.mod": "module evenkeel\n\ngo 1.26.0\n", "deep/er/file": "", "stacks/file": "",
+		"Pulumi.yaml": "name: evenkeel\nruntime: go\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n",
+		"tools/language-go/go.mod": "module x\n",
+		"go.mod":                   "module evenkeel\n\ngo 1.26.0\n", "deep/er/file": "", "stacks/file": "",
 	} {
 		file := filepath.Join(checkout, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -108,7 +113,8 @@ func take(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: take arm|data|mqtt|control")
 	}
 	var ports map[string]int
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join(ts.Getenv("CHECKOUT"), ".evenkeel", "emulator", "endpoints.json"))), &ports))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join(ts.Getenv("CHECKOUT"), ".evenkeel", "emulator",
+		"endpoints.json"))), &ports))
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[args[0]])))
 	ts.Check(err)
 	ts.Defer(func() { _ = listener.Close() })

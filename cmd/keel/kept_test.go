@@ -66,7 +66,8 @@ func TestAnUnreadablePluginPortIsReplaced(t *testing.T) {
 			port, err := pluginPort(t, disk, slog.New(slog.NewTextHandler(&told, nil)))
 			kept, readErr := disk.ReadFile("data/plugin-port")
 			if err != nil || readErr != nil || string(kept) != fmt.Sprintln(port) {
-				t.Errorf("%q: got %d, %v and the file %q, %v; want a new port, remembered", text, port, err, kept, readErr)
+				t.Errorf("%q: got %d, %v and the file %q, %v; want a new port, remembered", text, port, err, kept,
+					readErr)
 			}
 			if !strings.Contains(told.String(), "level=WARN") {
 				t.Errorf("%q: got the log %q, want a warning", text, told.String())

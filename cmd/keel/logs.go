@@ -25,7 +25,8 @@ func (a *app) emulatorLogs(ctx context.Context, follow bool) error {
 	}
 	log, err := openLog(folder.Log())
 	if errors.Is(err, os.ErrNotExist) {
-		return hint.To(errors.New("there is no log: the emulator has not run here"), "start it with: keel emulator start")
+		return hint.To(errors.New("there is no log: the emulator has not run here"),
+			"start it with: keel emulator start")
 	}
 	if err != nil {
 		return fmt.Errorf("print the log: %w", err)
@@ -136,8 +137,8 @@ func (l *logFile) replacement() (next *logFile, replaced bool) {
 	return nil, false
 }
 
-// parseLog parses a line of the log: pairs of key=value, with quoted values if necessary. A line that the logger did not
-// write, such as the last output of a killed process, is a message.
+// parseLog parses a line of the log: pairs of key=value, with quoted values if necessary. A line that the logger did
+// not write, such as the last output of a killed process, is a message.
 func parseLog(line string) map[string]string {
 	fields := map[string]string{}
 	for rest := line; rest != ""; rest = strings.TrimPrefix(rest, " ") {

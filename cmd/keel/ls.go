@@ -19,10 +19,14 @@ func newLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the environments of this checkout, or of another backend",
-		Long: "List the environments of this checkout's backend: owner, age, time left, how many hubs and resources the state holds,\n" +
-			"and, while the emulator runs, how many devices the hubs have. --backend lists the environments of another backend, and\n" +
-			"--target azure those of the backend that your Pulumi is logged in to; their owners and lifetimes are in the stacks folder of\n" +
-			"the checkout that created them. keel does not start the emulator, and runs Pulumi only for a backend that is not a folder.",
+		Long: "List the environments of this checkout's backend: owner, age, time left, how many hubs and resources " +
+			"the state holds,\n" +
+			"and, while the emulator runs, how many devices the hubs have. --backend lists the environments of " +
+			"another backend, and\n" +
+			"--target azure those of the backend that your Pulumi is logged in to; their owners and lifetimes are in " +
+			"the stacks folder of\n" +
+			"the checkout that created them. keel does not start the emulator, and runs Pulumi only for a backend " +
+			"that is not a folder.",
 		Example: "  keel ls\n  keel ls --json\n  keel ls --backend file:///srv/states\n  keel ls --target azure",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.ls(cmd.Context()) },
@@ -127,7 +131,8 @@ func (a *app) ls(ctx context.Context) error {
 			if s.Devices != nil {
 				devices = strconv.Itoa(*s.Devices)
 			}
-			row(s.Name, dash(s.Owner), age(s.CreatedAt, now), left(s.ExpiresAt, now), strconv.Itoa(s.Hubs), devices, strconv.Itoa(s.Resources), dash(s.Target))
+			row(s.Name, dash(s.Owner), age(s.CreatedAt, now), left(s.ExpiresAt, now), strconv.Itoa(s.Hubs), devices,
+				strconv.Itoa(s.Resources), dash(s.Target))
 		}
 	})
 }
@@ -177,7 +182,8 @@ func (a *app) warn(e *environment.Environment) error {
 	switch left, ok := l.Left(time.Now()); {
 	case !ok || left > warnBefore:
 	case left <= 0:
-		a.say("warning: environment %s has expired, at %s; to keep it: keel extend %[1]s", e.Stack, l.Expires.Local().Format(time.DateTime))
+		a.say("warning: environment %s has expired, at %s; to keep it: keel extend %[1]s", e.Stack,
+			l.Expires.Local().Format(time.DateTime))
 	default:
 		a.say("warning: environment %s expires in %s; to keep it: keel extend %[1]s", e.Stack, span(left))
 	}

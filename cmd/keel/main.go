@@ -1,4 +1,5 @@
-// Command keel brings an environment up and down, runs Pulumi on it, keeps the emulator running, and sends devices through it.
+// Command keel brings an environment up and down, runs Pulumi on it, keeps the emulator running, and sends devices
+// through it.
 //
 // It implements no logic of Pulumi, Azure or a protocol: each verb, in its own file, combines packages. Results go to
 // standard output, everything else to standard error. The exit code is 0 for success, 1 for a failure, 2 for a wrong

@@ -29,7 +29,8 @@ type outputs struct {
 	// DeviceAuthority is the SHA-256 thumbprint of the authority of the devices' certificates. If it is set, the group
 	// has no key.
 	DeviceAuthority string `json:"deviceAuthority"`
-	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their names in the stack.
+	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their
+	// names in the stack.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
 }
@@ -44,7 +45,8 @@ type hubOut struct {
 // hubsOut are the hubs of a stack, in the order of their names: hub-2 before hub-10.
 type hubsOut []hubOut
 
-// UnmarshalJSON reads the output hubs: an object by the names of the hubs or, as stacks of older programs have it, a list.
+// UnmarshalJSON reads the output hubs: an object by the names of the hubs or, as stacks of older programs have it, a
+// list.
 func (h *hubsOut) UnmarshalJSON(raw []byte) error {
 	var list []hubOut
 	if json.Unmarshal(raw, &list) == nil {
@@ -66,8 +68,8 @@ func (h *hubsOut) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// hostKey returns a hub's host name for use as a key: names may have capitals, and a hub has three names, of which devices
-// get the linked one.
+// hostKey returns a hub's host name for use as a key: names may have capitals, and a hub has three names, of which
+// devices get the linked one.
 func hostKey(host string) string { return domain.ClassicHost(host) }
 
 // outputs opens the environment and reads its stack outputs, secrets included.
@@ -118,7 +120,8 @@ func (o outputs) deviceKey(id string) (string, error) {
 		return "", errors.New(faults[0].Message)
 	}
 	if o.EnrollmentGroupKey == "" {
-		err := fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey, o.EnrollmentGroup)
+		err := fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey,
+			o.EnrollmentGroup)
 		return "", hint.To(err, "create a certificate: keel devices cert %s", id)
 	}
 	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
@@ -140,7 +143,8 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 		fields[name] = value
 	}
 	return dpsservice.New(dpsservice.Options{
-		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"], Endpoint: e.Data, Roots: roots,
+		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"],
+		Endpoint: e.Data, Roots: roots,
 	})
 }
 
@@ -207,7 +211,8 @@ func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) 
 	case err != nil:
 		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
 	case attestation.SymmetricKey == nil:
-		return "", fmt.Errorf("device %q %w: its individual enrollment has attestation %s", id, errNoKey, attestation.Type)
+		return "", fmt.Errorf("device %q %w: its individual enrollment has attestation %s", id, errNoKey,
+			attestation.Type)
 	}
 	return attestation.SymmetricKey.PrimaryKey, nil
 }

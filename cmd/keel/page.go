@@ -24,7 +24,8 @@ func controlOf(e environment.Endpoints) controlapi.Client {
 func newEmulatorPage(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "page", Short: "Print the address of the emulator's page, with the token that opens it", Args: noArgs,
-		Long: "Print the address of the page that shows hubs, devices and requests of the emulator, to be opened in a browser on this\n" +
+		Long: "Print the address of the page that shows hubs, devices and requests of the emulator, to be opened in " +
+			"a browser on this\n" +
 			"machine. Behind the # is the token of the control port, which grants full access to the emulator:\n" +
 			"do not share the address. As JSON: url.",
 		Example: "  keel emulator page\n  keel emulator page --json | jq -r .url",
@@ -65,7 +66,8 @@ func (a *app) emulatorPage(ctx context.Context) error {
 		address.URL += "#token=" + strings.TrimSpace(string(token))
 	case endpoints.ControlTokenFile != "" || !errors.Is(err, fs.ErrNotExist):
 		return hint.To(fmt.Errorf("read the token of the control port: %w", err),
-			"start the emulator again, which makes the file when it is gone: keel emulator stop, and keel emulator start")
+			"start the emulator again, which makes the file when it is gone: keel emulator stop, and keel emulator "+
+				"start")
 	} // an emulator of an earlier version asks for no token
 	if a.json {
 		return a.printJSON(address)

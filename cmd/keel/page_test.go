@@ -100,7 +100,8 @@ func plain(ts *testscript.TestScript, neg bool, args []string) {
 	roots, err := ends.Roots()
 	ts.Check(err)
 	const limit = time.Minute
-	o := mqtt.NewClientOptions().AddBroker("tls://" + ends.MQTT).SetClientID(with.Device).SetUsername(with.Username).SetPassword(with.Token).
+	o := mqtt.NewClientOptions().AddBroker("tls://" +
+		ends.MQTT).SetClientID(with.Device).SetUsername(with.Username).SetPassword(with.Token).
 		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(limit).
 		SetTLSConfig(&tls.Config{RootCAs: roots, ServerName: with.Host, MinVersion: tls.VersionTLS12})
 	c := mqtt.NewClient(o)

@@ -14,7 +14,8 @@ const progressEvery = 5 * time.Second
 // line now and then. Concurrent calls are safe.
 func (a *app) progress(what string, count int) func() {
 	if a.terminal {
-		bar := progressbar.NewOptions(count, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
+		bar := progressbar.NewOptions(count, progressbar.OptionSetWriter(a.stderr),
+			progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 		return func() { _ = bar.Add(1) }
 	}
@@ -39,7 +40,8 @@ func (a *app) now() time.Time {
 	return time.Now()
 }
 
-// canRedraw reports whether lines of a stream can be redrawn: it is a capable terminal and not the log of a build service.
+// canRedraw reports whether lines of a stream can be redrawn: it is a capable terminal and not the log of a build
+// service.
 func (a *app) canRedraw(terminal bool) bool {
 	return terminal && a.variable("TERM") != "dumb" && a.variable("CI") == ""
 }

@@ -17,7 +17,8 @@ func TestProgressIsALineNowAndThenWithoutATerminal(t *testing.T) {
 		now = now.Add(time.Second)
 		step()
 	}
-	if got, want := out.String(), "devices: 5 of 30\ndevices: 10 of 30\ndevices: 15 of 30\ndevices: 20 of 30\ndevices: 25 of 30\n"; got != want {
+	if got, want := out.String(),
+		"devices: 5 of 30\ndevices: 10 of 30\ndevices: 15 of 30\ndevices: 20 of 30\ndevices: 25 of 30\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -30,7 +31,8 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 	for range 3 {
 		step()
 	}
-	if got := out.String(); !strings.Contains(got, "devices") || !strings.Contains(got, "\r") || strings.Contains(got, "\x1b[3") {
+	if got := out.String(); !strings.Contains(got, "devices") || !strings.Contains(got, "\r") ||
+		strings.Contains(got, "\x1b[3") {
 		t.Errorf("got %q, want a line that is drawn again, without colour", got)
 	}
 }

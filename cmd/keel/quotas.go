@@ -47,7 +47,8 @@ func parseQuotas(pairs []string) (quotas, error) {
 			}
 		}
 		if !known || err != nil {
-			return quotas{}, hint.To(usageError{fmt.Errorf("--quota %q: want hubs, freeHubs or services, and a number from 1 or %q", pair, unlimited)},
+			return quotas{}, hint.To(usageError{
+				fmt.Errorf("--quota %q: want hubs, freeHubs or services, and a number from 1 or %q", pair, unlimited)},
 				"for example: --quota hubs=2,services=1")
 		}
 	}

@@ -17,12 +17,18 @@ func newReap(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reap",
 		Short: "Remove your expired environments; without --yes, only list them",
-		Long: "Remove the environments that have expired, as keel down does. Without --yes, only report what would be removed.\n" +
-			"Environments of other owners, on a shared backend also those of a user name that many people share (root, runner and the like; set\n" +
-			"EVENKEEL_OWNER to name yourself, for keel up too), those without a creation time or an end, and those marked to be kept (keep: true in their\n" +
-			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
-			"no longer exists are orphans, and removed too; those of other backends are listed as foreign and never removed.\n" +
-			"The emulator keeps running. An environment that another command uses, or that is extended meanwhile, stays; a second\n" +
+		Long: "Remove the environments that have expired, as keel down does. Without --yes, only report what would " +
+			"be removed.\n" +
+			"Environments of other owners, on a shared backend also those of a user name that many people share " +
+			"(root, runner and the like; set\n" +
+			"EVENKEEL_OWNER to name yourself, for keel up too), those without a creation time or an end, and those " +
+			"marked to be kept (keep: true in their\n" +
+			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and " +
+			"project whose stack\n" +
+			"no longer exists are orphans, and removed too; those of other backends are listed as foreign and never " +
+			"removed.\n" +
+			"The emulator keeps running. An environment that another command uses, or that is extended meanwhile, " +
+			"stays; a second\n" +
 			"keel reap --yes in one checkout ends at once, so that hourly runs never pile up.\n\n" +
 			"To run it every hour, by cron (crontab -e), or by a workflow with `schedule`:\n" +
 			"  0 * * * *  cd /path/to/checkout && .evenkeel/bin/keel reap --yes",
@@ -133,7 +139,8 @@ func (r reaper) mayHaveOrphans() bool {
 	return err == nil
 }
 
-func (r reaper) survey(ctx context.Context, e *environment.Environment, azure environment.Cloud) ([]environment.Candidate, error) {
+func (r reaper) survey(ctx context.Context, e *environment.Environment,
+	azure environment.Cloud) ([]environment.Candidate, error) {
 	origin, err := e.Origin(ctx)
 	if err != nil {
 		return nil, err
@@ -158,8 +165,9 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 // spare leaves what has expired to a user whose name many have: of a backend that checkouts share, it may be another's.
 func (r reaper) spare(c *environment.Candidate) {
 	if c.Decision.Reap {
-		c.Decision = environment.Decision{Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
-			"name yourself by %s, or use --all-owners", r.owner, ownerVariable)}
+		c.Decision = environment.Decision{
+			Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
+				"name yourself by %s, or use --all-owners", r.owner, ownerVariable)}
 	}
 }
 
@@ -208,7 +216,8 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 // same finds a candidate in a later list.
 func same(all []environment.Candidate, c environment.Candidate) (environment.Candidate, bool) {
 	for _, other := range all {
-		if other.Kind == c.Kind && other.Stack == c.Stack && (c.Kind == environment.Deployed || other.Groups[0].ID == c.Groups[0].ID) {
+		if other.Kind == c.Kind && other.Stack == c.Stack &&
+			(c.Kind == environment.Deployed || other.Groups[0].ID == c.Groups[0].ID) {
 			return other, true
 		}
 	}

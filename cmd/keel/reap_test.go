@@ -25,8 +25,8 @@ func expire(ts *testscript.TestScript, name, at string) {
 	ts.Check(os.WriteFile(file, line.ReplaceAll([]byte(ts.ReadFile(file)), []byte("evenkeel:expiresAt: "+at)), 0o600))
 }
 
-// tag NAME TAG=VALUE...: puts a resource group of the environment into the emulator, with those tags beside or over its own, as the real
-// Pulumi and somebody with the portal would. An empty value leaves the tag out.
+// tag NAME TAG=VALUE...: puts a resource group of the environment into the emulator, with those tags beside or over its
+// own, as the real Pulumi and somebody with the portal would. An empty value leaves the tag out.
 func tag(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: tag NAME TAG=VALUE...")
@@ -37,7 +37,8 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	credential, client, err := environment.Client(ends)
 	ts.Check(err)
-	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
+		&arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
 	ts.Check(err)
 	own := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
 	all, err := own.Tags(context.Background())
@@ -52,11 +53,13 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	for name, value := range all {
 		tags[name] = &value
 	}
-	_, err = groups.CreateOrUpdate(context.Background(), args[0], armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil)
+	_, err = groups.CreateOrUpdate(context.Background(), args[0],
+		armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil)
 	ts.Check(err)
 }
 
-// azurelogin: the emulator is Azure from here on, with a service principal and a subscription of its own, as variables say it.
+// azurelogin: the emulator is Azure from here on, with a service principal and a subscription of its own, as variables
+// say it.
 func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: azurelogin")
@@ -66,7 +69,8 @@ func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 	ends, err := decode(record)
 	ts.Check(err)
 	for name, value := range map[string]string{
-		"ARM_METADATA_HOSTNAME": strings.TrimPrefix(ends.ARM, "https://"), "ARM_TENANT_ID": ends.TenantID, "ARM_CLIENT_ID": ends.ClientID,
+		"ARM_METADATA_HOSTNAME": strings.TrimPrefix(ends.ARM, "https://"), "ARM_TENANT_ID": ends.TenantID,
+		"ARM_CLIENT_ID":       ends.ClientID,
 		"ARM_SUBSCRIPTION_ID": ends.SubscriptionID, "SSL_CERT_FILE": ends.CAFile,
 		"ARM_CLIENT_SECRET": strings.TrimSpace(ts.ReadFile(ends.SecretFile)),
 	} {

@@ -27,28 +27,41 @@ const (
 
 // results are what the verbs print with --json.
 var results = map[string]any{
-	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{}, "keel devices key": deviceKeyResult{},
-	"keel devices provision": provisionResult{}, "keel devices status": []deviceState{}, "keel devices token": deviceToken{}, "keel doctor": doctorResult{}, "keel down": downResult{},
-	"keel emulator logs": map[string]string{}, "keel emulator reset": emulatorResetResult{}, "keel emulator run": status{}, "keel emulator start": status{},
-	"keel emulator status": status{}, "keel emulator stop": emulatorStopResult{}, "keel env": map[string]string{}, "keel exec": execResult{},
-	"keel extend": extendResult{}, "keel hosts": []hostLine{}, "keel hub drain": hubChange{}, "keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapResult{},
+	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{},
+	"keel devices key":       deviceKeyResult{},
+	"keel devices provision": provisionResult{}, "keel devices status": []deviceState{},
+	"keel devices token": deviceToken{}, "keel doctor": doctorResult{}, "keel down": downResult{},
+	"keel emulator logs": map[string]string{}, "keel emulator reset": emulatorResetResult{},
+	"keel emulator run": status{}, "keel emulator start": status{},
+	"keel emulator status": status{}, "keel emulator stop": emulatorStopResult{}, "keel env": map[string]string{},
+	"keel exec":   execResult{},
+	"keel extend": extendResult{}, "keel hosts": []hostLine{}, "keel hub drain": hubChange{},
+	"keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapResult{},
 	"keel reset": resetResult{}, "keel show": shown{}, "keel up": upResult{},
-	"keel emulator page": pageAddress{}, "keel emulator snapshot delete": snapshotResult{}, "keel emulator snapshot list": []controlapi.Snapshot{},
-	"keel emulator snapshot restore": snapshotResult{}, "keel emulator snapshot save": snapshotResult{}, "keel emulator snapshot show": json.RawMessage{},
+	"keel emulator page": pageAddress{}, "keel emulator snapshot delete": snapshotResult{},
+	"keel emulator snapshot list":    []controlapi.Snapshot{},
+	"keel emulator snapshot restore": snapshotResult{}, "keel emulator snapshot save": snapshotResult{},
+	"keel emulator snapshot show": json.RawMessage{},
 }
 
 // otherResults are what some verbs print instead, when they are given an argument.
 var otherResults = map[string]any{"keel devices status": deviceState{}, "keel doctor": []errorcodes.Entry{}}
 
-// TestReferenceMatchesCommands compares docs/reference/keel.md with the commands, their help and the shapes of their results.
+// TestReferenceMatchesCommands compares docs/reference/keel.md with the commands, their help and the shapes of their
+// results.
 func TestReferenceMatchesCommands(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
-	page.WriteString("# keel\n\nThe commands, as `keel --help` prints them, and their output with `--json`: one document on standard " +
-		"output, or for\nlogs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
-		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when failed, 2 for a wrong command line,\n" +
-		"and that of the command for `keel exec`. Progress is a bar or a spinner on a terminal, and plain lines elsewhere and in CI. keel writes no\n" +
-		"colours; Pulumi does on a terminal, unless NO_COLOR is set. Tab completion: `source <(keel completion bash)`, or zsh, fish, powershell.\n\n" +
+	page.WriteString("# keel\n\nThe commands, as `keel --help` prints them, and their output with `--json`: one " +
+		"document on standard " +
+		"output, or for\nlogs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed " +
+		"or removed without a line in the changelog.\n\n" +
+		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when " +
+		"failed, 2 for a wrong command line,\n" +
+		"and that of the command for `keel exec`. Progress is a bar or a spinner on a terminal, and plain lines " +
+		"elsewhere and in CI. keel writes no\n" +
+		"colours; Pulumi does on a terminal, unless NO_COLOR is set. Tab completion: `source <(keel completion " +
+		"bash)`, or zsh, fish, powershell.\n\n" +
 		"Written by `go test ./cmd/keel -run Reference -update`.\n")
 	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) { describeCommand(t, &page, cmd) })
 	sameAsWritten(t, reference, page.String())
@@ -86,7 +99,8 @@ func visitCommands(cmd *cobra.Command, f func(*cobra.Command)) {
 func describeCommand(t *testing.T, page *strings.Builder, cmd *cobra.Command) {
 	t.Helper()
 	path := cmd.CommandPath()
-	fmt.Fprintf(page, "\n## %s\n\n%s\n\n```sh\n%s\n```\n", path, strings.TrimSpace(cmd.Long), strings.ReplaceAll(cmd.Example, "  keel", "keel"))
+	fmt.Fprintf(page, "\n## %s\n\n%s\n\n```sh\n%s\n```\n", path, strings.TrimSpace(cmd.Long),
+		strings.ReplaceAll(cmd.Example, "  keel", "keel"))
 	if flags := cmd.NonInheritedFlags().FlagUsages(); flags != "" {
 		fmt.Fprintf(page, "\n```\n%s```\n", flags)
 	}

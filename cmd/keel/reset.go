@@ -24,7 +24,8 @@ func newReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset [NAME]",
 		Short: "Delete all devices of an environment and keep its infrastructure",
-		Long: "Remove every registration record from the provisioning service and every device, with its twin and messages, from the hubs.\n" +
+		Long: "Remove every registration record from the provisioning service and every device, with its twin and " +
+			"messages, from the hubs.\n" +
 			"Hubs, links, enrollments and keys stay as they are: the same devices can register again, as new ones.",
 		Example: "  keel reset --yes\n  keel reset mine --yes --json",
 		Args:    optionalArg,
@@ -33,7 +34,8 @@ func newReset(a *app) *cobra.Command {
 				return err
 			}
 			if !yes {
-				return hint.To(usageError{fmt.Errorf("reset deletes all devices of environment %s", a.stack)}, "confirm with --yes")
+				return hint.To(usageError{fmt.Errorf("reset deletes all devices of environment %s", a.stack)},
+					"confirm with --yes")
 			}
 			return a.reset(cmd.Context())
 		},
@@ -58,7 +60,8 @@ func (a *app) reset(ctx context.Context) error {
 	if a.json {
 		return a.printJSON(resetResult{registrations, devices})
 	}
-	fmt.Fprintf(a.stdout, "environment %s: deleted %d registrations and %d devices of the hubs\n", e.Stack, registrations, devices)
+	fmt.Fprintf(a.stdout, "environment %s: deleted %d registrations and %d devices of the hubs\n", e.Stack,
+		registrations, devices)
 	return nil
 }
 
@@ -75,7 +78,8 @@ func untilNothing(round func() (registrations, devices int, err error)) (registr
 			return registrations, devices, err
 		}
 	}
-	return registrations, devices, hint.To(errors.New("devices go on registering"), "stop them, and run keel reset again")
+	return registrations, devices, hint.To(errors.New("devices go on registering"),
+		"stop them, and run keel reset again")
 }
 
 // forget removes all records and then all devices that there are, and returns how many. Records go first: a device that

@@ -6,8 +6,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// The JSON results of the verbs, except those that are declared beside their verb. docs/reference/keel.md shows them all.
-// Members may be added; none is renamed or removed without a line in the changelog.
+// The JSON results of the verbs, except those that are declared beside their verb. docs/reference/keel.md shows them
+// all. Members may be added; none is renamed or removed without a line in the changelog.
 
 // upResult is what `up` prints.
 type upResult struct {

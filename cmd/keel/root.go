@@ -57,7 +57,8 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "keel",
 		Short: "Load-balanced IoT provisioning environments",
-		Long: "keel brings up two IoT hubs behind a Device Provisioning Service with one command, on a local emulator,\n" +
+		Long: "keel brings up two IoT hubs behind a Device Provisioning Service with one command, on a local " +
+			"emulator,\n" +
 			"and sends devices through it.",
 		Example:       "  keel up\n  keel devices provision\n  keel down",
 		SilenceErrors: true, SilenceUsage: true,
@@ -69,7 +70,8 @@ func newRoot(a *app) *cobra.Command {
 		return hint.To(usageError{err}, "see: %s --help", cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.pulumi, "pulumi", a.variable("EVENKEEL_PULUMI"),
-		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+toolchain.EndVersion)
+		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+
+			toolchain.EndVersion)
 	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", "",
 		"the environment to work on, or EVENKEEL_STACK (default: local where there is one, else one named after you)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
@@ -79,7 +81,8 @@ func newRoot(a *app) *cobra.Command {
 		return checkName(a.stack)
 	}
 	a.addTarget(root)
-	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a),
+		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
 	group(root)
 	a.addCompletions(root)
 	return root
@@ -91,7 +94,8 @@ func group(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		return hint.To(usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
+		return hint.To(usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}, "see: %s --help",
+			cmd.CommandPath())
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
@@ -101,7 +105,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return hint.To(usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
+	return hint.To(usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}, "see: %s --help",
+		cmd.CommandPath())
 }
 
 // oneArg requires exactly one argument; what names it in the error.
@@ -110,7 +115,8 @@ func oneArg(what string) cobra.PositionalArgs {
 		if len(args) == 1 && args[0] != "" {
 			return nil
 		}
-		return hint.To(usageError{fmt.Errorf("%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))}, "see: %s --help", cmd.CommandPath())
+		return hint.To(usageError{fmt.Errorf("%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))},
+			"see: %s --help", cmd.CommandPath())
 	}
 }
 
@@ -119,14 +125,16 @@ func optionalArg(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return nil
 	}
-	return hint.To(usageError{fmt.Errorf("%s takes one argument at most, got %d", cmd.CommandPath(), len(args))}, "see: %s --help", cmd.CommandPath())
+	return hint.To(usageError{fmt.Errorf("%s takes one argument at most, got %d", cmd.CommandPath(), len(args))},
+		"see: %s --help", cmd.CommandPath())
 }
 
 func checkName(name string) error {
 	if environment.ValidName(name) {
 		return nil
 	}
-	return hint.To(usageError{fmt.Errorf("invalid environment name %q", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
+	return hint.To(usageError{fmt.Errorf("invalid environment name %q", name)},
+		"use up to 40 lower-case letters, digits and inner hyphens")
 }
 
 // defaultStack returns the environment of a command that names none: EVENKEEL_STACK; else local, if it exists, as after
@@ -136,7 +144,8 @@ func (a *app) defaultStack() string {
 		return name
 	}
 	if folder, err := a.checkout(); err == nil {
-		if there, err := (&environment.Environment{Folder: folder, Stack: environment.Local}).Exists(context.Background()); err == nil && there {
+		if there, err := (&environment.Environment{Folder: folder,
+			Stack: environment.Local}).Exists(context.Background()); err == nil && there {
 			return environment.Local
 		}
 	}
@@ -227,7 +236,8 @@ func (a *app) toolOptions(f environment.Folder) (toolchain.Options, error) {
 	// The version check of a pulumi must not write to the user's own home folder.
 	env := append(environment.Allowed(a.environ), "PULUMI_HOME="+f.PulumiHome())
 	return toolchain.Options{
-		Root: f.Root, Cache: cache, Nameless: currentUser(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
+		Root: f.Root, Cache: cache, Nameless: currentUser(a.variable).isNameless, Path: a.variable("PATH"),
+		Explicit: a.pulumi, Env: env,
 		Report: toolchain.Reporter{Out: a.stderr, Terminal: a.terminal},
 	}, nil
 }
@@ -250,12 +260,14 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
 	}
-	record, started, err := a.process(f).Start(ctx, binary, []string{"emulator", "run", "--checkout", f.Root}, environment.Allowed(a.environ))
+	record, started, err := a.process(f).Start(ctx, binary, []string{"emulator", "run", "--checkout", f.Root},
+		environment.Allowed(a.environ))
 	if err != nil {
 		return environment.Endpoints{}, false, fmt.Errorf("emulator: %w", err)
 	}
 	if record.Build != background.Fingerprint(binary) {
-		a.say("note: the emulator runs an older build of keel; to replace it: keel emulator stop, then run the command again")
+		a.say("note: the emulator runs an older build of keel; to replace it: keel emulator stop, then run the " +
+			"command again")
 	}
 	endpoints, err := decode(record)
 	return endpoints, started, err
@@ -281,7 +293,8 @@ func (a *app) local(ctx context.Context) (*environment.Environment, error) {
 	return a.environment(folder, tools, endpoints), nil
 }
 
-func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints environment.Endpoints) *environment.Environment {
+func (a *app) environment(f environment.Folder, tools toolchain.Tools,
+	endpoints environment.Endpoints) *environment.Environment {
 	e := &environment.Environment{
 		Folder: f, Stack: a.stack, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,

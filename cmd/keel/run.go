@@ -33,10 +33,12 @@ func newEmulatorRun(a *app) *cobra.Command {
 	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the emulator in the foreground until interrupted", Args: noArgs,
-		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n" +
+		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it " +
+			"ran in the background.\n" +
 			"With --json, what keel emulator status prints goes to standard output once it is ready.\n\n" +
 			settingsHelp,
-		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms\n" +
+		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency " +
+			"northeurope=35ms\n" +
 			"  keel emulator run --seed before.json --azure-limits",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Before anything is created there.
@@ -47,7 +49,8 @@ func newEmulatorRun(a *app) *cobra.Command {
 			return a.emulatorRun(cmd.Context(), folder, settings, debug)
 		},
 	}
-	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout that it belongs to (default: that of the current folder)")
+	cmd.Flags().StringVar(&checkout, "checkout", "",
+		"the checkout that it belongs to (default: that of the current folder)")
 	cmd.Flags().BoolVar(&debug, "debug", false, "log every request")
 	settings = addSettings(cmd)
 	a.addJSON(cmd)
@@ -64,8 +67,8 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	// One more than there are CPUs: a write that waits for the disk occupies one, and registrations would wait too. On
 	// two CPUs, registrations are a seventh to a fifth faster with it.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	// A registration allocates much memory that is soon free, mostly for its TLS handshake. The emulator's memory is small
-	// even with this setting.
+	// A registration allocates much memory that is soon free, mostly for its TLS handshake. The emulator's memory is
+	// small even with this setting.
 	gc.SetGCPercent(400)
 	process := a.process(f)
 	release, err := process.Claim()
@@ -104,7 +107,8 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 			return err
 		}
 	}
-	logger.Info("ready", "arm", endpoints.ARM, "data", endpoints.Data, "mqtt", endpoints.MQTT, "control", endpoints.Control, "pid", os.Getpid())
+	logger.Info("ready", "arm", endpoints.ARM, "data", endpoints.Data, "mqtt", endpoints.MQTT, "control",
+		endpoints.Control, "pid", os.Getpid())
 	err = emu.Run(ctx)
 	cancel()
 	if err := errors.Join(err, <-plugin); err != nil {
@@ -114,8 +118,8 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	return nil
 }
 
-// startUntilDone starts the emulator, and returns early when ctx is done. It does not wait for such a start: the process ends,
-// and the files are consistent at every moment.
+// startUntilDone starts the emulator, and returns early when ctx is done. It does not wait for such a start: the
+// process ends, and the files are consistent at every moment.
 func startUntilDone(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
 	type result struct {
 		emu *emulator.Emulator
@@ -161,7 +165,8 @@ func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) e
 	return environment.Endpoints{
 		ARM: e.ARM, Data: e.Data, MQTT: e.MQTT, Control: e.Control, ControlTokenFile: e.ControlTokenFile,
 		PluginPort: plugin.Addr().(*net.TCPAddr).Port, CAFile: e.CAFile,
-		SecretFile: filepath.Join(f.Emulator(), "client-secret"), TenantID: e.TenantID, ClientID: e.ClientID, SubscriptionID: e.SubscriptionID,
+		SecretFile: filepath.Join(f.Emulator(), "client-secret"), TenantID: e.TenantID, ClientID: e.ClientID,
+		SubscriptionID: e.SubscriptionID,
 	}
 }
 

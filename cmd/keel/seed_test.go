@@ -23,6 +23,10 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
+// policyOfService is a shared access policy of a provisioning service.
+type policyOfService = armdeviceprovisioningservices.
+	SharedAccessSignatureAuthorizationRuleAccessRightsDescription
+
 // groupKey is the key of the seeded enrollment group, in base64.
 const groupKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -61,15 +65,17 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 	}
 	options := &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}
 	out := outputs{
-		DeviceHost: "global.azure-devices-provisioning.net", ServiceHost: "seeded.azure-devices-provisioning.net", AllocationPolicy: "Hashed",
-		EnrollmentGroup: "devices", EnrollmentGroupKey: groupKey, HubConnectionStrings: map[string]string{},
+		DeviceHost: "global.azure-devices-provisioning.net", ServiceHost: "seeded.azure-devices-provisioning.net",
+		AllocationPolicy: "Hashed",
+		EnrollmentGroup:  "devices", EnrollmentGroupKey: groupKey, HubConnectionStrings: map[string]string{},
 	}
 	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, options)
 	if err != nil {
 		return outputs{}, err
 	}
 	tags := map[string]*string{"purpose": to.Ptr("evenkeel"), "stack": to.Ptr(environment.Local)}
-	if _, err := groups.CreateOrUpdate(ctx, "seeded", armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+	if _, err := groups.CreateOrUpdate(ctx, "seeded", armresources.ResourceGroup{Location: to.Ptr("westeurope"),
+		Tags: tags}, nil); err != nil {
 		return outputs{}, err
 	}
 	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, options)
@@ -79,7 +85,8 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 	var links []*armdeviceprovisioningservices.IotHubDefinitionDescription
 	for _, name := range []string{"hub-1", "hub-2"} {
 		poller, err := hubs.BeginCreateOrUpdate(ctx, "seeded", "seeded-"+name, armiothub.Description{
-			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
+				Capacity: to.Ptr[int64](1)},
 		}, nil)
 		if err == nil {
 			_, err = poller.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second})
@@ -93,7 +100,8 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 		}
 		host := "seeded-" + name + ".azure-devices.net"
 		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: 1})
-		out.HubConnectionStrings[name] = fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s", host, *owner.PrimaryKey)
+		out.HubConnectionStrings[name] = fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s",
+			host, *owner.PrimaryKey)
 		links = append(links, &armdeviceprovisioningservices.IotHubDefinitionDescription{
 			ConnectionString: to.Ptr(out.HubConnectionStrings[name]), Location: to.Ptr("westeurope"),
 		})
@@ -102,17 +110,21 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 	if err != nil {
 		return outputs{}, err
 	}
-	rights := armdeviceprovisioningservices.AccessRightsDescription("EnrollmentRead, EnrollmentWrite, RegistrationStatusRead, RegistrationStatusWrite")
-	poller, err := services.BeginCreateOrUpdate(ctx, "seeded", "seeded", armdeviceprovisioningservices.ProvisioningServiceDescription{
-		Location: to.Ptr("westeurope"),
-		SKU:      &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
-		Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
-			IotHubs: links,
-			AuthorizationPolicies: []*armdeviceprovisioningservices.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
-				KeyName: to.Ptr("enrollments"), Rights: &rights, PrimaryKey: to.Ptr(groupKey), SecondaryKey: to.Ptr(groupKey),
-			}},
-		},
-	}, nil)
+	rights := armdeviceprovisioningservices.AccessRightsDescription(
+		"EnrollmentRead, EnrollmentWrite, RegistrationStatusRead, RegistrationStatusWrite")
+	poller, err := services.BeginCreateOrUpdate(ctx, "seeded", "seeded",
+		armdeviceprovisioningservices.ProvisioningServiceDescription{
+			Location: to.Ptr("westeurope"),
+			SKU: &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1),
+				Capacity: to.Ptr[int64](1)},
+			Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
+				IotHubs: links,
+				AuthorizationPolicies: []*policyOfService{{
+					KeyName: to.Ptr("enrollments"), Rights: &rights, PrimaryKey: to.Ptr(groupKey),
+					SecondaryKey: to.Ptr(groupKey),
+				}},
+			},
+		}, nil)
 	if err != nil {
 		return outputs{}, err
 	}
@@ -121,7 +133,8 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 		return outputs{}, err
 	}
 	out.IDScope = *made.Properties.IDScope
-	out.ServiceConnectionString = "HostName=" + out.ServiceHost + ";SharedAccessKeyName=enrollments;SharedAccessKey=" + groupKey
+	out.ServiceConnectionString = "HostName=" + out.ServiceHost + ";SharedAccessKeyName=enrollments;SharedAccessKey=" +
+		groupKey
 	return out, enroll(ctx, out, ends)
 }
 
@@ -132,12 +145,15 @@ func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error 
 	}
 	defer client.Close()
 	attestation := &dpsservice.Attestation{
-		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},
+		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: groupKey,
+			SecondaryKey: groupKey},
 	}
-	if _, err := client.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices", Attestation: attestation}, ""); err != nil {
+	if _, err := client.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices", Attestation: attestation},
+		""); err != nil {
 		return err
 	}
-	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.Enrollment{ID: "device-1", Attestation: attestation}, "")
+	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.Enrollment{ID: "device-1", Attestation: attestation},
+		"")
 	return err
 }
 
@@ -157,9 +173,11 @@ func byCertificates(ctx context.Context, ends environment.Endpoints, out *output
 		return err
 	}
 	name := "authority-" + thumbprint(authority.PEM())[:8]
-	_, err = certificates.CreateOrUpdate(ctx, "seeded", "seeded", name, armdeviceprovisioningservices.CertificateResponse{
-		Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: authority.PEM(), IsVerified: to.Ptr(true)},
-	}, nil)
+	_, err = certificates.CreateOrUpdate(ctx, "seeded", "seeded", name,
+		armdeviceprovisioningservices.CertificateResponse{
+			Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: authority.PEM(),
+				IsVerified: to.Ptr(true)},
+		}, nil)
 	if err != nil {
 		return err
 	}
@@ -168,9 +186,11 @@ func byCertificates(ctx context.Context, ends environment.Endpoints, out *output
 		return err
 	}
 	defer service.Close()
-	_, err = service.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices", Attestation: &dpsservice.Attestation{
-		Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{CAReferences: &dpsservice.X509CAReferences{Primary: name}},
-	}}, "*")
+	_, err = service.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices",
+		Attestation: &dpsservice.Attestation{
+			Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{
+				CAReferences: &dpsservice.X509CAReferences{Primary: name}},
+		}}, "*")
 	out.EnrollmentGroupKey, out.DeviceAuthority = "", thumbprint(authority.PEM())
 	return err
 }

@@ -54,33 +54,48 @@ type settingFlags struct {
 }
 
 // settingsHelp ends the help of the commands that take the flags.
-const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; --default-settings forgets them. A running\n" +
+const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; " +
+	"--default-settings forgets them. A running\n" +
 	"emulator keeps its own: stop it first.\n\n" +
-	"--names selects how clients find the hubs. map: keel's own client looks the ports up; needs no privilege. loopback: for unmodified\n" +
-	"SDKs: each hub and provisioning service has its own loopback address with Azure's ports, 443 and 8883 (on Linux allow\n" +
-	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
+	"--names selects how clients find the hubs. map: keel's own client looks the ports up; needs no privilege. " +
+	"loopback: for unmodified\n" +
+	"SDKs: each hub and provisioning service has its own loopback address with Azure's ports, 443 and 8883 (on Linux " +
+	"allow\n" +
+	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias " +
+	"127.0.0.11).\n" +
 	"azure: Azure's names on those ports, if you map the names to this machine.\n\n" +
-	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an empty emulator loads when it starts, at later\n" +
-	"starts too; an emulator with data ignores it. To start over with it: keel emulator reset --yes, then stop and start.\n" +
+	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an empty emulator loads when it starts, " +
+	"at later\n" +
+	"starts too; an emulator with data ignores it. To start over with it: keel emulator reset --yes, then stop and " +
+	"start.\n" +
 	"--seed \"\" forgets it.\n\n" +
-	"--quota sets how many resources the subscription may have, or \"unlimited\". The defaults are Azure's: 50 hubs of paid tiers,\n" +
-	"one free hub, 10 provisioning services. --azure-limits rejects requests beyond Azure's documented limits, with 429 and\n" +
+	"--quota sets how many resources the subscription may have, or \"unlimited\". The defaults are Azure's: 50 hubs " +
+	"of paid tiers,\n" +
+	"one free hub, 10 provisioning services. --azure-limits rejects requests beyond Azure's documented limits, with " +
+	"429 and\n" +
 	"Retry-After (docs/reference/control-port.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
 	flags := cmd.Flags()
 	flags.StringVar(&f.names, "names", string(emulator.NamesMap), "how clients find the hubs: map, loopback or azure")
-	flags.StringArrayVar(&f.latency, "latency", nil, "latency from the devices to a location, as westeurope=20ms; repeat it for each location (geoLatency allocation)")
-	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
-	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
-	flags.BoolVar(&f.x25519, "x25519-only", false, "disable post-quantum key exchange: connections use less processor time")
+	flags.StringArrayVar(&f.latency, "latency", nil,
+		"latency from the devices to a location, as westeurope=20ms; repeat it for each location (geoLatency "+
+			"allocation)")
+	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second,
+		"how long the webhook of a custom allocation may take")
+	flags.DurationVar(&f.lro, "lro-delay", 0,
+		"how long creating, changing or deleting a hub or a provisioning service takes")
+	flags.BoolVar(&f.x25519, "x25519-only", false,
+		"disable post-quantum key exchange: connections use less processor time")
 	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an empty emulator loads when it starts")
 	flags.BoolVar(&f.limits, "azure-limits", false, "reject requests beyond Azure's documented limits")
-	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources the subscription may have, as hubs=50,freeHubs=1,services=10; or unlimited")
+	flags.StringSliceVar(&f.quota, "quota", nil,
+		"how many resources the subscription may have, as hubs=50,freeHubs=1,services=10; or unlimited")
 	flags.BoolVar(&f.defaults, "default-settings", false, "forget the settings of earlier starts")
 	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
-		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)},
+		cobra.ShellCompDirectiveNoFileComp))
 	return f
 }
 
@@ -103,7 +118,8 @@ func (f *settingFlags) applyTo(s emulatorSettings) (emulatorSettings, error) {
 			location, text, ok := strings.Cut(pair, "=")
 			latency, err := time.ParseDuration(text)
 			if !ok || location == "" || err != nil || latency < 0 {
-				return s, usageError{fmt.Errorf("--latency %q: want a location and a duration, as westeurope=20ms", pair)}
+				return s, usageError{fmt.Errorf("--latency %q: want a location and a duration, as westeurope=20ms",
+					pair)}
 			}
 			s.Latencies[location] = latency.String()
 		}
@@ -152,7 +168,8 @@ func (f *settingFlags) applyState(s *emulatorSettings) (err error) {
 	return err
 }
 
-// seedFile returns the absolute path of a seed file, "" for none. The emulator checks the file's content when it starts.
+// seedFile returns the absolute path of a seed file, "" for none. The emulator checks the file's content when it
+// starts.
 func seedFile(name string) (string, error) {
 	if name == "" {
 		return "", nil
@@ -265,7 +282,8 @@ func remember(f environment.Folder, flags *settingFlags, running bool) (undo fun
 		return func() {}, nil
 	}
 	if running {
-		return nil, hint.To(errors.New("change the emulator's settings: the emulator is running"), "stop it first: keel emulator stop")
+		return nil, hint.To(errors.New("change the emulator's settings: the emulator is running"),
+			"stop it first: keel emulator stop")
 	}
 	if err := writeEmulatorSettings(f, next); err != nil {
 		return nil, err

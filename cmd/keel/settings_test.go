@@ -14,7 +14,8 @@ import (
 func configured(t *testing.T, lines ...string) *environment.Environment {
 	t.Helper()
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: myiot\nstackConfigDir: stacks\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: myiot\nstackConfigDir: stacks\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(root, "stacks"), 0o700); err != nil {
@@ -29,7 +30,8 @@ func configured(t *testing.T, lines ...string) *environment.Environment {
 	}
 	return &environment.Environment{
 		Folder: environment.Folder{Root: root}, Stack: "mine",
-		Endpoints: environment.Endpoints{ARM: "https://127.0.0.1:1", TenantID: "t", ClientID: "c", SecretFile: "/secret"},
+		Endpoints: environment.Endpoints{ARM: "https://127.0.0.1:1", TenantID: "t", ClientID: "c",
+			SecretFile: "/secret"},
 	}
 }
 
@@ -39,13 +41,16 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 		lines []string
 		want  bool
 	}{
-		"keys":                      {[]string{"attestation: symmetricKey"}, false},
-		"nothing said":              {nil, false},
-		"certificates":              {[]string{"attestation: X509"}, true},
-		"an authority of the user":  {[]string{"attestation: x509", "certificate: ca.pem"}, false},
-		"an authority as text":      {[]string{"attestation: x509", "certificate: '-----BEGIN CERTIFICATE-----'"}, false},
-		"its own, which is kept":    {[]string{"attestation: x509", "certificate: ROOT/.evenkeel/devices/mine/authority/ca.pem"}, true},
-		"another environment's one": {[]string{"attestation: x509", "certificate: ROOT/.evenkeel/devices/other/authority/ca.pem"}, true},
+		"keys":                     {[]string{"attestation: symmetricKey"}, false},
+		"nothing said":             {nil, false},
+		"certificates":             {[]string{"attestation: X509"}, true},
+		"an authority of the user": {[]string{"attestation: x509", "certificate: ca.pem"}, false},
+		"an authority as text": {[]string{"attestation: x509", "certificate: '-----BEGIN CERTIFICATE-----'"},
+			false},
+		"its own, which is kept": {[]string{"attestation: x509",
+			"certificate: ROOT/.evenkeel/devices/mine/authority/ca.pem"}, true},
+		"another environment's one": {[]string{"attestation: x509",
+			"certificate: ROOT/.evenkeel/devices/other/authority/ca.pem"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +60,8 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "ROOT", e.Folder.Root)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "ROOT", e.Folder.Root)),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			got, err := authoritySettings(e)
@@ -64,7 +70,8 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 			}
 			authority := filepath.Join(e.Folder.DeviceAuthority("mine"), "ca.pem")
 			_, missing := os.Stat(authority)
-			if (len(got) == 1) != tc.want || (missing == nil) != tc.want || tc.want && (got[0].Key != "certificate" || got[0].Value != authority) {
+			if (len(got) == 1) != tc.want || (missing == nil) != tc.want || tc.want &&
+				(got[0].Key != "certificate" || got[0].Value != authority) {
 				t.Errorf("got settings %v and a file: %v; want one: %v", got, missing == nil, tc.want)
 			}
 		})
@@ -78,9 +85,10 @@ func TestAStackWithASharedServiceLogsInToARMAndRefreshes(t *testing.T) {
 		lines          []string
 		login, refresh bool
 	}{
-		"alone":               {nil, false, false},
-		"an owner":            {[]string{"shared: true", login}, true, true},
-		"an owner from today": {[]string{`shared: "true"`}, true, false}, // up writes the login before it asks for the arguments
+		"alone":    {nil, false, false},
+		"an owner": {[]string{"shared: true", login}, true, true},
+		// up writes the login before it asks for the arguments
+		"an owner from today": {[]string{`shared: "true"`}, true, false},
 		"no owner any more":   {[]string{login}, true, true},
 		"a guest":             {[]string{"provisioningService: /subscriptions/s", login}, true, false},
 	} {
@@ -91,7 +99,8 @@ func TestAStackWithASharedServiceLogsInToARMAndRefreshes(t *testing.T) {
 			if err != nil || (len(settings) == 1) != tc.login {
 				t.Fatalf("got settings %v, %v; want a login: %v", settings, err, tc.login)
 			}
-			if want := `{"arm":"https://127.0.0.1:1","clientId":"c","secretFile":"/secret","tenantId":"t"}`; tc.login && settings[0].Value != want {
+			if want := `{"arm":"https://127.0.0.1:1","clientId":"c","secretFile":"/secret","tenantId":"t"}`; tc.login &&
+				settings[0].Value != want {
 				t.Errorf("got login %s, want %s", settings[0].Value, want)
 			}
 			args, err := upArgs(e)

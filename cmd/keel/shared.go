@@ -22,7 +22,8 @@ func loginSettings(e *environment.Environment) ([]environment.Setting, error) {
 		return nil, err
 	}
 	text, err := json.Marshal(map[string]string{
-		"arm": e.Endpoints.ARM, "tenantId": e.Endpoints.TenantID, "clientId": e.Endpoints.ClientID, "secretFile": e.Endpoints.SecretFile,
+		"arm": e.Endpoints.ARM, "tenantId": e.Endpoints.TenantID, "clientId": e.Endpoints.ClientID,
+		"secretFile": e.Endpoints.SecretFile,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure the login of stack %q: %w", e.Stack, err)
@@ -30,8 +31,8 @@ func loginSettings(e *environment.Environment) ([]environment.Setting, error) {
 	return []environment.Setting{{Key: emulatorKey, Value: string(text)}}, nil
 }
 
-// upArgs returns the arguments of a pulumi up that asks nothing. A stack whose service is shared, or once was, refreshes
-// first, because other stacks created some of the links.
+// upArgs returns the arguments of a pulumi up that asks nothing. A stack whose service is shared, or once was,
+// refreshes first, because other stacks created some of the links.
 func upArgs(e *environment.Environment) ([]string, error) {
 	have, err := e.Settings()
 	args := []string{"up", "--yes", "--skip-preview"}

@@ -13,7 +13,8 @@ func newShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show one environment: lifetime, hosts, hubs and their devices",
-		Long: "Show an environment: its owner and lifetime, the addresses of its services, and how many devices are assigned to each\n" +
+		Long: "Show an environment: its owner and lifetime, the addresses of its services, and how many devices are " +
+			"assigned to each\n" +
 			"hub. It prints no key. --backend and --target azure select where keel looks, as for every command.",
 		Example: "  keel show\n  keel show mine --json\n  keel show theirs --target azure",
 		Args:    optionalArg,
@@ -59,7 +60,8 @@ func (a *app) showEnvironment(ctx context.Context) error {
 	}
 	now := time.Now()
 	out := shown{
-		summary: newSummary(s, now), IDScope: stack.IDScope, ServiceHost: stack.ServiceHost, DeviceHost: stack.DeviceHost,
+		summary: newSummary(s, now), IDScope: stack.IDScope, ServiceHost: stack.ServiceHost,
+		DeviceHost:       stack.DeviceHost,
 		AllocationPolicy: stack.AllocationPolicy,
 	}
 	out.count(stack.Hubs, devices)

@@ -19,7 +19,8 @@ import (
 func (a *app) control(f environment.Folder) (controlapi.Client, error) {
 	record, err := a.process(f).Find()
 	if errors.Is(err, background.ErrStopped) {
-		return controlapi.Client{}, hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+		return controlapi.Client{}, hint.To(errors.New("the emulator is not running"),
+			"start it with: keel emulator start")
 	}
 	if err != nil {
 		return controlapi.Client{}, err
@@ -38,19 +39,22 @@ func (a *app) controlHere() (controlapi.Client, error) {
 }
 
 // affectsAll ends the help of commands that replace the whole state of the emulator.
-const affectsAll = "It affects every environment on the emulator, and Pulumi does not know of it: the state of an environment may list\n" +
+const affectsAll = "It affects every environment on the emulator, and Pulumi does not know of it: the state of an " +
+	"environment may list\n" +
 	"resources that no longer exist. Repair it with: keel exec -- pulumi refresh --yes, then keel up."
 
 func newEmulatorReset(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Delete everything in the emulator: hubs, services, enrollments, devices", Args: noArgs,
-		Long: "Delete all state of the running emulator, as if it had never been used. Its ports, its certificate and the named\n" +
+		Long: "Delete all state of the running emulator, as if it had never been used. Its ports, its certificate " +
+			"and the named\n" +
 			"snapshots stay. To delete only devices: keel reset.\n\n" + affectsAll,
 		Example: "  keel emulator reset --yes\n  keel emulator reset --yes --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("emulator reset deletes all state of the emulator")}, "confirm with --yes")
+				return hint.To(usageError{errors.New("emulator reset deletes all state of the emulator")},
+					"confirm with --yes")
 			}
 			client, err := a.controlHere()
 			if err != nil {
@@ -79,24 +83,30 @@ func (a *app) done(line string, result any) error {
 func newSnapshot(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "snapshot", Short: "Save the emulator's state under a name, and restore it",
-		Long: "A snapshot is a JSON document of the emulator's state, keys included, in an order that makes two of them comparable by\n" +
+		Long: "A snapshot is a JSON document of the emulator's state, keys included, in an order that makes two of " +
+			"them comparable by\n" +
 			"diff. Snapshots are in .evenkeel/emulator and are deleted with it.",
-		Example: "  keel emulator snapshot save before\n  keel emulator snapshot restore before --yes\n  keel emulator snapshot show before > before.json",
+		Example: "  keel emulator snapshot save before\n  keel emulator snapshot restore before --yes\n  keel " +
+			"emulator snapshot show before > before.json",
 	}
 	group(cmd)
 	cmd.AddCommand(newSnapshotList(a), newSnapshotShow(a), newSnapshotRestore(a),
 		a.snapshotVerb("save", "Save the emulator's state; a snapshot of that name is replaced",
-			"Save the state of the running emulator under a name: letters, digits, dots, hyphens and underscores. A snapshot of that\nname is replaced.",
+			"Save the state of the running emulator under a name: letters, digits, dots, hyphens and underscores. A "+
+				"snapshot of that\nname is replaced.",
 			"saved", controlapi.Client.SaveSnapshot),
-		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. The emulator's state does not change.", "deleted", controlapi.Client.DeleteSnapshot))
+		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. The emulator's state does not change.",
+			"deleted", controlapi.Client.DeleteSnapshot))
 	return cmd
 }
 
 // snapshotVerb returns a command that calls do with the name of a snapshot.
-func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context, string) error) *cobra.Command {
+func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context,
+	string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb + " NAME", Short: short, Long: long, Args: oneArg("the name of a snapshot"),
-		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s after --json", verb),
+		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s after --json",
+			verb),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onSnapshot(cmd.Context(), args[0], past, do)
 		},
@@ -105,7 +115,8 @@ func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Cl
 	return cmd
 }
 
-func (a *app) onSnapshot(ctx context.Context, name, past string, do func(controlapi.Client, context.Context, string) error) error {
+func (a *app) onSnapshot(ctx context.Context, name, past string, do func(controlapi.Client, context.Context,
+	string) error) error {
 	client, err := a.controlHere()
 	if err != nil {
 		return err
@@ -126,13 +137,15 @@ func adviseSnapshot(err error) error {
 func newSnapshotRestore(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "restore NAME", Short: "Replace the emulator's state with a snapshot", Args: oneArg("the name of a snapshot"),
+		Use: "restore NAME", Short: "Replace the emulator's state with a snapshot",
+		Args: oneArg("the name of a snapshot"),
 		Long: "Replace the state of the running emulator with a snapshot, in one step.\n\n" +
 			affectsAll,
 		Example: "  keel emulator snapshot restore before --yes\n  keel emulator snapshot restore before --yes --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("snapshot restore replaces all state of the emulator")}, "confirm with --yes")
+				return hint.To(usageError{errors.New("snapshot restore replaces all state of the emulator")},
+					"confirm with --yes")
 			}
 			return a.onSnapshot(cmd.Context(), args[0], "restored", controlapi.Client.RestoreSnapshot)
 		},
@@ -178,7 +191,8 @@ func newSnapshotList(a *app) *cobra.Command {
 func newSnapshotShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Print a snapshot as JSON, keys included", Args: oneArg("the name of a snapshot"),
-		Long: "Print a snapshot as JSON. It contains keys: protect it like a secret. You can compare two snapshots with diff, and\n" +
+		Long: "Print a snapshot as JSON. It contains keys: protect it like a secret. You can compare two snapshots " +
+			"with diff, and\n" +
 			"start an emulator with one: keel emulator start --seed.",
 		Example: "  keel emulator snapshot show before > before.json",
 		RunE: func(cmd *cobra.Command, args []string) error {

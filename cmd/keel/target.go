@@ -16,9 +16,11 @@ import (
 // addTarget adds the flags that select where environments run and where their state is kept.
 func (a *app) addTarget(root *cobra.Command) {
 	root.PersistentFlags().StringVar(&a.target, "target", a.variable("EVENKEEL_TARGET"),
-		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); an existing one keeps its target")
+		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); an existing one "+
+			"keeps its target")
 	root.PersistentFlags().StringVar(&a.backend, "backend", a.variable("EVENKEEL_BACKEND"),
-		"backend of the states, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, or on Azure that of your Pulumi)")
+		"backend of the states, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, or on Azure "+
+			"that of your Pulumi)")
 }
 
 // isOnAzure reports whether the selected environment runs on Azure: its configuration decides, or else the flag.
@@ -33,7 +35,8 @@ func (a *app) isOnAzure(folder environment.Folder) (bool, error) {
 	}
 	have := settings["target"]
 	if have != "" && asked != "" && have != asked {
-		return false, hint.To(fmt.Errorf("environment %s has target %s", a.stack, have), "use another name for target %s", asked)
+		return false, hint.To(fmt.Errorf("environment %s has target %s", a.stack, have),
+			"use another name for target %s", asked)
 	}
 	return cmp.Or(have, asked) == environment.Azure, nil
 }

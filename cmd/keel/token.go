@@ -27,12 +27,17 @@ func newDeviceToken(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token DEVICE",
 		Short: "Print a shared access signature of one device, for curl and plain MQTT clients",
-		Long: "Print a shared access signature (SAS token) that is signed with the device's key: the password of an MQTT client, or the\n" +
-			"header Authorization of an HTTPS request. It is for the hub that the device is assigned to or, with --dps, for\n" +
-			"registering with the provisioning service. With --json, print also the host to connect to and the MQTT user name.\n" +
-			"The token authenticates as the device until it expires. Devices with certificates need no token: keel env --device.",
-		Example: "  keel devices token device-1 --dps\n  keel devices token device-1\n  keel devices token device-1 --lifetime 10m --json",
-		Args:    oneArg("a device"),
+		Long: "Print a shared access signature (SAS token) that is signed with the device's key: the password of an " +
+			"MQTT client, or the\n" +
+			"header Authorization of an HTTPS request. It is for the hub that the device is assigned to or, with " +
+			"--dps, for\n" +
+			"registering with the provisioning service. With --json, print also the host to connect to and the MQTT " +
+			"user name.\n" +
+			"The token authenticates as the device until it expires. Devices with certificates need no token: keel " +
+			"env --device.",
+		Example: "  keel devices token device-1 --dps\n  keel devices token device-1\n  keel devices token device-1 " +
+			"--lifetime 10m --json",
+		Args: oneArg("a device"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lifetime < time.Second || lifetime > maxLifetime {
 				return usageError{fmt.Errorf("--lifetime %[2]s: must be 1s to %[1]s", maxLifetime, lifetime)}

@@ -24,7 +24,8 @@ import (
 func TestQuotedTextIsOneWordForAShell(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"local": "local", "/a/b.c": "/a/b.c", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(rm)": "'$(rm)'", "a;b": "'a;b'", "a=b": "'a=b'",
+		"local": "local", "/a/b.c": "/a/b.c", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(rm)": "'$(rm)'",
+		"a;b": "'a;b'", "a=b": "'a=b'",
 	} {
 		t.Run(text, func(t *testing.T) {
 			if got := quote(text); got != want {
@@ -67,13 +68,16 @@ func TestTheKeyOfADeviceIsDerivedAndItsNameChecked(t *testing.T) {
 	}
 }
 
-// Valid names of hubs hold capitals, and Azure answers them in lower case (pulumi/pulumi-azure-native issues 4007 and 2910).
+// Valid names of hubs hold capitals, and Azure answers them in lower case (pulumi/pulumi-azure-native issues 4007 and
+// 2910).
 func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 	t.Parallel()
-	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1}, {Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
+	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1},
+		{Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
 	f := &fleet{
 		stack: outputs{Hubs: hubs}, hubs: map[string]int{}, substatus: map[string]int{},
-		before: map[string]string{"devices-0001": "press-hub-x1.azure-devices.net", "devices-0002": "b.azure-devices.net"},
+		before: map[string]string{"devices-0001": "press-hub-x1.azure-devices.net",
+			"devices-0002": "b.azure-devices.net"},
 	}
 	for _, id := range []string{"Devices-0001", "Devices-0002", "Devices-0003"} {
 		f.count(id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
@@ -85,7 +89,8 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 		t.Errorf("got %+v, want all three on hub-1", got)
 	}
 	var s shown
-	s.count(hubs, []deviceState{{Device: "a", Hub: "press-hub-x1.azure-devices.net"}, {Device: "b", Hub: "B.azure-devices.net"}, {Device: "c"}})
+	s.count(hubs, []deviceState{{Device: "a", Hub: "press-hub-x1.azure-devices.net"},
+		{Device: "b", Hub: "B.azure-devices.net"}, {Device: "c"}})
 	if s.Devices != 2 || s.HubList[0].Devices != 1 || s.HubList[1].Devices != 1 {
 		t.Errorf("got %+v, want one device on each hub", s)
 	}
@@ -94,7 +99,8 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
-		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2},
+		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10,
+			"z.azure-devices.net": 2},
 		assigned: 40, kept: 1, moved: 1, failed: 7, failures: []failure{{"devices-0007", "refused with status 401"}},
 	}
 	var stdout, stderr bytes.Buffer
@@ -103,7 +109,8 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2", "hub-3", "z.azure-devices.net", hashNote,
+		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2",
+		"hub-3", "z.azure-devices.net", hashNote,
 	} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(stdout.String(), want) {
@@ -123,7 +130,8 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Devices != 42 || got.Failed != 7 || len(got.Hubs) != 4 || got.Hubs[0].Weight != 3 || got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 {
+	if got.Devices != 42 || got.Failed != 7 || len(got.Hubs) != 4 || got.Hubs[0].Weight != 3 ||
+		got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 {
 		t.Errorf("got %+v, want the same figures, and no weight for the drained hub", got)
 	}
 }
@@ -140,7 +148,8 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells")
 	}
-	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) || !strings.Contains(hint.Of(err), "--new-ports") {
+	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) ||
+		!strings.Contains(hint.Of(err), "--new-ports") {
 		t.Errorf("got %v, hint %q", err, hint.Of(err))
 	}
 	other := errors.New("no such thing")
@@ -151,12 +160,15 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 
 func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false, "yesterday\n": false} {
+	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false,
+		"yesterday\n": false} {
 		t.Run(answer, func(t *testing.T) {
 			var stderr bytes.Buffer
-			a := &app{stdin: strings.NewReader(answer), stderr: &stderr, interactive: true, terminal: true, stack: "mine"}
+			a := &app{stdin: strings.NewReader(answer), stderr: &stderr, interactive: true, terminal: true,
+				stack: "mine"}
 			got, err := a.consent()([]string{"/x/one", "/x/two"})
-			if err != nil || got != want || !strings.Contains(stderr.String(), "/x/two") || !strings.Contains(stderr.String(), "[y/N]") {
+			if err != nil || got != want || !strings.Contains(stderr.String(), "/x/two") ||
+				!strings.Contains(stderr.String(), "[y/N]") {
 				t.Errorf("%q: got %v, %v, want %v, and what it is about:\n%s", answer, got, err, want, stderr.String())
 			}
 		})
@@ -190,7 +202,8 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 			for _, hub := range out.Hubs {
 				names = append(names, hub.Name)
 			}
-			if !slices.Equal(names, want) || out.Hubs[1] != (hubOut{Name: "hub-2", HostName: "b", Weight: 3, Drain: true}) {
+			if !slices.Equal(names, want) || out.Hubs[1] != (hubOut{Name: "hub-2", HostName: "b", Weight: 3,
+				Drain: true}) {
 				t.Errorf("%s: got %+v, want %v", form, out.Hubs, want)
 			}
 		})
@@ -212,8 +225,9 @@ func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
 func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
-		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true, "user-1001": true,
-		"maria": false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
+		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true,
+		"user-1001": true,
+		"maria":     false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
 	} {
 		if got := isCommon(name); got != want {
 			t.Errorf("%q: got %v, want %v", name, got, want)
@@ -229,7 +243,8 @@ func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"a lost connection":    {fmt.Errorf("connect: subscribe: %w", fmt.Errorf("%w: connection lost before Subscribe completed", dpsdevice.ErrLost)), true},
+		"a lost connection": {fmt.Errorf("connect: subscribe: %w",
+			fmt.Errorf("%w: connection lost before Subscribe completed", dpsdevice.ErrLost)), true},
 		"a lost operation":     {fmt.Errorf("register: %w", &dpsdevice.Error{Status: 404, Code: 404203}), true},
 		"no such registration": {&dpsdevice.Error{Status: 404, Code: 404202}, false},
 		"a wrong key":          {&dpsdevice.Error{Status: 401}, false},
@@ -253,7 +268,8 @@ func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
 		return now[0], now[1], nil
 	})
 	if err != nil || registrations != 172 || devices != 176 || len(left) != 1 {
-		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations, devices, err, len(left))
+		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations,
+			devices, err, len(left))
 	}
 	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
 		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)

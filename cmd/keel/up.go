@@ -32,14 +32,19 @@ func newUp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up [NAME]",
 		Short: "Bring an environment up: build, start the emulator, pulumi up",
-		Long: "Build what is missing, start the emulator, create the environment's stack and update it with Pulumi, without asking: it\n" +
+		Long: "Build what is missing, start the emulator, create the environment's stack and update it with Pulumi, " +
+			"without asking: it\n" +
 			"costs nothing. keel first repairs what an interrupted run left. A second run changes nothing.\n\n" +
-			"Without a name, the environment is local if that exists, as after make up, and otherwise named after you. --ttl gives it\n" +
-			"a lifetime, which a later --ttl does not change: use keel extend. --from copies the settings of another environment to a\n" +
-			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
+			"Without a name, the environment is local if that exists, as after make up, and otherwise named after " +
+			"you. --ttl gives it\n" +
+			"a lifetime, which a later --ttl does not change: use keel extend. --from copies the settings of another " +
+			"environment to a\n" +
+			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull " +
+			"request that is being\n" +
 			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
-		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d --outputs outputs.json\n  keel up --json",
-		Args:    optionalArg,
+		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d " +
+			"--outputs outputs.json\n  keel up --json",
+		Args: optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeNameInCI(args, o.ci); err != nil {
 				return err
@@ -62,7 +67,8 @@ func newUp(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&ttl, "ttl", "", "lifetime in minutes, hours or days, as 90m, 8h, 2d (default: no end)")
-	cmd.Flags().IntVar(&o.hubs, "hubs", 0, "number of hubs; written to its settings (default: as set there, 2 at first)")
+	cmd.Flags().IntVar(&o.hubs, "hubs", 0,
+		"number of hubs; written to its settings (default: as set there, 2 at first)")
 	cmd.Flags().StringVar(&o.from, "from", "", "copy the settings of this environment; for a new one only")
 	cmd.Flags().StringVar(&o.outputs, "outputs", "", "write the outputs to this file as JSON, secrets masked")
 	addCI(cmd, &o.ci)
@@ -117,7 +123,8 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 }
 
 // prepareUp creates and configures the stack, and runs the checks that come before pulumi up.
-func (a *app) prepareUp(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
+func (a *app) prepareUp(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager,
+	error) {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
 		return nil, err
@@ -171,7 +178,8 @@ func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
 }
 
 // prepare configures the stack and recovers from an interrupted run.
-func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) (*environment.ResourceManager, error) {
+func (a *app) prepare(ctx context.Context, e *environment.Environment,
+	more ...environment.Setting) (*environment.ResourceManager, error) {
 	if err := a.configure(ctx, e, more...); err != nil {
 		return nil, err
 	}
@@ -188,10 +196,12 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	if err != nil {
 		return err
 	}
-	settings := []environment.Setting{{Key: "target", Value: cmp.Or(e.Target, environment.Local)}, {Key: environment.OriginKey, Value: origin}}
+	settings := []environment.Setting{{Key: "target", Value: cmp.Or(e.Target, environment.Local)},
+		{Key: environment.OriginKey, Value: origin}}
 	if e.Target != environment.Azure {
 		settings = append(settings, environment.Setting{Key: "endpoint", Value: e.Endpoints.Data},
-			environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile}, environment.Setting{Key: "secretFile", Value: e.Endpoints.SecretFile})
+			environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile}, environment.Setting{Key: "secretFile",
+				Value: e.Endpoints.SecretFile})
 	}
 	settings = append(settings, environment.Setting{Key: "owner", Value: a.userName(), Keep: true})
 	authority, err := authoritySettings(e)

@@ -39,7 +39,8 @@ const ownerVariable = "EVENKEEL_OWNER"
 // commonNames are the system users that many people share.
 var commonNames = []string{
 	"root", "admin", "administrator", "user", "default", "nobody", "app", "node", "docker", "builder", "build",
-	"runner", "runneradmin", "gitlab-runner", "buildkite-agent", "jenkins", "circleci", "travis", "teamcity", "vsts", "vsts_azpcontainer",
+	"runner", "runneradmin", "gitlab-runner", "buildkite-agent", "jenkins", "circleci", "travis", "teamcity", "vsts",
+	"vsts_azpcontainer",
 	"azuredevops", "containeradministrator", "vscode", "codespace", "gitpod", "coder", "jovyan", "vagrant",
 	"ubuntu", "debian", "ec2-user", "azureuser", "opc", "pi",
 }

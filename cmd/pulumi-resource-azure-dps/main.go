@@ -1,5 +1,5 @@
-// Command pulumi-resource-azure-dps serves the provider azure-dps to the Pulumi engine, which starts it, and ends with it. It does
-// nothing else.
+// Command pulumi-resource-azure-dps serves the provider azure-dps to the Pulumi engine, which starts it, and ends with
+// it. It does nothing else.
 package main
 
 import (

@@ -59,8 +59,8 @@ func TestThePluginEndsWithItsEngine(t *testing.T) {
 	}
 }
 
-// The script that Pulumi.yaml names, in a checkout whose path has spaces. Not parallel: a process started meanwhile would inherit
-// the script while it is open for writing, and it could not be run then.
+// The script that Pulumi.yaml names, in a checkout whose path has spaces. Not parallel: a process started meanwhile
+// would inherit the script while it is open for writing, and it could not be run then.
 func TestTheScriptHandsOverOrNamesTheBuild(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a check out")
 	script := filepath.Join(root, "tools", "plugin", "pulumi-resource-azure-dps")
@@ -72,10 +72,12 @@ func TestTheScriptHandsOverOrNamesTheBuild(t *testing.T) {
 
 	output, err := exec.CommandContext(await.Context(t), script, "127.0.0.1:1").CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(output), "run 'make build' (or 'go run ./cmd/keel build') in "+root) {
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!strings.Contains(string(output), "run 'make build' (or 'go run ./cmd/keel build') in "+root) {
 		t.Errorf("without the binary: got %v, %q, want exit code 1 and the command that builds it", err, output)
 	}
-	write(t, filepath.Join(root, ".evenkeel", "bin", "pulumi-resource-azure-dps"), "#!/bin/sh\necho \"$#: $1\"\nexit 7\n")
+	write(t, filepath.Join(root, ".evenkeel", "bin", "pulumi-resource-azure-dps"),
+		"#!/bin/sh\necho \"$#: $1\"\nexit 7\n")
 	output, err = exec.CommandContext(await.Context(t), script, "127.0.0.1:1 x").Output()
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || string(output) != "1: 127.0.0.1:1 x\n" {
 		t.Errorf("with the binary: got %v, %q, want its own output and exit code", err, output)

@@ -27,7 +27,8 @@ const (
 	KeyFile  = "ca-key.pem"
 )
 
-// Backdate is how long before now a certificate should begin: clocks differ a little between those who make and check it.
+// Backdate is how long before now a certificate should begin: clocks differ a little between those who make and check
+// it.
 const Backdate = time.Hour
 
 // Pair is a certificate with its private key.

@@ -18,7 +18,8 @@ var now = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 func root(t *testing.T) authority.Pair {
 	t.Helper()
 	made, err := authority.NewRoot(x509.Certificate{
-		NotBefore: now, NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: now, NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,8 @@ func TestCheckNotExpired(t *testing.T) {
 	if err := p.CheckNotExpired(now.Add(time.Hour)); err != nil {
 		t.Errorf("at its end: got %v", err)
 	}
-	if err := p.CheckNotExpired(now.Add(time.Hour + time.Second)); err == nil || !strings.Contains(err.Error(), "expired on 2026-05-04") {
+	if err := p.CheckNotExpired(now.Add(time.Hour + time.Second)); err == nil ||
+		!strings.Contains(err.Error(), "expired on 2026-05-04") {
 		t.Errorf("after its end: got %v, want the day", err)
 	}
 }

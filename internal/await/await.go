@@ -1,5 +1,5 @@
-// Package await limits the waits of tests. No test waits longer than Limit, and a failure reports what the test waited for
-// and what it had received.
+// Package await limits the waits of tests. No test waits longer than Limit, and a failure reports what the test waited
+// for and what it had received.
 //
 // It is only for tests. Only a failing test reaches a limit, so tests pass on a loaded machine too.
 package await

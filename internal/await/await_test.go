@@ -49,18 +49,26 @@ func TestAWaitInVainSaysWhatWasMissing(t *testing.T) {
 		test func(testing.TB)
 		want []string
 	}{
-		"nothing comes":    {func(t testing.TB) { next(t, never, "the answer", soon) }, []string{"the answer: nothing came in 10ms", "goroutine"}},
-		"a closed channel": {func(t testing.TB) { Next(t, closed, "the answer") }, []string{"the answer: the channel was closed"}},
-		"it never holds":   {func(t testing.TB) { until(t, "the count", func() error { return errors.New("got 3") }, soon) }, []string{"the count: not after 10ms: got 3"}},
+		"nothing comes": {func(t testing.TB) { next(t, never, "the answer", soon) },
+			[]string{"the answer: nothing came in 10ms", "goroutine"}},
+		"a closed channel": {func(t testing.TB) { Next(t, closed, "the answer") },
+			[]string{"the answer: the channel was closed"}},
+		"it never holds": {func(t testing.TB) {
+			until(t, "the count", func() error { return errors.New("got 3") }, soon)
+		}, []string{"the count: not after 10ms: got 3"}},
 		"a line too few": {func(t testing.TB) {
 			l := newLines(t, "the log", stream, func() { _ = begun.Close() }, soon*100)
 			l.Next()
 			l.Next()
 			l.Next()
 		}, []string{"the log: no line 3: nothing came", "one\ntwo"}},
-		"a stream that ends":  {func(t testing.TB) { NewLines(t, "the log", strings.NewReader(""), func() {}).Next() }, []string{"the log: no line 1: EOF"}},
-		"a stream that goes":  {func(t testing.TB) { NewLines(t, "the log", strings.NewReader("more\n"), func() {}).End() }, []string{`the log: got "more"`}},
-		"a stream that fails": {func(t testing.TB) { NewLines(t, "the log", failing{}, func() {}).End() }, []string{"the line is cut"}},
+		"a stream that ends": {func(t testing.TB) { NewLines(t, "the log", strings.NewReader(""), func() {}).Next() },
+			[]string{"the log: no line 1: EOF"}},
+		"a stream that goes": {func(t testing.TB) {
+			NewLines(t, "the log", strings.NewReader("more\n"), func() {}).End()
+		}, []string{`the log: got "more"`}},
+		"a stream that fails": {func(t testing.TB) { NewLines(t, "the log", failing{}, func() {}).End() },
+			[]string{"the line is cut"}},
 	} {
 		said := failure(t, tc.test)
 		for _, want := range tc.want {

@@ -22,15 +22,16 @@ const (
 	locationVariable     = "EVENKEEL_CONFORMANCE_LOCATION"
 )
 
-// TestAssumptionsHoldOnAzure runs on a real subscription, with whatever login azidentity finds (az login, AZURE_* variables). The emulator's
-// own run is in the package emulator.
+// TestAssumptionsHoldOnAzure runs on a real subscription, with whatever login azidentity finds (az login, AZURE_*
+// variables). The emulator's own run is in the package emulator.
 func TestAssumptionsHoldOnAzure(t *testing.T) {
 	subscription := os.Getenv(subscriptionVariable)
 	if subscription == "" {
 		t.Skipf("%s is not set: Azure is not asked", subscriptionVariable)
 	}
 	if os.Getenv(costsVariable) != "accepted" {
-		t.Fatalf("the suite makes an S1 hub and a provisioning service in %s and deletes them after some minutes, which costs up to a day of the hub: set %s=accepted", subscription, costsVariable)
+		t.Fatalf("the suite makes an S1 hub and a provisioning service in %s and deletes them after some minutes, "+
+			"which costs up to a day of the hub: set %s=accepted", subscription, costsVariable)
 	}
 	credential, err := azidentity.NewDefaultAzureCredential(nil)
 	if err != nil {
@@ -41,7 +42,8 @@ func TestAssumptionsHoldOnAzure(t *testing.T) {
 		location = "westeurope"
 	}
 	conformance.Run(t, conformance.Target{
-		ARM: "https://management.azure.com", Subscription: subscription, Location: location, Name: strings.ToLower(rand.Text()[:10]),
+		ARM: "https://management.azure.com", Subscription: subscription, Location: location,
+		Name: strings.ToLower(rand.Text()[:10]),
 		Token: func(ctx context.Context, audience string) (string, error) {
 			token, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}})
 			return token.Token, err

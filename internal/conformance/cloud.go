@@ -46,7 +46,8 @@ func newCloud(t *testing.T, target Target) *cloud {
 	c.group = "/subscriptions/" + target.Subscription + "/resourceGroups/evenkeel-conformance-" + target.Name
 	c.hubPath = c.group + "/providers/Microsoft.Devices/IotHubs/ek-hub-" + target.Name
 	c.servicePath = c.group + "/providers/Microsoft.Devices/provisioningServices/ek-dps-" + target.Name
-	c.hub, c.service = "ek-hub-"+target.Name+".azure-devices.net", "ek-dps-"+target.Name+".azure-devices-provisioning.net"
+	c.hub, c.service = "ek-hub-"+target.Name+".azure-devices.net", "ek-dps-"+target.Name+
+		".azure-devices-provisioning.net"
 	for _, name := range []string{"link", "owner", "reader"} {
 		key, err := sas.NewKey(nil)
 		if err != nil {
@@ -55,16 +56,20 @@ func newCloud(t *testing.T, target Target) *cloud {
 		c.keys[name] = key
 	}
 	t.Cleanup(func() { c.remove(t) })
-	c.must(t, "PUT", c.group+groupVersion, fmt.Sprintf(`{"location":%q,"tags":{"purpose":"conformance"}}`, target.Location), 201)
-	c.must(t, "PUT", c.hubPath+hubVersion, fmt.Sprintf(`{"location":%q,"sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[
+	c.must(t, "PUT", c.group+groupVersion, fmt.Sprintf(`{"location":%q,"tags":{"purpose":"conformance"}}`,
+		target.Location), 201)
+	c.must(t, "PUT", c.hubPath+hubVersion, fmt.Sprintf(
+		`{"location":%q,"sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[
 		{"keyName":"link","primaryKey":%q,"secondaryKey":%q,"rights":"RegistryRead, RegistryWrite, ServiceConnect"}]}}`,
 		target.Location, c.keys["link"], c.keys["link"]), 201)
 	c.active(t, c.hubPath+hubVersion)
-	c.must(t, "PUT", c.servicePath+serviceVersion, fmt.Sprintf(`{"location":%q,"sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[
+	c.must(t, "PUT", c.servicePath+serviceVersion,
+		fmt.Sprintf(`{"location":%q,"sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[
 		{"location":%q,"connectionString":"HostName=%s;SharedAccessKeyName=link;SharedAccessKey=%s"}],"authorizationPolicies":[
 		{"keyName":"owner","primaryKey":%q,"secondaryKey":%q,"rights":"ServiceConfig, EnrollmentRead, EnrollmentWrite, DeviceConnect, RegistrationStatusRead, RegistrationStatusWrite"},
 		{"keyName":"reader","primaryKey":%q,"secondaryKey":%q,"rights":"EnrollmentRead"}]}}`,
-		target.Location, target.Location, c.hub, c.keys["link"], c.keys["owner"], c.keys["owner"], c.keys["reader"], c.keys["reader"]), 201)
+			target.Location, target.Location, c.hub, c.keys["link"], c.keys["owner"], c.keys["owner"], c.keys["reader"],
+			c.keys["reader"]), 201)
 	c.scope = c.active(t, c.servicePath+serviceVersion).text("properties", "idScope")
 	return c
 }
@@ -74,12 +79,14 @@ func (c *cloud) remove(t *testing.T) {
 	// The test's own context has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), c.Patience)
 	defer cancel()
-	if got := c.ask(ctx, t, request{method: "DELETE", url: c.ARM + c.group + groupVersion, authorization: c.bearer(ctx, t, managementAudience)}); got.status >= 300 && got.status != 404 {
+	if got := c.ask(ctx, t, request{method: "DELETE", url: c.ARM + c.group + groupVersion,
+		authorization: c.bearer(ctx, t, managementAudience)}); got.status >= 300 && got.status != 404 {
 		t.Errorf("delete the resource group %s by hand: got %d %s", c.group, got.status, got.body)
 		return
 	}
 	for {
-		got := c.ask(ctx, t, request{method: "GET", url: c.ARM + c.group + groupVersion, authorization: c.bearer(ctx, t, managementAudience)})
+		got := c.ask(ctx, t, request{method: "GET", url: c.ARM + c.group + groupVersion,
+			authorization: c.bearer(ctx, t, managementAudience)})
 		if got.status == http.StatusNotFound {
 			return
 		}
@@ -97,7 +104,8 @@ func (c *cloud) active(t *testing.T, path string) answer {
 	defer cancel()
 	for {
 		got := c.must(t, "GET", path, "", 200)
-		if state := got.text("properties", "state"); state == "Active" && got.text("properties", "provisioningState") == "Succeeded" {
+		if state := got.text("properties", "state"); state == "Active" &&
+			got.text("properties", "provisioningState") == "Succeeded" {
 			return got
 		}
 		if !c.pause(ctx) {
@@ -186,7 +194,8 @@ func (c *cloud) bearer(ctx context.Context, t *testing.T, audience string) strin
 // must calls Azure Resource Manager and expects that status; 200 instead of 201 is accepted.
 func (c *cloud) must(t *testing.T, method, path, body string, status int) answer {
 	t.Helper()
-	got := c.ask(t.Context(), t, request{method: method, url: c.ARM + path, body: body, authorization: c.bearer(t.Context(), t, managementAudience)})
+	got := c.ask(t.Context(), t, request{method: method, url: c.ARM + path, body: body,
+		authorization: c.bearer(t.Context(), t, managementAudience)})
 	if got.status != status && (status != http.StatusCreated || got.status != http.StatusOK) {
 		t.Fatalf("%s %s: got %d %s, want %d", method, path, got.status, got.body, status)
 	}
@@ -205,7 +214,8 @@ func (c *cloud) as(t *testing.T, policy, method, path, body string, header ...st
 // onHub calls the hub.
 func (c *cloud) onHub(t *testing.T, method, path, body, authorization string) answer {
 	t.Helper()
-	return c.ask(t.Context(), t, request{method: method, url: "https://" + c.hub + path + registryVersion, body: body, authorization: authorization})
+	return c.ask(t.Context(), t, request{method: method, url: "https://" + c.hub + path + registryVersion, body: body,
+		authorization: authorization})
 }
 
 func (c *cloud) signed(t *testing.T, resource, policy, key string) string {

@@ -1,6 +1,6 @@
-// Package durable writes small files that survive a power loss. A file always has either its complete old or its complete
-// new content, and has the new content once the write has returned. Use it for files that a later start or a client
-// depends on: keys, ports, settings, snapshots.
+// Package durable writes small files that survive a power loss. A file always has either its complete old or its
+// complete new content, and has the new content once the write has returned. Use it for files that a later start or a
+// client depends on: keys, ports, settings, snapshots.
 //
 // It does not append, lock or watch files, and does not interpret their content.
 package durable
@@ -169,8 +169,8 @@ func (d Disk) ReadFile(name string) ([]byte, error) {
 // Stat describes the file.
 func (d Disk) Stat(name string) (fs.FileInfo, error) { return d.files().Stat(name) }
 
-// ReadOrMake returns the content of the file, and creates the file if it is missing. It also recreates a blank file, which
-// loses nothing, and then returns again as true.
+// ReadOrMake returns the content of the file, and creates the file if it is missing. It also recreates a blank file,
+// which loses nothing, and then returns again as true.
 func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool,
 	err error) {
 	data, err = d.ReadFile(name)
@@ -207,8 +207,8 @@ func (d Disk) Clean(folder string) error {
 	return explain("clean", folder, err)
 }
 
-// IsBlank reports whether the content of a file is empty or consists of zero bytes, as a power loss leaves a file that was
-// not synced. Nothing can be recovered from it.
+// IsBlank reports whether the content of a file is empty or consists of zero bytes, as a power loss leaves a file that
+// was not synced. Nothing can be recovered from it.
 func IsBlank(data []byte) bool { return strings.Trim(string(data), "\x00") == "" }
 
 func explain(verb, name string, err error) error {

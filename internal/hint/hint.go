@@ -1,5 +1,5 @@
-// Package hint attaches advice to an error: what to do next, beside what failed and why. The command line prints it on a
-// separate line.
+// Package hint attaches advice to an error: what to do next, beside what failed and why. The command line prints it on
+// a separate line.
 package hint
 
 import (

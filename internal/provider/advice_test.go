@@ -13,15 +13,16 @@ func byCertificate(t *testing.T, kind, name, id string) resourceIn {
 	t.Helper()
 	leaf := newAuthority(t, "root").leaf(t, id, time.Hour)
 	if kind == "EnrollmentSet" {
-		return resourceIn{kind: kind, name: name, inputs: object{"items": items(object{"registrationId": id, "certificate": leaf}, object{"registrationId": "keyed-" + id})}}
+		return resourceIn{kind: kind, name: name, inputs: object{"items": items(object{"registrationId": id,
+			"certificate": leaf}, object{"registrationId": "keyed-" + id})}}
 	}
 	return resourceIn{kind: kind, name: name, inputs: object{
 		"registrationId": id, "attestation": object{"x509": object{"clientCertificates": object{"primary": leaf}}},
 	}}
 }
 
-// TestTheAdviceOfARefusedReplacementWorks: certificates cannot show who made an entry, so its replacement is refused, before anything
-// changes, and each way to go on that the error names ends in a state that the next update keeps.
+// TestTheAdviceOfARefusedReplacementWorks: certificates cannot show who made an entry, so its replacement is refused,
+// before anything changes, and each way to go on that the error names ends in a state that the next update keeps.
 func TestTheAdviceOfARefusedReplacementWorks(t *testing.T) {
 	t.Parallel()
 	yes := true
@@ -83,8 +84,8 @@ func TestARenameInTheStateKeepsTheEntry(t *testing.T) {
 	d.service.holds(t, before)
 }
 
-// TestAnImportOfWhatAKilledRunMadeIsKept: a set with certificates that was made without leaving a state is refused as a whole, and imported as
-// the error says.
+// TestAnImportOfWhatAKilledRunMadeIsKept: a set with certificates that was made without leaving a state is refused as a
+// whole, and imported as the error says.
 func TestAnImportOfWhatAKilledRunMadeIsKept(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -94,7 +95,8 @@ func TestAnImportOfWhatAKilledRunMadeIsKept(t *testing.T) {
 	s.mustUp()
 	want := service.enrolledKeys(t)
 	s.state = nil
-	if err := s.up(); err == nil || !strings.Contains(s.messages.String(), emulatedHost+"/enrollments/press-1 --generate-code=false") {
+	if err := s.up(); err == nil || !strings.Contains(s.messages.String(), emulatedHost+
+		"/enrollments/press-1 --generate-code=false") {
 		t.Errorf("up: got %v\n%s\nwant a refusal with the import", err, s.messages)
 	}
 	service.holds(t, want)
@@ -129,9 +131,11 @@ func TestOptionsKeepDoingWhatTheyDo(t *testing.T) {
 	d = declareAll(t)
 	before = d.service.enrolledKeys(t)
 	for i, r := range d.program {
-		d.program[i].options.RetainOnDelete, d.program[i].options.IgnoreChanges = &yes, []string{"provisioningStatus", "items"}
+		d.program[i].options.RetainOnDelete, d.program[i].options.IgnoreChanges = &yes,
+			[]string{"provisioningStatus", "items"}
 		if r.kind == "EnrollmentSet" {
-			d.program[i].inputs = object{"items": items(object{"registrationId": "row-1", "deviceId": "x"}, object{"registrationId": "row-2"})}
+			d.program[i].inputs = object{"items": items(object{"registrationId": "row-1", "deviceId": "x"},
+				object{"registrationId": "row-2"})}
 		} else {
 			d.program[i].inputs = r.inputs.edited(object{"provisioningStatus": "disabled"})
 		}

@@ -33,50 +33,78 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 		{name: "a space in the id", id: "device 1", want: []string{"registrationId"}},
 		{name: "an id that is too long", id: strings.Repeat("a", 129), want: []string{"registrationId"}},
 		{name: "an id that ends in a dot", id: "device.", want: []string{"registrationId"}},
-		{name: "an id of two faults", id: strings.Repeat("a", 128) + "/.", want: []string{"registrationId", "registrationId", "registrationId"}},
+		{name: "an id of two faults", id: strings.Repeat("a", 128) + "/.",
+			want: []string{"registrationId", "registrationId", "registrationId"}},
 		{name: "a group's id", kind: "EnrollmentGroup", id: "a b", want: []string{"enrollmentGroupId"}},
 		{name: "an empty device id", inputs: object{"deviceId": ""}, want: []string{"deviceId"}},
-		{name: "a device id of two faults", inputs: object{"deviceId": strings.Repeat("a", 128) + " b"}, want: []string{"deviceId", "deviceId"}},
+		{name: "a device id of two faults", inputs: object{"deviceId": strings.Repeat("a", 128) + " b"},
+			want: []string{"deviceId", "deviceId"}},
 		{name: "a device id of every kind of character", inputs: object{"deviceId": "Aa0-:.+%_#*?!(),=@$'"}},
-		{name: "keys", inputs: attestation(object{"symmetricKey": object{"primaryKey": "no base64!", "secondaryKey": "c2hvcnQ="}}),
+		{name: "keys", inputs: attestation(object{"symmetricKey": object{"primaryKey": "no base64!",
+			"secondaryKey": "c2hvcnQ="}}),
 			want: []string{"attestation.symmetricKey.primaryKey", "attestation.symmetricKey.secondaryKey"}},
-		{name: "no certificate", inputs: certificates("clientCertificates", "nonsense"), want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "an expired certificate", inputs: certificates("clientCertificates", expired), want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "somebody else's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf), want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "a certificate by thumbprint", inputs: certificates("clientCertificates", "sha256:00"), want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "no authority", kind: "EnrollmentGroup", inputs: certificates("signingCertificates", leaf), want: []string{"attestation.x509.signingCertificates.primary"}},
-		{name: "a device's certificate for a group", kind: "EnrollmentGroup", inputs: certificates("clientCertificates", leaf), want: []string{"attestation.x509.clientCertificates"}},
+		{name: "no certificate", inputs: certificates("clientCertificates", "nonsense"),
+			want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "an expired certificate", inputs: certificates("clientCertificates", expired),
+			want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "somebody else's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf),
+			want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "a certificate by thumbprint", inputs: certificates("clientCertificates", "sha256:00"),
+			want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "no authority", kind: "EnrollmentGroup", inputs: certificates("signingCertificates", leaf),
+			want: []string{"attestation.x509.signingCertificates.primary"}},
+		{name: "a device's certificate for a group", kind: "EnrollmentGroup", inputs: certificates("clientCertificates",
+			leaf), want: []string{"attestation.x509.clientCertificates"}},
 		{name: "a good authority", kind: "EnrollmentGroup", inputs: certificates("signingCertificates", root.PEM)},
-		{name: "an empty reference", inputs: certificates("caReferences", ""), want: []string{"attestation.x509.caReferences.primary"}},
+		{name: "an empty reference", inputs: certificates("caReferences", ""),
+			want: []string{"attestation.x509.caReferences.primary"}},
 		{name: "no member", inputs: attestation(object{"x509": object{}}), want: []string{"attestation.x509"}},
-		{name: "two attestations", inputs: attestation(object{"symmetricKey": object{}, "tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation"}},
+		{name: "two attestations", inputs: attestation(object{"symmetricKey": object{},
+			"tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation"}},
 		{name: "a TPM key", inputs: attestation(object{"tpm": object{"endorsementKey": "AAAA", "storageRootKey": "!"}}),
 			want: []string{"attestation.tpm.endorsementKey", "attestation.tpm.storageRootKey"}},
-		{name: "a group with a TPM", kind: "EnrollmentGroup", inputs: attestation(object{"tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation.tpm"}},
-		{name: "policy and status", inputs: object{"allocationPolicy": "random", "provisioningStatus": "off"}, want: []string{"allocationPolicy", "provisioningStatus"}},
+		{name: "a group with a TPM", kind: "EnrollmentGroup",
+			inputs: attestation(object{"tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation.tpm"}},
+		{name: "policy and status", inputs: object{"allocationPolicy": "random", "provisioningStatus": "off"},
+			want: []string{"allocationPolicy", "provisioningStatus"}},
 		{name: "static without a hub", inputs: object{"allocationPolicy": "Static"}, want: []string{"iotHubs"}},
-		{name: "static by the older property", inputs: object{"allocationPolicy": "static", "iotHubHostName": "a.azure-devices.net"}},
-		{name: "hub names", inputs: object{"iotHubs": []string{"hub-1", "a.b", "A.b"}, "iotHubHostName": "https://x.y"}, want: []string{"allocationPolicy", "iotHubHostName", "iotHubs", "iotHubs"}},
-		{name: "hubs under an unknown policy", inputs: object{"allocationPolicy": unknown, "iotHubs": []string{"a.azure-devices.net"}}},
-		{name: "hubs of a group without a policy", kind: "EnrollmentGroup", inputs: object{"iotHubs": []string{"a.azure-devices.net"}}, want: []string{"allocationPolicy"}},
-		{name: "a twin that hubs refuse", inputs: object{"initialTwin": object{"tags": object{"a.b": 1}, "desiredProperties": object{"n": 1 << 60}}},
+		{name: "static by the older property", inputs: object{"allocationPolicy": "static",
+			"iotHubHostName": "a.azure-devices.net"}},
+		{name: "hub names", inputs: object{"iotHubs": []string{"hub-1", "a.b", "A.b"}, "iotHubHostName": "https://x.y"},
+			want: []string{"allocationPolicy", "iotHubHostName", "iotHubs", "iotHubs"}},
+		{name: "hubs under an unknown policy", inputs: object{"allocationPolicy": unknown,
+			"iotHubs": []string{"a.azure-devices.net"}}},
+		{name: "hubs of a group without a policy", kind: "EnrollmentGroup",
+			inputs: object{"iotHubs": []string{"a.azure-devices.net"}}, want: []string{"allocationPolicy"}},
+		{name: "a twin that hubs refuse", inputs: object{"initialTwin": object{"tags": object{"a.b": 1},
+			"desiredProperties": object{"n": 1 << 60}}},
 			want: []string{"initialTwin.desiredProperties", "initialTwin.tags"}},
-		{name: "custom without a webhook", inputs: object{"allocationPolicy": "custom"}, want: []string{"customAllocation"}},
-		{name: "a webhook without custom", inputs: object{"customAllocation": object{"webhookUrl": "ftp://x", "apiVersion": "2017-01-01"}},
+		{name: "custom without a webhook", inputs: object{"allocationPolicy": "custom"},
+			want: []string{"customAllocation"}},
+		{name: "a webhook without custom", inputs: object{"customAllocation": object{"webhookUrl": "ftp://x",
+			"apiVersion": "2017-01-01"}},
 			want: []string{"customAllocation", "customAllocation.apiVersion", "customAllocation.webhookUrl"}},
-		{name: "a webhook as an import writes it", inputs: object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?****", "apiVersion": "2021-10-01"}},
+		{name: "a webhook as an import writes it", inputs: object{"allocationPolicy": "custom",
+			"customAllocation": object{"webhookUrl": "https://f.example/a?****", "apiVersion": "2021-10-01"}},
 			want: []string{"customAllocation.webhookUrl"}},
 		{name: "unknown values are passed over", inputs: object{
-			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown, "allocationPolicy": "static", "deviceId": unknown,
+			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown,
+			"allocationPolicy": "static", "deviceId": unknown,
 		}},
-		{name: "an unknown attestation", inputs: object{"attestation": object{"x509": object{"clientCertificates": unknown}}}},
-		{name: "a webhook under an unknown policy", inputs: object{"allocationPolicy": unknown, "customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}}},
-		{name: "a webhook under no policy that exists", inputs: object{"allocationPolicy": "random", "customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}},
+		{name: "an unknown attestation", inputs: object{
+			"attestation": object{"x509": object{"clientCertificates": unknown}}}},
+		{name: "a webhook under an unknown policy", inputs: object{"allocationPolicy": unknown,
+			"customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}}},
+		{name: "a webhook under no policy that exists", inputs: object{"allocationPolicy": "random",
+			"customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}},
 			want: []string{"allocationPolicy"}},
-		{name: "a certificate for an unknown id", inputs: object{"registrationId": unknown, "attestation": object{"x509": object{"clientCertificates": object{"primary": leaf}}}}},
-		{name: "an expired one for an unknown id", inputs: object{"registrationId": unknown, "attestation": object{"x509": object{"clientCertificates": object{"primary": expired}}}},
+		{name: "a certificate for an unknown id", inputs: object{"registrationId": unknown,
+			"attestation": object{"x509": object{"clientCertificates": object{"primary": leaf}}}}},
+		{name: "an expired one for an unknown id", inputs: object{"registrationId": unknown,
+			"attestation": object{"x509": object{"clientCertificates": object{"primary": expired}}}},
 			want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "faults beside unknown values", inputs: object{"iotHubHostName": unknown, "allocationPolicy": "random"}, want: []string{"allocationPolicy"}},
+		{name: "faults beside unknown values", inputs: object{"iotHubHostName": unknown, "allocationPolicy": "random"},
+			want: []string{"allocationPolicy"}},
 	}
 	server := startProvider(t, object{})
 	spec := readSchema(t)
@@ -122,7 +150,8 @@ func TestCheckMarksGivenKeysSecret(t *testing.T) {
 	m := manage(t, startProvider(t, object{}), "IndividualEnrollment", "device-1")
 	inputs := m.check(object{
 		"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}},
-		"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"},
+		"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?code=1",
+			"apiVersion": "2021-10-01"},
 	})
 	if !inputs.Get("attestation").AsMap().Get("symmetricKey").AsMap().Get("primaryKey").Secret() {
 		t.Error("the key is not secret")
@@ -132,7 +161,8 @@ func TestCheckMarksGivenKeysSecret(t *testing.T) {
 	}
 }
 
-// plainPath is where a failure stands; of a secret property it is spelled ["name"], for which the engine prints no value.
+// plainPath is where a failure stands; of a secret property it is spelled ["name"], for which the engine prints no
+// value.
 func plainPath(failure p.CheckFailure) string {
 	return strings.TrimSuffix(strings.TrimPrefix(failure.Property, `["`), `"]`)
 }
@@ -153,23 +183,29 @@ func TestFailuresShowNoSecret(t *testing.T) {
 	}{
 		"a link's key":     {"LinkedHub", object{"key": hidden}, "key"},
 		"one in the plain": {"LinkedHub", object{"key": secret}, "key"},
-		"a manifest":       {"EnrollmentSet", object{"manifestText": property.New("registrationId,primaryKey\na b,hush").WithSecret(true)}, "manifestText"},
-		"a text asset":     {"EnrollmentSet", object{"manifest": property.New(textAsset)}, "manifest"},
-		"items":            {"EnrollmentSet", object{"manifestText": "", "items": list(object{"registrationId": "a", "primaryKey": hidden})}, "items"},
+		"a manifest": {"EnrollmentSet", object{
+			"manifestText": property.New("registrationId,primaryKey\na b,hush").WithSecret(true)}, "manifestText"},
+		"a text asset": {"EnrollmentSet", object{"manifest": property.New(textAsset)}, "manifest"},
+		"items": {"EnrollmentSet", object{"manifestText": "",
+			"items": list(object{"registrationId": "a", "primaryKey": hidden})}, "items"},
 		"keys and a TPM": {"IndividualEnrollment", object{"attestation": object{
 			"symmetricKey": object{"primaryKey": secret}, "tpm": object{"endorsementKey": "AAEA"}}}, "attestation"},
-		"a webhook": {"EnrollmentGroup", object{"customAllocation": object{"webhookUrl": "https://f.example/a?code=hush", "apiVersion": "2021-10-01"}}, "customAllocation"},
-		"free JSON": {"EnrollmentGroup", object{"initialTwin": object{"tags": hidden}, "iotHubs": []string{"hub-1"}}, "iotHubs"},
+		"a webhook": {"EnrollmentGroup", object{"customAllocation": object{
+			"webhookUrl": "https://f.example/a?code=hush", "apiVersion": "2021-10-01"}}, "customAllocation"},
+		"free JSON": {"EnrollmentGroup", object{"initialTwin": object{"tags": hidden}, "iotHubs": []string{"hub-1"}},
+			"iotHubs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inputs := test.inputs.properties()
-			checked, err := startProvider(t, object{}).Check(p.CheckRequest{Urn: resource.URN("urn:pulumi:test::test::azure-dps:index:" + test.kind + "::x"), Inputs: inputs})
+			checked, err := startProvider(t, object{}).Check(p.CheckRequest{
+				Urn: resource.URN("urn:pulumi:test::test::azure-dps:index:" + test.kind + "::x"), Inputs: inputs})
 			must(t, err)
 			expectHidden(t, inputs, checked.Failures, secret, test.want)
 		})
 	}
-	for _, name := range []string{"connectionString", "key", "clientSecret", "clientCertificatePassword", "oidcToken", "oidcRequestToken"} {
+	for _, name := range []string{"connectionString", "key", "clientSecret", "clientCertificatePassword", "oidcToken",
+		"oidcRequestToken"} {
 		// A list is no text, so each of them fails.
 		inputs := property.NewMap(map[string]property.Value{name: property.New([]property.Value{property.New(secret)})})
 		checked, err := startProvider(t, object{}).CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: inputs})
@@ -185,7 +221,8 @@ func expectHidden(t *testing.T, inputs property.Map, failures []p.CheckFailure, 
 		t.Errorf("got failures %v, want one at %s", failures, want)
 	}
 	for _, failure := range failures {
-		if value, named := inputs.GetOk(failure.Property); named && strings.Contains(fmt.Sprintf("%#v", value), secret) {
+		if value, named := inputs.GetOk(failure.Property); named && strings.Contains(fmt.Sprintf("%#v", value),
+			secret) {
 			t.Errorf("the engine shows the secret with the failure at %s", failure.Property)
 		}
 		if strings.Contains(failure.Reason, secret) {

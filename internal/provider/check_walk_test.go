@@ -17,10 +17,12 @@ func good(t *testing.T) map[string]object {
 	return map[string]object{
 		"IndividualEnrollment": {"registrationId": "device-1"},
 		"EnrollmentGroup":      {"enrollmentGroupId": "devices"},
-		"EnrollmentSet":        {"items": property.New(property.NewArray([]property.Value{property.New(object{"registrationId": "device-1"}.properties())}))},
-		"SharedAccessKey":      {},
+		"EnrollmentSet": {"items": property.New(
+			property.NewArray([]property.Value{property.New(object{"registrationId": "device-1"}.properties())}))},
+		"SharedAccessKey": {},
 		"LinkedHub": {
-			"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link", "key": newKey(t), "location": "westeurope",
+			"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link", "key": newKey(t),
+			"location": "westeurope",
 		},
 	}
 }
@@ -28,12 +30,16 @@ func good(t *testing.T) map[string]object {
 // wrong returns values that Check cannot take for a property: of another kind, and those that break its rule.
 func wrong(name string, spec schema.PropertySpec) []property.Value {
 	rules := map[string][]property.Value{
-		"registrationId": {property.New("a b"), property.New("")}, "enrollmentGroupId": {property.New("a/b")}, "deviceId": {property.New("")},
-		"primaryKey": {property.New("no base64!")}, "secondaryKey": {property.New("c2hvcnQ=")}, "key": {property.New("!")}, "rotation": {property.New(-1.0)},
+		"registrationId": {property.New("a b"), property.New("")}, "enrollmentGroupId": {property.New("a/b")},
+		"deviceId":   {property.New("")},
+		"primaryKey": {property.New("no base64!")}, "secondaryKey": {property.New("c2hvcnQ=")},
+		"key": {property.New("!")}, "rotation": {property.New(-1.0)},
 		"idPrefix":              {property.New("a b-"), property.New(strings.Repeat("a", 128))},
-		"provisioningServiceId": {property.New("dps-1")}, "hubHostName": {property.New("hub-1"), property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
+		"provisioningServiceId": {property.New("dps-1")}, "hubHostName": {property.New("hub-1"),
+			property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
 		"location": {property.New(" ")}, "allocationWeight": {property.New(0.0), property.New(1001.0)},
-		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")}, "endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")},
+		"endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},
 	}[name]
 	// The other kind: a list, or for a list a truth value.
 	if spec.Type == "array" {
@@ -42,7 +48,8 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 	return append(rules, property.New(property.NewArray([]property.Value{property.New(1.0)})))
 }
 
-// TestCheckNamesTheInvalidInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
+// TestCheckNamesTheInvalidInput walks the schema: whatever input is wrong, Check says so at a path that is in the
+// schema and leads to it.
 func TestCheckNamesTheInvalidInput(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
@@ -84,16 +91,20 @@ func TestCheckNamesTheInvalidInput(t *testing.T) {
 						continue
 					}
 					got := check(withAt(base.properties(), way, value))
-					if !slices.ContainsFunc(got, func(path string) bool { return path != "" && strings.HasPrefix(strings.Join(way, ".")+".", path+".") }) {
+					if !slices.ContainsFunc(got, func(path string) bool {
+						return path != "" && strings.HasPrefix(strings.Join(way, ".")+".", path+".")
+					}) {
 						t.Errorf("%s: %v at %s: got failures at %v", kind, value, strings.Join(way, "."), got)
 					}
 					for _, path := range got {
 						if _, exists := paths[path]; !exists {
-							t.Errorf("%s: %v at %s: the path %q is not in the schema", kind, value, strings.Join(way, "."), path)
+							t.Errorf("%s: %v at %s: the path %q is not in the schema", kind, value,
+								strings.Join(way, "."), path)
 						}
 					}
 				}
-				if object, nested := spec.Types[strings.TrimPrefix(properties[name].Ref, "#/types/")]; nested && len(object.Enum) == 0 {
+				if object, nested := spec.Types[strings.TrimPrefix(properties[name].Ref, "#/types/")]; nested &&
+					len(object.Enum) == 0 {
 					walk(way, object.Properties)
 				}
 			}
@@ -137,9 +148,12 @@ func TestUnknownPartsOfListsStayUnknown(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, object{})
 	for kind, inputs := range map[string]object{
-		"EnrollmentGroup": {"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": property.New([]property.Value{property.New(emulatedHub), unknown})},
-		"EnrollmentSet": {"items": property.New([]property.Value{property.New(object{"registrationId": "a"}.properties()), unknown,
-			property.New(object{"registrationId": "b", "certificate": unknown, "primaryKey": unknown.WithSecret(true)}.properties())})},
+		"EnrollmentGroup": {"enrollmentGroupId": "devices", "allocationPolicy": "hashed",
+			"iotHubs": property.New([]property.Value{property.New(emulatedHub), unknown})},
+		"EnrollmentSet": {"items": property.New(
+			[]property.Value{property.New(object{"registrationId": "a"}.properties()), unknown,
+				property.New(object{"registrationId": "b", "certificate": unknown,
+					"primaryKey": unknown.WithSecret(true)}.properties())})},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			m := manage(t, server, kind, "x")
@@ -204,7 +218,8 @@ func TestTheConfigurationNamesTheInvalidProperty(t *testing.T) {
 		if described.Type == "array" {
 			value = property.New(true)
 		}
-		checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: property.NewMap(map[string]property.Value{name: value})})
+		checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN,
+			Inputs: property.NewMap(map[string]property.Value{name: value})})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -44,10 +44,12 @@ func (c *Config) service() (*dpsservice.Client, error) {
 		return nil, err
 	}
 	if access.Host == "" {
-		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with policyName and key, or host alone to log in with Microsoft Entra ID")
+		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with " +
+			"policyName and key, or host alone to log in with Microsoft Entra ID")
 	}
 	options := dpsservice.Options{
-		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: entry.Text(c.Endpoint), RateLimit: defaultRateLimit,
+		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key,
+		Endpoint: entry.Text(c.Endpoint), RateLimit: defaultRateLimit,
 	}
 	if c.RateLimit != nil {
 		options.RateLimit = *c.RateLimit

@@ -54,7 +54,8 @@ func newAzure(t *testing.T, options ...emulator.Options) *azure {
 		Transport: a.devices,
 		Cloud: cloud.Configuration{
 			ActiveDirectoryAuthorityHost: ends.ARM,
-			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
 		},
 	}
 	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret,
@@ -63,7 +64,8 @@ func newAzure(t *testing.T, options ...emulator.Options) *azure {
 	armOptions := &arm.ClientOptions{ClientOptions: client}
 	resourceGroups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, armOptions)
 	must(t, err)
-	_, err = resourceGroups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil)
+	_, err = resourceGroups.CreateOrUpdate(t.Context(), "rg-1",
+		armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil)
 	must(t, err)
 	a.services, err = dps.NewIotDpsResourceClient(ends.SubscriptionID, credential, armOptions)
 	must(t, err)
@@ -100,9 +102,10 @@ func (a *azure) putHubNamed(ctx context.Context, name, primary, secondary string
 	return err
 }
 
-// putService creates or updates the provisioning service: the keys of the policy for enrollments and, with a link key, hub-1 and other
-// hubs that have the same key.
-func (a *azure) putService(ctx context.Context, primary, secondary, linkKey string, others ...string) (scope string, err error) {
+// putService creates or updates the provisioning service: the keys of the policy for enrollments and, with a link key,
+// hub-1 and other hubs that have the same key.
+func (a *azure) putService(ctx context.Context, primary, secondary, linkKey string, others ...string) (scope string,
+	err error) {
 	properties := &dps.IotDpsPropertiesDescription{
 		AuthorizationPolicies: []*dps.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
 			KeyName: to.Ptr(policyName), PrimaryKey: &primary, SecondaryKey: &secondary,
@@ -114,8 +117,9 @@ func (a *azure) putService(ctx context.Context, primary, secondary, linkKey stri
 			break
 		}
 		properties.IotHubs = append(properties.IotHubs, &dps.IotHubDefinitionDescription{
-			Location:         to.Ptr("westeurope"),
-			ConnectionString: to.Ptr(fmt.Sprintf("HostName=%s.azure-devices.net;SharedAccessKeyName=%s;SharedAccessKey=%s", hub, linkPolicy, linkKey)),
+			Location: to.Ptr("westeurope"),
+			ConnectionString: to.Ptr(fmt.Sprintf(
+				"HostName=%s.azure-devices.net;SharedAccessKeyName=%s;SharedAccessKey=%s", hub, linkPolicy, linkKey)),
 		})
 	}
 	poller, err := a.services.BeginCreateOrUpdate(ctx, "rg-1", "dps-1", dps.ProvisioningServiceDescription{
@@ -133,7 +137,8 @@ func (a *azure) putService(ctx context.Context, primary, secondary, linkKey stri
 	return *made.Properties.IDScope, nil
 }
 
-// linked makes the hub and the service, and returns the provider's configuration for it and the id scope of the devices.
+// linked makes the hub and the service, and returns the provider's configuration for it and the id scope of the
+// devices.
 func (a *azure) linked(t *testing.T) (config object, scope string) {
 	t.Helper()
 	linkKey, key := newKey(t), newKey(t)
@@ -145,7 +150,8 @@ func (a *azure) linked(t *testing.T) (config object, scope string) {
 
 func (a *azure) config(key string) object {
 	ends := a.Endpoints()
-	return object{"host": emulatedHost, "policyName": policyName, "key": key, "endpoint": ends.Data, "caFile": ends.CAFile, "rateLimit": 0}
+	return object{"host": emulatedHost, "policyName": policyName, "key": key, "endpoint": ends.Data,
+		"caFile": ends.CAFile, "rateLimit": 0}
 }
 
 // register lets a device with a symmetric key register over HTTPS, and returns the hub that it is assigned to.
@@ -164,7 +170,8 @@ func (a *azure) register(ctx context.Context, scope, id, key string) (string, er
 	}
 	send := func(method, path, body string) error {
 		r, err := http.NewRequestWithContext(ctx, method,
-			a.Endpoints().Data+"/"+scope+"/registrations/"+id+path+"?api-version=2021-10-01", bytes.NewBufferString(body))
+			a.Endpoints().Data+"/"+scope+"/registrations/"+id+path+"?api-version=2021-10-01",
+			bytes.NewBufferString(body))
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,8 @@ var (
 const defaultRateLimit = 1000
 
 // configNames are the properties of the configuration.
-var configNames = append([]string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"}, entraNames...)
+var configNames = append([]string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"},
+	entraNames...)
 
 // Config is the provider's configuration. All of it may be absent: SharedAccessKey needs none.
 type Config struct {
@@ -40,7 +41,8 @@ type Config struct {
 	RateLimit        *int    `pulumi:"rateLimit,optional"`
 	Entra
 
-	// Clients are created when they are first needed, so that an invalid configuration fails only the resources that need it.
+	// Clients are created when they are first needed, so that an invalid configuration fails only the resources that
+	// need it.
 	variables func(string) string
 	mu        sync.Mutex // guards what follows
 	account   *login.Account
@@ -50,13 +52,21 @@ type Config struct {
 
 // Annotate describes the configuration in the schema.
 func (c *Config) Annotate(an infer.Annotator) {
-	an.Describe(&c.ConnectionString, "Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.")
-	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.")
-	an.Describe(&c.PolicyName, "Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.")
+	an.Describe(&c.ConnectionString,
+		"Connection string of the provisioning service, instead of `host`, `policyName` and `key`: "+
+			"`HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.")
+	an.Describe(&c.Host,
+		"Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` "+
+			"and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.")
+	an.Describe(&c.PolicyName,
+		"Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.")
 	an.Describe(&c.Key, "A key of that policy, base64. Another key replaces nothing.")
-	an.Describe(&c.Endpoint, "Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.")
+	an.Describe(&c.Endpoint,
+		"Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, "+
+			"tokens and TLS still use the name of the host.")
 	an.Describe(&c.CAFile, "File of the certificate authorities (PEM) to trust instead of the system's.")
-	an.Describe(&c.RateLimit, "Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.")
+	an.Describe(&c.RateLimit,
+		"Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.")
 }
 
 // Check reports every error of the configuration at once. The engine does not call it while a value is unknown.
@@ -73,7 +83,8 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	}
 	entry.CleanKey(&config.Key)
 	entry.CleanKey(&config.ConnectionString)
-	return infer.CheckResponse[*Config]{Inputs: config, Failures: entry.WithFaults(failures, req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
+	return infer.CheckResponse[*Config]{Inputs: config, Failures: entry.WithFaults(failures, req.NewInputs,
+		config.faults(variablesFrom(ctx)))}, nil
 }
 
 func (c *Config) faults(variables func(string) string) []enrollment.Fault {
@@ -120,7 +131,8 @@ func (c *Config) access() (dpsservice.Access, error) {
 	if c.ConnectionString != nil {
 		return dpsservice.ParseConnectionString(*c.ConnectionString)
 	}
-	return dpsservice.Access{Host: entry.Text(c.Host), PolicyName: entry.Text(c.PolicyName), Key: entry.Text(c.Key)}, nil
+	return dpsservice.Access{Host: entry.Text(c.Host), PolicyName: entry.Text(c.PolicyName), Key: entry.Text(c.Key)},
+		nil
 }
 
 // host returns the service's host name in lower case, or "" when the configuration names none.
@@ -141,14 +153,19 @@ func (c *Config) usesEntra() bool {
 func (c *Config) advice(err error) string {
 	switch {
 	case errors.Is(err, dpsservice.ErrUnauthorized) && c.usesEntra():
-		return "; check the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
+		return "; check the identity that the provider logs in with: on " + c.host() +
+			" it needs the role Device Provisioning Service Data Contributor"
 	case errors.Is(err, dpsservice.ErrUnauthorized):
-		return "; check the provider's policyName and key: " + c.host() + " must have the policy, with the right EnrollmentWrite. " +
-			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
-			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is). " +
+		return "; check the provider's policyName and key: " + c.host() +
+			" must have the policy, with the right EnrollmentWrite. " +
+			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run " +
+			"pulumi up: it signs with the other key " +
+			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments " +
+			"1, or one more than it is). " +
 			c.localAuthAdvice()
 	case errors.Is(err, dpsservice.ErrNoHost):
-		return "; check the provider's host and the network; if the provisioning service was deleted, its enrollments were deleted with it: " +
+		return "; check the provider's host and the network; if the provisioning service was deleted, its " +
+			"enrollments were deleted with it: " +
 			"remove them from the state with pulumi state delete"
 	case errors.Is(err, dpsservice.ErrUntrusted):
 		return "; check the provider's caFile, which must contain the authorities to trust for an emulator"
@@ -158,9 +175,9 @@ func (c *Config) advice(err error) string {
 	return ""
 }
 
-// diffConfig replaces the provider, and with it the enrollments, when the host changes: another service has other enrollments. Every
-// other change is an update: infer's own default would replace all enrollments for a rotated key. A host that is not known yet (in a
-// preview) counts as unchanged.
+// diffConfig replaces the provider, and with it the enrollments, when the host changes: another service has other
+// enrollments. Every other change is an update: infer's own default would replace all enrollments for a rotated key. A
+// host that is not known yet (in a preview) counts as unchanged.
 func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	old := req.OldInputs
@@ -184,8 +201,8 @@ func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 	return response, nil
 }
 
-// hostOf returns the host that a configuration names, in lower case, and the property that names it; "" when it is absent,
-// unknown or invalid.
+// hostOf returns the host that a configuration names, in lower case, and the property that names it; "" when it is
+// absent, unknown or invalid.
 func hostOf(inputs property.Map) (host, path string) {
 	if value := inputs.Get("connectionString"); value.IsString() {
 		access, err := dpsservice.ParseConnectionString(value.AsString())

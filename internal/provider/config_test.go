@@ -42,26 +42,34 @@ func TestConfigurationReplacesOnlyForAnotherHost(t *testing.T) {
 		{name: "another version of the plugin", old: base, new: with(object{"version": "0.2.0"})},
 		{name: "a rotated key", old: base, new: with(object{"key": other}), want: []string{"key"}},
 		{name: "a key that is secret now", old: base, new: with(object{"key": property.New(key).WithSecret(true)})},
-		{name: "the emulator's port and certificate", old: base, new: with(object{"endpoint": "https://127.0.0.1:2", "caFile": "/x"}), want: []string{"caFile", "endpoint"}},
+		{name: "the emulator's port and certificate", old: base,
+			new: with(object{"endpoint": "https://127.0.0.1:2", "caFile": "/x"}), want: []string{"caFile", "endpoint"}},
 		{name: "the rate", old: base, new: with(object{"rateLimit": 5}), want: []string{"rateLimit"}},
-		{name: "letter case of the host", old: base, new: with(object{"host": strings.ToUpper(fakeHost)}), want: []string{"host"}},
-		{name: "another host", old: base, new: with(object{"host": "dps-2.azure-devices-provisioning.net"}), want: []string{"host"}, replaces: true},
+		{name: "letter case of the host", old: base, new: with(object{"host": strings.ToUpper(fakeHost)}),
+			want: []string{"host"}},
+		{name: "another host", old: base, new: with(object{"host": "dps-2.azure-devices-provisioning.net"}),
+			want: []string{"host"}, replaces: true},
 		{name: "a host that is not known yet", old: base, new: with(object{"host": unknown}), want: []string{"host"}},
 		{name: "a key that is not known yet", old: base, new: with(object{"key": unknown}), want: []string{"key"}},
-		{name: "the same by connection string", old: base, new: object{"connectionString": connectionString(fakeHost, key)},
+		{name: "the same by connection string", old: base,
+			new:  object{"connectionString": connectionString(fakeHost, key)},
 			want: []string{"connectionString", "host", "key", "policyName"}},
-		{name: "another host by connection string", old: base, new: object{"connectionString": connectionString("dps-2.example.net", key)},
+		{name: "another host by connection string", old: base,
+			new:  object{"connectionString": connectionString("dps-2.example.net", key)},
 			want: []string{"connectionString", "host", "key", "policyName"}, replaces: true},
 		{name: "a rotated connection string", old: object{"connectionString": connectionString(fakeHost, key)},
 			new: object{"connectionString": connectionString(fakeHost, other)}, want: []string{"connectionString"}},
-		{name: "from a key to a login", old: base, new: object{"host": fakeHost, "useMsi": true}, want: []string{"key", "policyName", "useMsi"}},
-		{name: "a renewed secret", old: object{"host": fakeHost, "clientSecret": "a"}, new: object{"host": fakeHost, "clientSecret": "b"}, want: []string{"clientSecret"}},
+		{name: "from a key to a login", old: base, new: object{"host": fakeHost, "useMsi": true},
+			want: []string{"key", "policyName", "useMsi"}},
+		{name: "a renewed secret", old: object{"host": fakeHost, "clientSecret": "a"},
+			new: object{"host": fakeHost, "clientSecret": "b"}, want: []string{"clientSecret"}},
 		{name: "from no configuration", old: object{}, new: base, want: []string{"host", "key", "policyName"}},
 	}
 	server := startProvider(t, object{})
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			response, err := server.DiffConfig(p.DiffRequest{Urn: providerURN, OldInputs: test.old.properties(), State: test.old.properties(), Inputs: test.new.properties()})
+			response, err := server.DiffConfig(p.DiffRequest{Urn: providerURN, OldInputs: test.old.properties(),
+				State: test.old.properties(), Inputs: test.new.properties()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +81,8 @@ func TestConfigurationReplacesOnlyForAnotherHost(t *testing.T) {
 				replaces = replaces || change.Kind == p.UpdateReplace
 			}
 			if replaces != test.replaces || response.HasChanges != (len(test.want) > 0) {
-				t.Errorf("got replace %t, changes %t, want replace %t, changes %t", replaces, response.HasChanges, test.replaces, len(test.want) > 0)
+				t.Errorf("got replace %t, changes %t, want replace %t, changes %t", replaces, response.HasChanges,
+					test.replaces, len(test.want) > 0)
 			}
 		})
 	}
@@ -90,28 +99,44 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "none", inputs: object{"version": "0.1.0"}},
 		{name: "host, policy and key", inputs: object{"host": fakeHost, "policyName": "p", "key": key}},
 		{name: "a connection string", inputs: object{"connectionString": connectionString(fakeHost, key)}},
-		{name: "as a stack's configuration gives it", inputs: object{"connectionString": connectionString(fakeHost, key), "rateLimit": "5"}},
+		{name: "as a stack's configuration gives it",
+			inputs: object{"connectionString": connectionString(fakeHost, key), "rateLimit": "5"}},
 		{name: "a host alone, which logs in as azure-native does", inputs: object{"host": fakeHost}},
 		{name: "a policy alone", inputs: object{"policyName": "p"}, want: []string{"host", "key"}},
-		{name: "both forms", inputs: object{"connectionString": connectionString(fakeHost, key), "host": fakeHost}, want: []string{"host"}},
-		{name: "a broken connection string", inputs: object{"connectionString": "HostName=x;SharedAccessKey=" + key}, want: []string{"connectionString"}},
-		{name: "a connection string of wrong parts", inputs: object{"connectionString": connectionString("https://x", "!")}, want: []string{"connectionString", "connectionString"}},
-		{name: "a value of another kind beside wrong ones", inputs: object{"host": "x", "policyName": "p", "key": []string{"k"}, "rateLimit": -1},
+		{name: "both forms", inputs: object{"connectionString": connectionString(fakeHost, key), "host": fakeHost},
+			want: []string{"host"}},
+		{name: "a broken connection string", inputs: object{"connectionString": "HostName=x;SharedAccessKey=" + key},
+			want: []string{"connectionString"}},
+		{name: "a connection string of wrong parts",
+			inputs: object{"connectionString": connectionString("https://x", "!")},
+			want:   []string{"connectionString", "connectionString"}},
+		{name: "a value of another kind beside wrong ones", inputs: object{"host": "x", "policyName": "p",
+			"key": []string{"k"}, "rateLimit": -1},
 			want: []string{"key", "host", "rateLimit"}},
-		{name: "everything wrong", inputs: object{"host": "https://x", "policyName": "p", "key": "!", "endpoint": "127.0.0.1:1", "rateLimit": -1},
+		{name: "everything wrong", inputs: object{"host": "https://x", "policyName": "p", "key": "!",
+			"endpoint": "127.0.0.1:1", "rateLimit": -1},
 			want: []string{"endpoint", "host", "key", "rateLimit"}},
-		{name: "a login by secret", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "clientSecret": "s"}},
-		{name: "a login by certificate", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "clientCertificatePath": "/c.pem"}},
-		{name: "a login by OIDC", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true, "oidcToken": "t"}},
+		{name: "a login by secret", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c",
+			"clientSecret": "s"}},
+		{name: "a login by certificate", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c",
+			"clientCertificatePath": "/c.pem"}},
+		{name: "a login by OIDC", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true,
+			"oidcToken": "t"}},
 		{name: "a login as the machine", inputs: object{"host": fakeHost, "useMsi": true}},
 		{name: "a login as the Azure CLI", inputs: object{"host": fakeHost, "useAzureCli": "true"}},
-		{name: "switches that are off", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": false, "useOidc": "false"}},
-		{name: "a login without its parts", inputs: object{"clientSecret": "s"}, want: []string{"clientId", "tenantId"}},
+		{name: "switches that are off", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": false,
+			"useOidc": "false"}},
+		{name: "a login without its parts", inputs: object{"clientSecret": "s"},
+			want: []string{"clientId", "tenantId"}},
 		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}},
-		{name: "a cloud that nobody knows", inputs: object{"environment": "moon", "metadataHost": "https://x"}, want: []string{"environment", "metadataHost"}},
-		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},
-		{name: "two logins", inputs: object{"host": fakeHost, "useMsi": true, "useAzureCli": true, "authorityHost": "login"}, want: []string{"authorityHost", "useAzureCli", "useMsi"}},
-		{name: "a login for links and a key for enrollments", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": true}},
+		{name: "a cloud that nobody knows", inputs: object{"environment": "moon", "metadataHost": "https://x"},
+			want: []string{"environment", "metadataHost"}},
+		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c",
+			"useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},
+		{name: "two logins", inputs: object{"host": fakeHost, "useMsi": true, "useAzureCli": true,
+			"authorityHost": "login"}, want: []string{"authorityHost", "useAzureCli", "useMsi"}},
+		{name: "a login for links and a key for enrollments", inputs: object{"host": fakeHost, "policyName": "p",
+			"key": key, "useMsi": true}},
 	}
 	server := startProvider(t, object{})
 	for _, test := range tests {
@@ -144,7 +169,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
-	server := startProvider(t, object{"connectionString": connectionString(fakeHost, fake.Key), "endpoint": fake.URL, "caFile": fake.CAFile})
+	server := startProvider(t, object{"connectionString": connectionString(fakeHost, fake.Key), "endpoint": fake.URL,
+		"caFile": fake.CAFile})
 	m := manage(t, server, "IndividualEnrollment", "device-1")
 	m.up(object{"registrationId": "device-1"})
 
@@ -158,8 +184,10 @@ func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
 	for _, m := range []*managed{m, set} {
 		m.server = startProvider(t, elsewhere)
 		paths, response := m.diff(m.inputs)
-		if !slices.Equal(paths, []string{"serviceHost"}) || response.DetailedDiff["serviceHost"].Kind != p.UpdateReplace {
-			t.Errorf("diff of %s under another host: got %v, want a replacement for serviceHost", m.urn, response.DetailedDiff)
+		if !slices.Equal(paths, []string{"serviceHost"}) ||
+			response.DetailedDiff["serviceHost"].Kind != p.UpdateReplace {
+			t.Errorf("diff of %s under another host: got %v, want a replacement for serviceHost", m.urn,
+				response.DetailedDiff)
 		}
 		if _, err := m.server.Read(readOf(m)); err == nil {
 			t.Errorf("refresh of %s under another host: got no error, want one", m.urn)
@@ -177,7 +205,8 @@ func TestACheckedConfigurationLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, object{})
-	former := object{"connectionString": connectionString("former.azure-devices-provisioning.net", newKey(t)), "rateLimit": 1}
+	former := object{"connectionString": connectionString("former.azure-devices-provisioning.net", newKey(t)),
+		"rateLimit": 1}
 	if _, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: former.properties()}); err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +230,14 @@ func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 		want   string
 	}{
 		"none": {object{}, "not configured"},
-		"wrong key": {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
-			fakeHost + " must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
-			"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1"},
+		"wrong key": {wrongKey,
+			"401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
+				fakeHost +
+				" must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, " +
+				"raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
+				"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config " +
+				"set " +
+				"--path rotation.enrollments 1"},
 		"no CA file": {noFile, "absent.pem"},
 		"no CA":      {untrusted, "certificate"},
 	} {

@@ -48,33 +48,59 @@ func drifts(t *testing.T, id string) map[string]drift {
 	x509 := func(member string, pair object) object {
 		return object{"attestation": object{"x509": object{member: pair}}}
 	}
-	webhook := object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"}}
-	tpm := object{"attestation": object{"tpm": object{"endorsementKey": endorsementKey, "storageRootKey": endorsementKey}}}
+	webhook := object{"allocationPolicy": "custom",
+		"customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"}}
+	tpm := object{"attestation": object{"tpm": object{"endorsementKey": endorsementKey,
+		"storageRootKey": endorsementKey}}}
 	const otherKey = "AAgAAQALAAMAsw=="
 	return map[string]drift{
-		"deviceId":                                       {edit: set("deviceId", "d")},
-		"optionalDeviceInformation":                      {inputs: object{"optionalDeviceInformation": object{"a": 1}}, edit: set("optionalDeviceInformation", "a", 2.0)},
-		"provisioningStatus":                             {edit: set("provisioningStatus", "disabled")},
-		"capabilities.iotEdge":                           {edit: set("capabilities", "iotEdge", true)},
-		"initialTwin.tags":                               {inputs: object{"initialTwin": object{"tags": object{"a": "b"}}}, edit: set("initialTwin", "tags", "a", "c")},
-		"initialTwin.desiredProperties":                  {edit: set("initialTwin", "properties", "desired", "a", []any{true, "b"})},
-		"reprovisionPolicy.updateHubAssignment":          {edit: set("reprovisionPolicy", map[string]any{"updateHubAssignment": false, "migrateDeviceData": true})},
-		"reprovisionPolicy.migrateDeviceData":            {inputs: object{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": true}}, edit: set("reprovisionPolicy", "migrateDeviceData", false)},
-		"allocationPolicy":                               {inputs: object{"allocationPolicy": "GEOLATENCY"}, edit: set("allocationPolicy", "hashed")},
-		"customAllocation.webhookUrl":                    {inputs: webhook, edit: set("customAllocationDefinition", "webhookUrl", "https://g.example/a?code=1")},
-		"customAllocation.apiVersion":                    {inputs: webhook, edit: set("customAllocationDefinition", "apiVersion", "2019-03-31")},
-		"iotHubs":                                        {inputs: object{"allocationPolicy": "hashed", "iotHubs": []string{"hub-2.azure-devices.net", emulatedHub}}, edit: set("iotHubs", []any{emulatedHub})},
-		"iotHubHostName":                                 {edit: set("iotHubHostName", emulatedHub)},
-		"attestation.symmetricKey.primaryKey":            {inputs: object{"attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "primaryKey", newKey(t))},
-		"attestation.symmetricKey.secondaryKey":          {inputs: object{"attestation": object{"symmetricKey": object{"secondaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "secondaryKey", newKey(t))},
-		"attestation.x509.clientCertificates.primary":    {inputs: x509("clientCertificates", object{"primary": client(), "secondary": client()}), edit: set("attestation", "x509", "clientCertificates", "primary", certificate(client()))},
-		"attestation.x509.clientCertificates.secondary":  {inputs: x509("clientCertificates", object{"primary": client()}), edit: set("attestation", "x509", "clientCertificates", "secondary", certificate(client()))},
-		"attestation.x509.signingCertificates.primary":   {inputs: x509("signingCertificates", object{"primary": root.PEM, "secondary": root.PEM}), edit: set("attestation", "x509", "signingCertificates", "primary", certificate(other.PEM))},
-		"attestation.x509.signingCertificates.secondary": {inputs: x509("signingCertificates", object{"primary": root.PEM, "secondary": other.PEM}), edit: set("attestation", "x509", "signingCertificates", "secondary", certificate(root.PEM))},
-		"attestation.x509.caReferences.primary":          {inputs: x509("caReferences", object{"primary": "ca-1"}), edit: set("attestation", "x509", "caReferences", "primary", "ca-2")},
-		"attestation.x509.caReferences.secondary":        {inputs: x509("caReferences", object{"primary": "ca-1"}), edit: set("attestation", "x509", "caReferences", "secondary", "ca-2")},
-		"attestation.tpm.endorsementKey":                 {inputs: tpm, edit: set("attestation", "tpm", "endorsementKey", otherKey)},
-		"attestation.tpm.storageRootKey":                 {inputs: tpm, edit: set("attestation", "tpm", "storageRootKey", otherKey)},
+		"deviceId": {edit: set("deviceId", "d")},
+		"optionalDeviceInformation": {inputs: object{"optionalDeviceInformation": object{"a": 1}},
+			edit: set("optionalDeviceInformation", "a", 2.0)},
+		"provisioningStatus":   {edit: set("provisioningStatus", "disabled")},
+		"capabilities.iotEdge": {edit: set("capabilities", "iotEdge", true)},
+		"initialTwin.tags": {inputs: object{
+			"initialTwin": object{"tags": object{"a": "b"}}}, edit: set("initialTwin", "tags", "a", "c")},
+		"initialTwin.desiredProperties": {edit: set("initialTwin", "properties", "desired", "a",
+			[]any{true, "b"})},
+		"reprovisionPolicy.updateHubAssignment": {edit: set("reprovisionPolicy",
+			map[string]any{"updateHubAssignment": false, "migrateDeviceData": true})},
+		"reprovisionPolicy.migrateDeviceData": {inputs: object{"reprovisionPolicy": object{
+			"updateHubAssignment": true, "migrateDeviceData": true}},
+			edit: set("reprovisionPolicy", "migrateDeviceData", false)},
+		"allocationPolicy": {inputs: object{"allocationPolicy": "GEOLATENCY"},
+			edit: set("allocationPolicy", "hashed")},
+		"customAllocation.webhookUrl": {inputs: webhook, edit: set("customAllocationDefinition",
+			"webhookUrl", "https://g.example/a?code=1")},
+		"customAllocation.apiVersion": {inputs: webhook, edit: set("customAllocationDefinition",
+			"apiVersion", "2019-03-31")},
+		"iotHubs": {inputs: object{"allocationPolicy": "hashed",
+			"iotHubs": []string{"hub-2.azure-devices.net", emulatedHub}}, edit: set("iotHubs", []any{emulatedHub})},
+		"iotHubHostName": {edit: set("iotHubHostName", emulatedHub)},
+		"attestation.symmetricKey.primaryKey": {inputs: object{"attestation": object{"symmetricKey": object{
+			"primaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "primaryKey", newKey(t))},
+		"attestation.symmetricKey.secondaryKey": {inputs: object{"attestation": object{"symmetricKey": object{
+			"secondaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "secondaryKey", newKey(t))},
+		"attestation.x509.clientCertificates.primary": {inputs: x509("clientCertificates",
+			object{"primary": client(), "secondary": client()}), edit: set("attestation", "x509", "clientCertificates",
+			"primary", certificate(client()))},
+		"attestation.x509.clientCertificates.secondary": {inputs: x509("clientCertificates",
+			object{"primary": client()}), edit: set("attestation", "x509", "clientCertificates", "secondary",
+			certificate(client()))},
+		"attestation.x509.signingCertificates.primary": {inputs: x509("signingCertificates",
+			object{"primary": root.PEM, "secondary": root.PEM}), edit: set("attestation", "x509", "signingCertificates",
+			"primary", certificate(other.PEM))},
+		"attestation.x509.signingCertificates.secondary": {inputs: x509("signingCertificates",
+			object{"primary": root.PEM, "secondary": other.PEM}),
+			edit: set("attestation", "x509", "signingCertificates", "secondary", certificate(root.PEM))},
+		"attestation.x509.caReferences.primary": {inputs: x509("caReferences", object{"primary": "ca-1"}),
+			edit: set("attestation", "x509", "caReferences", "primary", "ca-2")},
+		"attestation.x509.caReferences.secondary": {inputs: x509("caReferences", object{"primary": "ca-1"}),
+			edit: set("attestation", "x509", "caReferences", "secondary", "ca-2")},
+		"attestation.tpm.endorsementKey": {inputs: tpm,
+			edit: set("attestation", "tpm", "endorsementKey", otherKey)},
+		"attestation.tpm.storageRootKey": {inputs: tpm,
+			edit: set("attestation", "tpm", "storageRootKey", otherKey)},
 	}
 }
 
@@ -94,7 +120,8 @@ func expectSecrets(t *testing.T, m *managed) {
 	t.Helper()
 	spec := readSchema(t)
 	resource := spec.Resources[string(m.urn.Type())]
-	for _, plain := range append(plainSecrets(spec, resource.InputProperties, m.inputs), plainSecrets(spec, resource.Properties, m.state)...) {
+	for _, plain := range append(plainSecrets(spec, resource.InputProperties, m.inputs),
+		plainSecrets(spec, resource.Properties, m.state)...) {
 		t.Errorf("%s of %s is not secret", plain, m.urn.Name())
 	}
 }
@@ -116,15 +143,16 @@ func plainSecrets(spec schema.PackageSpec, properties map[string]schema.Property
 		}
 		for _, value := range list {
 			if value.IsMap() {
-				plain = append(plain, plainSecrets(spec, spec.Types[strings.TrimPrefix(of, "#/types/")].Properties, value.AsMap())...)
+				plain = append(plain, plainSecrets(spec, spec.Types[strings.TrimPrefix(of, "#/types/")].Properties,
+					value.AsMap())...)
 			}
 		}
 	}
 	return plain
 }
 
-// drifts makes one change by the service API, and expects refresh to report it and up to heal it. An import of the same entry has to
-// need no update and to hold no key that the program does not give.
+// drifts makes one change by the service API, and expects refresh to report it and up to heal it. An import of the same
+// entry has to need no update and to hold no key that the program does not give.
 func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server) {
 	m := manage(t, server, w.token, w.name)
 	m.up(w.inputs)
@@ -147,7 +175,8 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	imported.id = emulatedHost + w.path
 	imported.refresh()
 	expectSecrets(t, imported)
-	if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") || strings.Contains(text, "secondaryKey") {
+	if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") ||
+		strings.Contains(text, "secondaryKey") {
 		t.Error("the import put a key into the inputs")
 	}
 	if got := imported.up(w.inputs); got != nil {
@@ -155,7 +184,8 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	}
 }
 
-// TestRefreshReportsEveryDriftAndUpHealsIt walks the schema: an input without a case fails. Of deleteRegistrations the service knows nothing.
+// TestRefreshReportsEveryDriftAndUpHealsIt walks the schema: an input without a case fails. Of deleteRegistrations the
+// service knows nothing.
 func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -186,7 +216,8 @@ func enrollmentInputs(t *testing.T) []enrollmentInput {
 	spec := readSchema(t)
 	var all []enrollmentInput
 	for _, in := range []enrollmentInput{
-		{"IndividualEnrollment", "registrationId", "/enrollments/", ""}, {"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/", ""},
+		{"IndividualEnrollment", "registrationId", "/enrollments/", ""}, {"EnrollmentGroup", "enrollmentGroupId",
+			"/enrollmentGroups/", ""},
 	} {
 		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+in.token) {
 			if in.path = path; isLeaf && path != in.idName && path != "deleteRegistrations" {
@@ -199,14 +230,18 @@ func enrollmentInputs(t *testing.T) []enrollmentInput {
 
 // given are inputs by their paths that differ from what their absence means, where those of drifts do not.
 var given = map[string]object{
-	"deviceId": {"deviceId": "d"}, "provisioningStatus": {"provisioningStatus": "disabled"}, "capabilities.iotEdge": {"capabilities": object{"iotEdge": true}},
-	"initialTwin.desiredProperties":         {"initialTwin": object{"desiredProperties": object{"a": "b"}}},
-	"reprovisionPolicy.updateHubAssignment": {"reprovisionPolicy": object{"updateHubAssignment": false, "migrateDeviceData": true}},
-	"reprovisionPolicy.migrateDeviceData":   {"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}},
-	"iotHubHostName":                        {"iotHubHostName": emulatedHub},
+	"deviceId": {"deviceId": "d"}, "provisioningStatus": {"provisioningStatus": "disabled"},
+	"capabilities.iotEdge":          {"capabilities": object{"iotEdge": true}},
+	"initialTwin.desiredProperties": {"initialTwin": object{"desiredProperties": object{"a": "b"}}},
+	"reprovisionPolicy.updateHubAssignment": {"reprovisionPolicy": object{"updateHubAssignment": false,
+		"migrateDeviceData": true}},
+	"reprovisionPolicy.migrateDeviceData": {"reprovisionPolicy": object{"updateHubAssignment": true,
+		"migrateDeviceData": false}},
+	"iotHubHostName": {"iotHubHostName": emulatedHub},
 }
 
-// TestPropertiesThatAreLeftOutAreRemoved walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
+// TestPropertiesThatAreLeftOutAreRemoved walks the schema: what the program gives no longer goes at the service too,
+// and what went there comes back.
 func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -246,12 +281,14 @@ func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	}
 }
 
-// TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. That one came or went is seen, and what stands beside it is no drift.
+// TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. That one came or went is seen, and what
+// stands beside it is no drift.
 func TestDriftBesideAMaskedWebhook(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	allocation := func(address string) object {
-		return object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": address, "apiVersion": "2021-10-01"}}
+		return object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": address,
+			"apiVersion": "2021-10-01"}}
 	}
 	const plain, withQuery = "https://f.example/a", "https://f.example/a?code=1"
 	for name, test := range map[string]struct {
@@ -259,16 +296,20 @@ func TestDriftBesideAMaskedWebhook(t *testing.T) {
 		edit       func(map[string]any)
 		path, item string
 	}{
-		"a-query-that-came": {plain, set("customAllocationDefinition", "webhookUrl", withQuery), "customAllocation.webhookUrl", "customAllocation.webhookUrl"},
-		"a-query-that-went": {withQuery, set("customAllocationDefinition", "webhookUrl", plain), "customAllocation.webhookUrl", "customAllocation.webhookUrl"},
-		"tags":              {withQuery, set("initialTwin", "tags", "a", "b"), "initialTwin.tags", "tags"},
+		"a-query-that-came": {plain, set("customAllocationDefinition", "webhookUrl", withQuery),
+			"customAllocation.webhookUrl", "customAllocation.webhookUrl"},
+		"a-query-that-went": {withQuery, set("customAllocationDefinition", "webhookUrl", plain),
+			"customAllocation.webhookUrl", "customAllocation.webhookUrl"},
+		"tags": {withQuery, set("initialTwin", "tags", "a", "b"), "initialTwin.tags", "tags"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			one := allocation(test.declared).edited(object{"registrationId": name})
-			walk{"IndividualEnrollment", name, "/enrollments/" + name, one, test.edit, test.path}.drifts(t, service, server)
+			walk{"IndividualEnrollment", name, "/enrollments/" + name, one, test.edit, test.path}.drifts(t, service,
+				server)
 			item := allocation(test.declared).edited(object{"registrationId": "item-" + name})
-			walk{"EnrollmentSet", name, "/enrollments/item-" + name, object{"items": items(item)}, test.edit, "items[0]." + test.item}.drifts(t, service, server)
+			walk{"EnrollmentSet", name, "/enrollments/item-" + name, object{"items": items(item)}, test.edit,
+				"items[0]." + test.item}.drifts(t, service, server)
 		})
 	}
 }
@@ -291,8 +332,8 @@ func TestARefreshKeepsWhatIsKnownOfAMaskedQuery(t *testing.T) {
 	}
 }
 
-// TestAnotherQueryAfterAnImportIsSent: an import cannot tell a webhook's query, so the first one that the program gives is believed to be
-// the one in force, and any other is a change.
+// TestAnotherQueryAfterAnImportIsSent: an import cannot tell a webhook's query, so the first one that the program gives
+// is believed to be the one in force, and any other is a change.
 func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -307,13 +348,15 @@ func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
 		path  string
 	}{
 		"alone": {"IndividualEnrollment", one, "customAllocation.webhookUrl"},
-		"items": {"EnrollmentSet", func(id, query string) object { return object{"items": items(one(id, query))} }, "items[0]"},
+		"items": {"EnrollmentSet", func(id, query string) object { return object{"items": items(one(id, query))} },
+			"items[0]"},
 		"defaults": {"EnrollmentSet", func(id, query string) object {
 			defaults := one(id, query)
 			delete(defaults, "registrationId")
 			return object{"defaults": defaults, "items": items(object{"registrationId": id})}
 		}, "items[0]"}, // the import wrote the item whole
-		"text": {"EnrollmentSet", func(id, query string) object { return object{"manifestText": hookText(id, query)} }, "manifestText"},
+		"text": {"EnrollmentSet", func(id, query string) object { return object{"manifestText": hookText(id, query)} },
+			"manifestText"},
 		"file": {"EnrollmentSet", func(id, query string) object {
 			must(t, os.WriteFile(file, []byte(hookText(id, query)), 0o600))
 			a, err := asset.FromPath(file)
@@ -359,12 +402,14 @@ func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 	for drifting, staying := range map[string]string{"primary": "secondary", "secondary": "primary"} {
 		t.Run(drifting, func(t *testing.T) {
 			m := manage(t, nextRun(t, server), "IndividualEnrollment", drifting)
-			m.up(object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": texts}}})
+			m.up(object{"registrationId": "device-1",
+				"attestation": object{"x509": object{"clientCertificates": texts}}})
 			other := map[string]any{"certificate": root.leaf(t, "device-1", time.Hour)}
 			service.edit(t, "/enrollments/device-1", set("attestation", "x509", "clientCertificates", drifting, other))
 			m.refresh()
 			got := m.inputs.Get("attestation").AsMap().Get("x509").AsMap().Get("clientCertificates").AsMap()
-			if got.Get(staying).AsString() != texts[staying] || !strings.HasPrefix(got.Get(drifting).AsString(), "sha256:") {
+			if got.Get(staying).AsString() != texts[staying] || !strings.HasPrefix(got.Get(drifting).AsString(),
+				"sha256:") {
 				t.Errorf("the %s one drifted: got %v, want its thumbprint beside the text of the other", drifting, got)
 			}
 			m.delete()
@@ -376,7 +421,8 @@ func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 func TestEveryResourceIsWalked(t *testing.T) {
 	t.Parallel()
 	walked := []string{"IndividualEnrollment", "EnrollmentGroup", "EnrollmentSet"}
-	others := map[string]string{"SharedAccessKey": "nothing of it is at the service", "LinkedHub": "it lies at Azure Resource Manager, and has tests of its own"}
+	others := map[string]string{"SharedAccessKey": "nothing of it is at the service",
+		"LinkedHub": "it lies at Azure Resource Manager, and has tests of its own"}
 	for token := range readSchema(t).Resources {
 		if name := lastPart(token); !slices.Contains(walked, name) && others[name] == "" {
 			t.Errorf("the drift of %s is not tried", name)
@@ -389,7 +435,8 @@ func isForOthers(token, path string) bool {
 	if token == "IndividualEnrollment" {
 		return strings.HasPrefix(path, "attestation.x509.signingCertificates.")
 	}
-	return strings.HasPrefix(path, "attestation.tpm.") || strings.HasPrefix(path, "attestation.x509.clientCertificates.")
+	return strings.HasPrefix(path, "attestation.tpm.") ||
+		strings.HasPrefix(path, "attestation.x509.clientCertificates.")
 }
 
 // canonical returns an entry without what every version has of its own.

@@ -27,37 +27,50 @@ func TestResourcesOnTheEmulator(t *testing.T) {
 		changes       []string
 	}{
 		"made keys": {
-			kind:    "IndividualEnrollment",
-			first:   object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 1}}},
-			second:  object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 2}}, "deviceId": "d-1"},
+			kind:  "IndividualEnrollment",
+			first: object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 1}}},
+			second: object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 2}},
+				"deviceId": "d-1"},
 			changes: []string{"deviceId", "initialTwin.tags"},
 		},
 		"a group with every setting": {
 			kind: "EnrollmentGroup",
 			first: object{
-				"enrollmentGroupId": "devices", "provisioningStatus": "enabled", "capabilities": object{"iotEdge": true},
-				"initialTwin":       object{"tags": object{"a": object{"b": true}}, "desiredProperties": object{"c": "d"}},
-				"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}, "allocationPolicy": "Hashed",
+				"enrollmentGroupId": "devices", "provisioningStatus": "enabled",
+				"capabilities": object{"iotEdge": true},
+				"initialTwin": object{"tags": object{"a": object{"b": true}},
+					"desiredProperties": object{"c": "d"}},
+				"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false},
+				"allocationPolicy":  "Hashed",
 			},
 			second: object{
 				"enrollmentGroupId": "devices", "provisioningStatus": "disabled", "allocationPolicy": "custom",
 				"customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"},
 			},
 			changes: []string{
-				"allocationPolicy", "capabilities.iotEdge", "customAllocation.apiVersion", "customAllocation.webhookUrl",
-				"initialTwin.desiredProperties", "initialTwin.tags", "provisioningStatus", "reprovisionPolicy.migrateDeviceData",
+				"allocationPolicy", "capabilities.iotEdge", "customAllocation.apiVersion",
+				"customAllocation.webhookUrl",
+				"initialTwin.desiredProperties", "initialTwin.tags", "provisioningStatus",
+				"reprovisionPolicy.migrateDeviceData",
 			},
 		},
 		"a group by X.509": {
-			kind:    "EnrollmentGroup",
-			first:   object{"enrollmentGroupId": "by-certificate", "attestation": object{"x509": object{"signingCertificates": object{"primary": root.PEM}}}},
-			second:  object{"enrollmentGroupId": "by-certificate", "attestation": object{"x509": object{"signingCertificates": object{"primary": newAuthority(t, "other").PEM}}}},
-			changes: []string{"attestation.x509.signingCertificates.primary", "attestation.x509.signingCertificates.secondary"},
+			kind: "EnrollmentGroup",
+			first: object{"enrollmentGroupId": "by-certificate",
+				"attestation": object{"x509": object{"signingCertificates": object{"primary": root.PEM}}}},
+			second: object{"enrollmentGroupId": "by-certificate",
+				"attestation": object{"x509": object{"signingCertificates": object{"primary": newAuthority(t,
+					"other").PEM}}}},
+			changes: []string{"attestation.x509.signingCertificates.primary",
+				"attestation.x509.signingCertificates.secondary"},
 		},
 		"a TPM": {
-			kind:    "IndividualEnrollment",
-			first:   object{"registrationId": "tpm-1", "attestation": object{"tpm": object{"endorsementKey": endorsementKey}}},
-			second:  object{"registrationId": "tpm-1", "attestation": object{"tpm": object{"endorsementKey": endorsementKey}}, "provisioningStatus": "disabled"},
+			kind: "IndividualEnrollment",
+			first: object{"registrationId": "tpm-1",
+				"attestation": object{"tpm": object{"endorsementKey": endorsementKey}}},
+			second: object{"registrationId": "tpm-1",
+				"attestation":        object{"tpm": object{"endorsementKey": endorsementKey}},
+				"provisioningStatus": "disabled"},
 			changes: []string{"provisioningStatus"},
 		},
 	} {
@@ -105,11 +118,13 @@ func TestAnInterruptedCreationIsTakenOverOnTheEmulator(t *testing.T) {
 	again := manage(t, startProvider(t, config), "EnrollmentGroup", "devices")
 	again.up(object{"enrollmentGroupId": "devices"})
 	found := invoke(t, again.server, "getEnrollmentGroup", object{"enrollmentGroupId": "devices"})
-	if key := found.Get("primaryKey").AsString(); key != again.secret("primaryKey") || key == killed.secret("primaryKey") {
+	if key := found.Get("primaryKey").AsString(); key != again.secret("primaryKey") ||
+		key == killed.secret("primaryKey") {
 		t.Error("the group was not taken over with new keys")
 	}
 	other := manage(t, startProvider(t, config), "EnrollmentGroup", "other")
-	if _, err := other.tryUp(object{"enrollmentGroupId": "devices"}); err == nil || !strings.Contains(err.Error(), "pulumi import") {
+	if _, err := other.tryUp(object{"enrollmentGroupId": "devices"}); err == nil ||
+		!strings.Contains(err.Error(), "pulumi import") {
 		t.Errorf("another resource over the group: got %v, want the import command", err)
 	}
 }

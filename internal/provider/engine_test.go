@@ -32,8 +32,8 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// What follows drives the provider by Pulumi's own engine, with its own test framework, against the emulator. What is true is asked of the
-// service, never of the state.
+// What follows drives the provider by Pulumi's own engine, with its own test framework, against the emulator. What is
+// true is asked of the service, never of the state.
 
 // resourceIn is a resource as a program declares it.
 type resourceIn struct {
@@ -156,7 +156,8 @@ func (s *stack) load(host plugin.Host) (plugin.Provider, error) {
 		close(stop)
 		_ = client.Close()
 	})
-	return mortal{plugin.NewProviderWithClient(nil, pulumirpc.NewResourceProviderClient(connection), false), s.kill}, nil
+	return mortal{plugin.NewProviderWithClient(nil, pulumirpc.NewResourceProviderClient(connection), false), s.kill},
+		nil
 }
 
 // urn is the URN of a resource of the stack's program.
@@ -213,7 +214,8 @@ func (s *stack) run(_ plugin.RunInfo, monitor *deploytest.ResourceMonitor) error
 	return nil
 }
 
-// operate runs an operation of the engine and keeps the state that it leaves, also when it fails. Settings change its options.
+// operate runs an operation of the engine and keeps the state that it leaves, also when it fails. Settings change its
+// options.
 func (s *stack) operate(op framework.TestOp, settings ...func(*engine.UpdateOptions)) error {
 	s.t.Helper()
 	state, err := s.perform(op, false, settings...)
@@ -228,7 +230,8 @@ func (s *stack) preview(settings ...func(*engine.UpdateOptions)) error {
 	return err
 }
 
-func (s *stack) perform(op framework.TestOp, isPreview bool, settings ...func(*engine.UpdateOptions)) (*deploy.Snapshot, error) {
+func (s *stack) perform(op framework.TestOp, isPreview bool, settings ...func(*engine.UpdateOptions)) (*deploy.Snapshot,
+	error) {
 	s.t.Helper()
 	loader := deploytest.NewProviderLoaderWithHost(provider.Name, semver.MustParse(provider.Version), s.load)
 	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
@@ -242,7 +245,8 @@ func (s *stack) perform(op framework.TestOp, isPreview bool, settings ...func(*e
 	plan := &framework.TestPlan{Project: "test", Stack: s.name}
 	s.messages.Reset()
 	var failure error
-	state, err := op.Run(plan.GetProject(), plan.GetTarget(quiet{s.t}, s.state), options, isPreview, nil, s.note(&failure))
+	state, err := op.Run(plan.GetProject(), plan.GetTarget(quiet{s.t}, s.state), options, isPreview, nil,
+		s.note(&failure))
 	if err != nil {
 		s.t.Fatalf("the engine's own checks failed: %v", err)
 	}
@@ -382,12 +386,13 @@ func keyed(idName, id, primary, secondary string) object {
 	}}}
 }
 
-// enrolledKeys asks the service for every enrollment and group, and returns their primary keys by collection and id; "-" for one
-// without keys.
+// enrolledKeys asks the service for every enrollment and group, and returns their primary keys by collection and id;
+// "-" for one without keys.
 func (s serviceAPI) enrolledKeys(t *testing.T) map[string]string {
 	t.Helper()
 	keys := map[string]string{}
-	for collection, idName := range map[string]string{"enrollments": "registrationId", "enrollmentGroups": "enrollmentGroupId"} {
+	for collection, idName := range map[string]string{"enrollments": "registrationId",
+		"enrollmentGroups": "enrollmentGroupId"} {
 		for _, entry := range s.list(t, "/"+collection+"/query") {
 			id := entry[idName].(string)
 			attestation := s.call(t, "POST", "/"+collection+"/"+id+"/attestationmechanism", nil)
@@ -400,7 +405,8 @@ func (s serviceAPI) enrolledKeys(t *testing.T) map[string]string {
 	return keys
 }
 
-// holds fails the test unless the service has exactly these entries: the primary key of each, "*" for any, "-" for none.
+// holds fails the test unless the service has exactly these entries: the primary key of each, "*" for any, "-" for
+// none.
 func (s serviceAPI) holds(t *testing.T, want map[string]string) {
 	t.Helper()
 	got := s.enrolledKeys(t)

@@ -26,7 +26,8 @@ func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 	inputs := object{"items": numbered(100, 0)}
 	set := manage(t, server, "EnrollmentSet", "devices")
 	checked := set.check(inputs)
-	hold := cloud.Hold(emulator.Match{Surface: "dps-service", Method: "POST", Path: regexp.MustCompile(`^/enrollments$`), Nth: 10})
+	hold := cloud.Hold(emulator.Match{Surface: "dps-service", Method: "POST",
+		Path: regexp.MustCompile(`^/enrollments$`), Nth: 10})
 	type result struct {
 		created p.CreateResponse
 		err     error
@@ -40,7 +41,8 @@ func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 	must(t, server.Cancel())
 	select {
 	case r := <-done:
-		if r.created.PartialState == nil || !strings.Contains(strings.Join(r.created.PartialState.Reasons, " "), "interrupted") {
+		if r.created.PartialState == nil || !strings.Contains(strings.Join(r.created.PartialState.Reasons, " "),
+			"interrupted") {
 			t.Fatalf("interrupted: got %v, want a part", r.err)
 		}
 		set.id, set.inputs, set.state = r.created.ID, checked, r.created.Properties
@@ -84,8 +86,10 @@ func (m *managed) tryCreate(inputs object) p.CreateResponse {
 func mixed(t *testing.T) object {
 	root := newAuthority(t, "root")
 	return object{"items": items(
-		object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": newKey(t)}, object{"registrationId": "by-tpm", "endorsementKey": endorsementKey},
-		object{"registrationId": "by-x509", "certificate": root.leaf(t, "by-x509", time.Hour)}, object{"registrationId": "by-ca", "caReference": "ca-1", "tags": object{"a": "b"}},
+		object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": newKey(t)},
+		object{"registrationId": "by-tpm", "endorsementKey": endorsementKey},
+		object{"registrationId": "by-x509", "certificate": root.leaf(t, "by-x509", time.Hour)},
+		object{"registrationId": "by-ca", "caReference": "ca-1", "tags": object{"a": "b"}},
 	)}
 }
 
@@ -111,7 +115,8 @@ func TestALostAnswerToABulkOperationIsRecognised(t *testing.T) {
 	}
 }
 
-// TestOneInvalidEntryOfABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of which device.
+// TestOneInvalidEntryOfABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of
+// which device.
 func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
@@ -130,7 +135,8 @@ func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 		t.Fatal("got no part, want all but one")
 	}
 	reasons := strings.Join(created.PartialState.Reasons, "\n")
-	if len(created.PartialState.Reasons) != 2 || !strings.Contains(reasons, "19 of 20 added") || !strings.Contains(reasons, `"device-00003"`) || len(devicesOf(set)) != 19 {
+	if len(created.PartialState.Reasons) != 2 || !strings.Contains(reasons, "19 of 20 added") ||
+		!strings.Contains(reasons, `"device-00003"`) || len(devicesOf(set)) != 19 {
 		t.Errorf("got %q with %d devices, want device-00003 refused alone", reasons, len(devicesOf(set)))
 	}
 	set.server = direct
@@ -139,7 +145,8 @@ func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 	}
 }
 
-// TestLongEntriesAreSentInSmallerBulks: ten of them are more than the service takes in one request, and each alone is not.
+// TestLongEntriesAreSentInSmallerBulks: ten of them are more than the service takes in one request, and each alone is
+// not.
 func TestLongEntriesAreSentInSmallerBulks(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)
@@ -159,7 +166,8 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 	for name, next := range map[string]func(t *testing.T, set *managed, inputs object){
 		"up": func(t *testing.T, set *managed, inputs object) {
 			_, err := set.tryUp(inputs)
-			if err == nil || !strings.Contains(err.Error(), `"foreign"`) || strings.Contains(err.Error(), "by-") || len(unansweredOf(set)) != 0 {
+			if err == nil || !strings.Contains(err.Error(), `"foreign"`) || strings.Contains(err.Error(), "by-") ||
+				len(unansweredOf(set)) != 0 {
 				t.Errorf("up: got %v, want the foreign enrollment refused alone", err)
 			}
 		},
@@ -192,7 +200,8 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 			}
 			for _, id := range []string{"made", "given", "by-tpm", "by-x509", "by-ca"} {
 				t.Run(id, func(t *testing.T) {
-					if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
+					if _, err := tryInvoke(t, direct, "getIndividualEnrollment",
+						object{"registrationId": id}); err == nil {
 						t.Errorf("%s survived its set", id)
 					}
 				})
@@ -228,15 +237,16 @@ func TestAThrottledSetWaitsAndFinishes(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	var calls atomic.Int32
-	throttling := startProvider(t, service.through(t, unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
-		n := calls.Add(1)
-		if n%2 == 0 {
-			return false
-		}
-		w.Header().Set("retry-after-ms", "2")
-		refuse(w, map[bool]int{true: 429002, false: 503001}[n%4 == 1], "wait")
-		return true
-	}}))
+	throttling := startProvider(t, service.through(t,
+		unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
+			n := calls.Add(1)
+			if n%2 == 0 {
+				return false
+			}
+			w.Header().Set("retry-after-ms", "2")
+			refuse(w, map[bool]int{true: 429002, false: 503001}[n%4 == 1], "wait")
+			return true
+		}}))
 	set := manage(t, throttling, "EnrollmentSet", "devices")
 	set.up(object{"items": numbered(120, 0)})
 	set.up(object{"items": numbered(120, 20)})
@@ -308,12 +318,15 @@ func TestAFaultNeverEmptiesASet(t *testing.T) {
 		config object
 		want   string
 	}{
-		"another key":           {service.cloud.config(newKey(t)), "policyName and key"},
-		"no connection":         {service.cloud.config(service.key).edited(object{"endpoint": "https://127.0.0.1:1"}), "the provider's endpoint"},
-		"no authority":          {service.cloud.config(service.key).edited(object{"caFile": otherRoots}), "the provider's caFile"},
-		"a proxy's page":        {answering(404, "<html>not here</html>"), "404"},
-		"no right":              {answering(403, `{"errorCode":403001,"message":"no"}`), "403"},
-		"answers that are lost": {service.through(t, unreliable{lose: func(*http.Request) bool { return true }}), "EOF"},
+		"another key": {service.cloud.config(newKey(t)), "policyName and key"},
+		"no connection": {service.cloud.config(service.key).edited(object{"endpoint": "https://127.0.0.1:1"}),
+			"the provider's endpoint"},
+		"no authority": {service.cloud.config(service.key).edited(object{"caFile": otherRoots}),
+			"the provider's caFile"},
+		"a proxy's page": {answering(404, "<html>not here</html>"), "404"},
+		"no right":       {answering(403, `{"errorCode":403001,"message":"no"}`), "403"},
+		"answers that are lost": {service.through(t, unreliable{lose: func(*http.Request) bool { return true }}),
+			"EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -89,7 +89,8 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 		inputs := object{
 			"defaults": object{"initialTwin": object{"tags": object{"site": "a"}}, "allocationPolicy": "Hashed"},
 			"items": items(object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": given},
-				object{"registrationId": "by-tpm", "endorsementKey": endorsementKey}, object{"registrationId": "by-x509", "certificate": certificate}),
+				object{"registrationId": "by-tpm", "endorsementKey": endorsementKey},
+				object{"registrationId": "by-x509", "certificate": certificate}),
 		}
 		maps.Copy(inputs, changes)
 		return inputs
@@ -97,13 +98,16 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	first := list(nil)
 	if calls := cloud.callsOf(func() {
 		preview, err := server.Create(p.CreateRequest{Urn: set.urn, Properties: set.check(first), DryRun: true})
-		if must(t, err); !preview.Properties.Get("devices").IsComputed() || preview.Properties.Get("items").HasComputed() {
-			t.Errorf("preview: got devices %v, want them unknown and the items known", preview.Properties.Get("devices"))
+		if must(t, err); !preview.Properties.Get("devices").IsComputed() ||
+			preview.Properties.Get("items").HasComputed() {
+			t.Errorf("preview: got devices %v, want them unknown and the items known",
+				preview.Properties.Get("devices"))
 		}
 	}); calls != 0 {
 		t.Errorf("preview: got %d calls, want none", calls)
 	}
-	if got, want := set.messages(), "INFO enrollments: 4 added (made, given, by-tpm, by-x509); 0 unchanged"; !slices.Contains(got, want) {
+	if got, want := set.messages(),
+		"INFO enrollments: 4 added (made, given, by-tpm, by-x509); 0 unchanged"; !slices.Contains(got, want) {
 		t.Errorf("preview: got messages %q, want %q among them", got, want)
 	}
 	set.up(first)
@@ -121,23 +125,31 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	if text := fmt.Sprint(set.state.Get("devices")); strings.Contains(text, key) || strings.Contains(text, given) {
 		t.Error("the state tells a key")
 	}
-	other := list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})
-	preview, err := server.Update(p.UpdateRequest{ID: set.id, Urn: set.urn, State: set.state, Inputs: set.check(other), OldInputs: set.inputs, DryRun: true})
-	if must(t, err); !preview.Properties.Get("devices").IsComputed() || preview.Properties.Get("digestKey").IsComputed() {
-		t.Errorf("preview of a change: got devices %v, digestKey unknown %t", preview.Properties.Get("devices"), preview.Properties.Get("digestKey").IsComputed())
+	other := list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}},
+		"allocationPolicy": "hashed"}})
+	preview, err := server.Update(p.UpdateRequest{ID: set.id, Urn: set.urn, State: set.state, Inputs: set.check(other),
+		OldInputs: set.inputs, DryRun: true})
+	if must(t, err); !preview.Properties.Get("devices").IsComputed() ||
+		preview.Properties.Get("digestKey").IsComputed() {
+		t.Errorf("preview of a change: got devices %v, digestKey unknown %t", preview.Properties.Get("devices"),
+			preview.Properties.Get("digestKey").IsComputed())
 	}
-	if got := set.up(list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})); !slices.Equal(got, []string{"defaults.initialTwin.tags"}) {
+	if got := set.up(list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}},
+		"allocationPolicy": "hashed"}})); !slices.Equal(got, []string{"defaults.initialTwin.tags"}) {
 		t.Errorf("other defaults: got %v, want their tags", got)
 	}
 	found := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"})
-	if found.Get("primaryKey").AsString() != key || found.Get("initialTwin").AsMap().Get("tags").AsMap().Get("site").AsString() != "b" {
+	if found.Get("primaryKey").AsString() != key ||
+		found.Get("initialTwin").AsMap().Get("tags").AsMap().Get("site").AsString() != "b" {
 		t.Error("a change of the tags renewed a key or did not arrive")
 	}
-	set.up(object{"items": items(object{"registrationId": "made"}, object{"registrationId": "by-tpm"}, object{"registrationId": "new"})})
+	set.up(object{"items": items(object{"registrationId": "made"}, object{"registrationId": "by-tpm"},
+		object{"registrationId": "new"})})
 	if got, want := devicesOf(set), []string{"by-tpm", "made", "new"}; !slices.Equal(got, want) {
 		t.Errorf("after removal, addition and another attestation: got %v, want %v", got, want)
 	}
-	if key := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "by-tpm"}).Get("primaryKey"); !key.IsString() {
+	if key := invoke(t, server, "getIndividualEnrollment",
+		object{"registrationId": "by-tpm"}).Get("primaryKey"); !key.IsString() {
 		t.Error("by-tpm does not attest by keys now")
 	}
 	if got := set.refresh(); got != nil {
@@ -173,12 +185,14 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 		t.Errorf("refresh: got %d calls, want a query and one enrollment in full", calls)
 	}
 	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
-	editor("device-00002").up(object{"registrationId": "device-00002", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t), "secondaryKey": newKey(t)}}})
+	editor("device-00002").up(object{"registrationId": "device-00002",
+		"attestation": object{"symmetricKey": object{"primaryKey": newKey(t), "secondaryKey": newKey(t)}}})
 	editor("device-00004").delete()
 	if got, want := set.refresh(), []string{"items[1].provisioningStatus", "items[4]"}; !slices.Equal(got, want) {
 		t.Errorf("drift: got %v, want %v", got, want)
 	}
-	if got, want := slices.Sorted(maps.Keys(set.state.Get("drifted").AsMap().AsMap())), []string{"device-00001", "device-00004"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(set.state.Get("drifted").AsMap().AsMap())),
+		[]string{"device-00001", "device-00004"}; !slices.Equal(got, want) {
 		t.Errorf("drifted: got %v, want %v", got, want)
 	}
 	if calls := cloud.callsOf(func() { set.up(inputs) }); calls > 8 {
@@ -191,7 +205,8 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 	if _, err := set.tryUp(object{"items": numbered(120, 3)}); err == nil {
 		t.Error("a change over somebody else's: got no failure")
 	}
-	if status := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "device-00001"}).Get("provisioningStatus"); status.AsString() != "disabled" {
+	if status := invoke(t, server, "getIndividualEnrollment",
+		object{"registrationId": "device-00001"}).Get("provisioningStatus"); status.AsString() != "disabled" {
 		t.Error("somebody else's change was overwritten unseen")
 	}
 }
@@ -208,7 +223,8 @@ func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 		t.Fatalf("create over a foreign enrollment: got %v, want a part", err)
 	}
 	reasons := created.PartialState.Reasons
-	if text := strings.Join(reasons, "\n"); len(reasons) != 2 || !strings.Contains(reasons[0], "24 of 25 added") || !strings.Contains(text, `"device-00007"`) || !strings.Contains(text, "pulumi import") {
+	if text := strings.Join(reasons, "\n"); len(reasons) != 2 || !strings.Contains(reasons[0], "24 of 25 added") ||
+		!strings.Contains(text, `"device-00007"`) || !strings.Contains(text, "pulumi import") {
 		t.Errorf("reasons: got %q, want what was done, and device-00007 with its import", reasons)
 	}
 	set.id, set.inputs, set.state = created.ID, checked, created.Properties
@@ -216,7 +232,8 @@ func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 		t.Errorf("devices: got %d, want 24", got)
 	}
 	foreign.delete()
-	if got := set.up(object{"items": numbered(25, 0)}); !slices.Equal(got, []string{"items[7]"}) || len(devicesOf(set)) != 25 {
+	if got := set.up(object{"items": numbered(25, 0)}); !slices.Equal(got, []string{"items[7]"}) ||
+		len(devicesOf(set)) != 25 {
 		t.Errorf("the next up: got %v with %d devices, want items[7] and all", got, len(devicesOf(set)))
 	}
 	// An engine that was killed has no state: the same set takes over what it made, another does not.
@@ -226,7 +243,8 @@ func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 		t.Errorf("taken over: got %d, want 25", got)
 	}
 	other := manage(t, nextRun(t, server), "EnrollmentSet", "other")
-	if _, err := other.tryUp(object{"items": numbered(2, 0)}); err == nil || !strings.Contains(err.Error(), "device-00001") {
+	if _, err := other.tryUp(object{"items": numbered(2, 0)}); err == nil ||
+		!strings.Contains(err.Error(), "device-00001") {
 		t.Errorf("another set over it: got %v, want a refusal of each", err)
 	}
 }
@@ -246,17 +264,20 @@ func TestASetComesFromManifests(t *testing.T) {
 	set := manage(t, server, "EnrollmentSet", "devices")
 	set.up(manifest())
 	found := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "a"})
-	if tags := found.Get("initialTwin").AsMap().Get("tags").AsMap(); tags.Get("line").AsNumber() != 1 || !found.Get("capabilities").AsMap().Get("iotEdge").AsBool() {
+	if tags := found.Get("initialTwin").AsMap().Get("tags").AsMap(); tags.Get("line").AsNumber() != 1 ||
+		!found.Get("capabilities").AsMap().Get("iotEdge").AsBool() {
 		t.Errorf("row a: got %v", found.Get("initialTwin"))
 	}
-	if got := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "b"}).Get("primaryKey").AsString(); got != key {
+	if got := invoke(t, server, "getIndividualEnrollment",
+		object{"registrationId": "b"}).Get("primaryKey").AsString(); got != key {
 		t.Error("row b has another key than the manifest gives")
 	}
 	if text := fmt.Sprint(set.state); strings.Contains(text, key) {
 		t.Error("the state holds a key of the manifest")
 	}
 	must(t, os.WriteFile(file, []byte(csv+"c,,,\n"), 0o600))
-	if got := set.up(manifest()); !slices.Equal(got, []string{"manifest"}) || !slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
+	if got := set.up(manifest()); !slices.Equal(got, []string{"manifest"}) ||
+		!slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
 		t.Errorf("another row: got %v with %v", got, devicesOf(set))
 	}
 	// The engine tells Diff the asset's hash alone; Check read the rows before.
@@ -271,7 +292,8 @@ func TestASetComesFromManifests(t *testing.T) {
 		})
 	}
 	// The same rows as secret text in JSON change nothing.
-	text := `[{"registrationId":"a","tags":{"line":1},"iotEdge":true},{"registrationId":"b","primaryKey":"` + key + `"},{"registrationId":"c"}]`
+	text := `[{"registrationId":"a","tags":{"line":1},"iotEdge":true},{"registrationId":"b","primaryKey":"` + key +
+		`"},{"registrationId":"c"}]`
 	if got := set.up(object{"manifestText": property.New(text).WithSecret(true)}); got != nil {
 		t.Errorf("the same as JSON: got %v, want none", got)
 	}
@@ -281,8 +303,10 @@ func TestASetComesFromManifests(t *testing.T) {
 func TestASetIsImported(t *testing.T) {
 	t.Parallel()
 	_, _, server := setOn(t)
-	inputs := object{"defaults": object{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}},
-		"items": items(object{"registrationId": "a-1", "tags": object{"x": "y"}}, object{"registrationId": "a-2", "endorsementKey": endorsementKey})}
+	inputs := object{"defaults": object{"reprovisionPolicy": object{"updateHubAssignment": true,
+		"migrateDeviceData": false}},
+		"items": items(object{"registrationId": "a-1", "tags": object{"x": "y"}},
+			object{"registrationId": "a-2", "endorsementKey": endorsementKey})}
 	set := manage(t, server, "EnrollmentSet", "devices")
 	set.up(inputs)
 	for _, id := range []string{"a-1,a-2", "A-*", "a-2, A-1,a-1"} {
@@ -301,7 +325,8 @@ func TestASetIsImported(t *testing.T) {
 			}
 		})
 	}
-	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)", "b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
+	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)",
+		"b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
 		t.Run(id, func(t *testing.T) {
 			missing := manage(t, server, "EnrollmentSet", "missing")
 			missing.id = emulatedHost + "/enrollments/" + id
@@ -340,7 +365,8 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 		most int
 	}{
 		{"creation", func() { set.up(object{"manifestText": numberedText(size, 0)}) }, size/10 + size/1000 + 1},
-		{"a change of ten", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 20}, // their keys are to be kept
+		// their keys are to be kept
+		{"a change of ten", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 20},
 		{"no change", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 0},
 		{"refresh", func() { set.refresh() }, size/1000 + 1},
 		// What is removed is looked at before, since it may belong to another resource by now.
@@ -363,8 +389,10 @@ func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 	_, _, server := setOn(t)
 	set := manage(t, server, "EnrollmentSet", "neighbours")
 	different := []object{
-		{}, {"deviceId": "other"}, {"provisioningStatus": "disabled"}, {"allocationPolicy": "geoLatency"}, {"iotEdge": true},
-		{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}}, {"tags": object{"site": "a"}},
+		{}, {"deviceId": "other"}, {"provisioningStatus": "disabled"}, {"allocationPolicy": "geoLatency"},
+		{"iotEdge": true},
+		{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}},
+		{"tags": object{"site": "a"}},
 	}
 	var list []object
 	for i, settings := range different {
@@ -381,7 +409,8 @@ func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 			return strings.Fields(devices.Get(fmt.Sprintf("device-%d-%s", i, twin)).AsString())[2]
 		}
 		if digest("a") != digest("b") {
-			t.Errorf("%v: two devices with the same settings have the digests %s and %s", different[i], digest("a"), digest("b"))
+			t.Errorf("%v: two devices with the same settings have the digests %s and %s", different[i], digest("a"),
+				digest("b"))
 		}
 		if other, exists := digests[digest("a")]; exists {
 			t.Errorf("%v has the digest of %v", different[i], different[other])

@@ -24,7 +24,8 @@ import (
 
 const dpsScope = "https://azure-devices-provisioning.net/.default"
 
-// withEntra makes a provisioning service and returns the configuration to log in to it with the emulator's client secret.
+// withEntra makes a provisioning service and returns the configuration to log in to it with the emulator's client
+// secret.
 func withEntra(t *testing.T, options ...emulator.Options) (*azure, object) {
 	t.Helper()
 	cloud := newAzure(t, options...)
@@ -33,7 +34,8 @@ func withEntra(t *testing.T, options ...emulator.Options) (*azure, object) {
 	ends := cloud.Endpoints()
 	return cloud, object{
 		"host": emulatedHost, "endpoint": ends.Data, "caFile": ends.CAFile, "rateLimit": 0,
-		"tenantId": ends.TenantID, "clientId": ends.ClientID, "clientSecret": ends.ClientSecret, "authorityHost": ends.ARM,
+		"tenantId": ends.TenantID, "clientId": ends.ClientID, "clientSecret": ends.ClientSecret,
+		"authorityHost": ends.ARM,
 	}
 }
 
@@ -72,7 +74,8 @@ func TestALoginWithASecretNeedsNoPolicy(t *testing.T) {
 func TestLoginsAndTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64 // how far the cloud's clock is ahead, in hours
-	cloud, config := withEntra(t, emulator.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) * time.Hour) }})
+	cloud, config := withEntra(
+		t, emulator.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) * time.Hour) }})
 	other := newAuthorityHost(t, cloud, func(url.Values) error { return nil })
 	other.scope = "https://management.azure.com/.default"
 	forger := newAuthorityHost(t, cloud, func(url.Values) error { return nil })
@@ -81,14 +84,17 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 		changes object
 		want    string
 	}{
-		"a wrong secret":         {object{"clientSecret": "not-the-secret"}, "AADSTS7000215"},
-		"another tenant":         {object{"tenantId": "00000000-0000-0000-0000-0000000000ff"}, "AADSTS90002"},
-		"another audience":       {object{"authorityHost": other.URL, "caFile": other.caFile}, "Data Contributor"},
-		"another signature":      {object{"authorityHost": forger.URL, "caFile": forger.caFile}, "Data Contributor"},
-		"an unknown authority":   {object{"authorityHost": other.URL}, "certificate"},
-		"no readable file":       {object{"clientSecret": nil, "clientCertificatePath": "/nowhere.pem"}, "/nowhere.pem"},
-		"a file without a key":   {object{"clientSecret": nil, "clientCertificatePath": config["caFile"]}, "clientCertificatePath"},
-		"no readable OIDC token": {object{"clientSecret": nil, "useOidc": true, "oidcTokenFilePath": "/nowhere.jwt"}, "/nowhere.jwt"},
+		"a wrong secret":       {object{"clientSecret": "not-the-secret"}, "AADSTS7000215"},
+		"another tenant":       {object{"tenantId": "00000000-0000-0000-0000-0000000000ff"}, "AADSTS90002"},
+		"another audience":     {object{"authorityHost": other.URL, "caFile": other.caFile}, "Data Contributor"},
+		"another signature":    {object{"authorityHost": forger.URL, "caFile": forger.caFile}, "Data Contributor"},
+		"an unknown authority": {object{"authorityHost": other.URL}, "certificate"},
+		"no readable file": {object{"clientSecret": nil, "clientCertificatePath": "/nowhere.pem"},
+			"/nowhere.pem"},
+		"a file without a key": {object{"clientSecret": nil, "clientCertificatePath": config["caFile"]},
+			"clientCertificatePath"},
+		"no readable OIDC token": {object{"clientSecret": nil, "useOidc": true, "oidcTokenFilePath": "/nowhere.jwt"},
+			"/nowhere.jwt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := manage(t, startProvider(t, config.edited(test.changes)), "IndividualEnrollment", "x")
@@ -96,14 +102,16 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v, want %q in it", err, test.want)
 			}
-			if strings.Contains(err.Error(), "not-the-secret") || strings.Contains(err.Error(), config["clientSecret"].(string)) {
+			if strings.Contains(err.Error(), "not-the-secret") ||
+				strings.Contains(err.Error(), config["clientSecret"].(string)) {
 				t.Errorf("the error tells a secret: %v", err)
 			}
 		})
 	}
 	m := manage(t, startProvider(t, config), "IndividualEnrollment", "x")
 	m.up(object{"registrationId": "device-1"})
-	described := config.edited(object{"authorityHost": nil, "metadataHost": strings.TrimPrefix(cloud.Endpoints().ARM, "https://")})
+	described := config.edited(object{"authorityHost": nil, "metadataHost": strings.TrimPrefix(cloud.Endpoints().ARM,
+		"https://")})
 	link := manage(t, startProvider(t, described), "LinkedHub", "x")
 	link.id, link.inputs = servicePath+"/linkedHubs/"+emulatedHub, good(t)["LinkedHub"].properties()
 	link.state = link.inputs
@@ -141,12 +149,14 @@ func newAuthorityHost(t *testing.T, cloud *azure, check func(url.Values) error) 
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 		base := a.URL + "/" + r.PathValue("tenant")
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"issuer": base + "/v2.0", "token_endpoint": base + "/oauth2/v2.0/token", "authorization_endpoint": base + "/oauth2/v2.0/authorize",
+			"issuer": base + "/v2.0", "token_endpoint": base + "/oauth2/v2.0/token", "authorization_endpoint": base +
+				"/oauth2/v2.0/authorize",
 		})
 	})
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", func(w http.ResponseWriter, r *http.Request) {
 		if r.ParseForm() != nil || check(r.PostForm) != nil {
-			http.Error(w, `{"error":"invalid_client","error_description":"AADSTS700027: the assertion is refused"}`, http.StatusUnauthorized)
+			http.Error(w, `{"error":"invalid_client","error_description":"AADSTS700027: the assertion is refused"}`,
+				http.StatusUnauthorized)
 			return
 		}
 		scope := r.PostForm.Get("scope")
@@ -176,7 +186,8 @@ func exchange(t *testing.T, cloud *azure, scope string) string {
 	t.Helper()
 	ends := cloud.Endpoints()
 	response, err := cloud.devices.PostForm(ends.ARM+"/"+ends.TenantID+"/oauth2/v2.0/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret}, "scope": {scope},
+		"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret},
+		"scope": {scope},
 	})
 	if err != nil {
 		t.Error(err)
@@ -217,7 +228,8 @@ func forged(t *testing.T, token string) string {
 func TestALoginWithACertificate(t *testing.T) {
 	t.Parallel()
 	cloud, config := withEntra(t, emulator.Options{Dir: t.TempDir()})
-	live(t, config.edited(object{"clientSecret": nil, "clientCertificatePath": cloud.Endpoints().ClientCertificateFile}))
+	live(t, config.edited(object{"clientSecret": nil,
+		"clientCertificatePath": cloud.Endpoints().ClientCertificateFile}))
 }
 
 func TestALoginWithAnotherIssuersToken(t *testing.T) {
@@ -226,7 +238,8 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	ends := cloud.Endpoints()
 	ask := func(audience string) string {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ends.ARM+"/oidc/token?audience="+audience, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ends.ARM+"/oidc/token?audience="+audience,
+			nil)
 		must(t, err)
 		r.Header.Set("Authorization", "Bearer "+ends.ClientSecret)
 		response, err := cloud.devices.Do(r)
@@ -240,7 +253,8 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(file, []byte(federated+"\n"), 0o600))
 	// The issuer lies beside the cloud that metadataHost names, so that caFile holds for it.
-	base := config.edited(object{"clientSecret": nil, "useOidc": true, "authorityHost": nil, "metadataHost": strings.TrimPrefix(ends.ARM, "https://")})
+	base := config.edited(object{"clientSecret": nil, "useOidc": true, "authorityHost": nil,
+		"metadataHost": strings.TrimPrefix(ends.ARM, "https://")})
 	for name, changes := range map[string]object{
 		"given":     {"oidcToken": federated},
 		"in a file": {"oidcTokenFilePath": file},
@@ -255,19 +269,22 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := manage(t, startProvider(t, base.edited(changes)), "IndividualEnrollment", "x")
-			if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "not-the-token") {
+			if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil ||
+				!strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "not-the-token") {
 				t.Errorf("a token %s: got %v, want the refusal and no token", name, err)
 			}
 		})
 	}
 }
 
-// TestVariablesCompleteTheLogin: nothing in the configuration says how to log in, and nothing of the variables gets into it.
+// TestVariablesCompleteTheLogin: nothing in the configuration says how to log in, and nothing of the variables gets
+// into it.
 func TestVariablesCompleteTheLogin(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	variables := map[string]string{"ARM_METADATA_HOSTNAME": s.config["metadataHost"].(string)}
-	for name, property := range map[string]string{"ARM_TENANT_ID": "tenantId", "ARM_CLIENT_ID": "clientId", "ARM_CLIENT_SECRET": "clientSecret"} {
+	for name, property := range map[string]string{"ARM_TENANT_ID": "tenantId", "ARM_CLIENT_ID": "clientId",
+		"ARM_CLIENT_SECRET": "clientSecret"} {
 		variables[name] = s.config[property].(string)
 	}
 	config := object{"host": emulatedHost, "endpoint": s.Endpoints().Data, "caFile": s.Endpoints().CAFile}
@@ -279,7 +296,8 @@ func TestVariablesCompleteTheLogin(t *testing.T) {
 	s.linked("hub-1", "hub-2")
 	checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: config.properties()})
 	must(t, err)
-	if text := fmt.Sprint(checked.Inputs); strings.Contains(text, variables["ARM_CLIENT_SECRET"]) || strings.Contains(text, variables["ARM_CLIENT_ID"]) {
+	if text := fmt.Sprint(checked.Inputs); strings.Contains(text, variables["ARM_CLIENT_SECRET"]) ||
+		strings.Contains(text, variables["ARM_CLIENT_ID"]) {
 		t.Error("the configuration holds what variables say")
 	}
 }
@@ -288,7 +306,8 @@ func TestVariablesCompleteTheLogin(t *testing.T) {
 func TestALoginAsTheMachine(t *testing.T) {
 	cloud, config := withEntra(t)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" || query.Get("resource")+"/.default" != dpsScope || query.Get("client_id") != "identity-1" {
+		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" || query.Get("resource")+
+			"/.default" != dpsScope || query.Get("client_id") != "identity-1" {
 			http.Error(w, "{}", http.StatusBadRequest)
 			return
 		}
@@ -301,18 +320,22 @@ func TestALoginAsTheMachine(t *testing.T) {
 	t.Cleanup(service.Close)
 	t.Setenv("IDENTITY_ENDPOINT", service.URL)
 	t.Setenv("IDENTITY_HEADER", "header")
-	live(t, config.edited(object{"clientSecret": nil, "authorityHost": nil, "tenantId": nil, "clientId": "identity-1", "useMsi": true}))
+	live(t, config.edited(object{"clientSecret": nil, "authorityHost": nil, "tenantId": nil, "clientId": "identity-1",
+		"useMsi": true}))
 }
 
 // Not parallel: the Azure CLI is found by PATH.
 func TestALoginAsTheAzureCLI(t *testing.T) {
 	cloud, config := withEntra(t)
 	folder := t.TempDir()
-	answer, err := json.Marshal(map[string]any{"accessToken": exchange(t, cloud, dpsScope), "expires_on": time.Now().Add(time.Hour).Unix()})
+	answer, err := json.Marshal(map[string]any{"accessToken": exchange(t, cloud, dpsScope),
+		"expires_on": time.Now().Add(time.Hour).Unix()})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "answer.json"), answer, 0o600))
-	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *%s*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit 1;; esac\n", "azure-devices-provisioning.net", folder)
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *%s*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit "+
+		"1;; esac\n", "azure-devices-provisioning.net", folder)
 	must(t, os.WriteFile(filepath.Join(folder, "az"), []byte(script), 0o700))
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
-	live(t, config.edited(object{"clientSecret": nil, "clientId": nil, "tenantId": nil, "authorityHost": nil, "useAzureCli": true}))
+	live(t, config.edited(object{"clientSecret": nil, "clientId": nil, "tenantId": nil, "authorityHost": nil,
+		"useAzureCli": true}))
 }

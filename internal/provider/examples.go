@@ -19,7 +19,8 @@ import (
 var exampleFiles embed.FS
 
 // withExamples adds to the descriptions in a schema the example of each resource and function that has one.
-func withExamples(getSchema func(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse, error)) func(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse, error) {
+func withExamples(getSchema func(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse,
+	error)) func(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse, error) {
 	return func(ctx context.Context, req p.GetSchemaRequest) (p.GetSchemaResponse, error) {
 		response, err := getSchema(ctx, req)
 		if err != nil {
@@ -58,7 +59,8 @@ func example(token string) string {
 		return ""
 	}
 	_, code, _ := strings.Cut(string(text), "\n)\n") // what comes after the imports
-	return "\n\n{{% examples %}}\n## Example Usage\n\n{{% example %}}\n```go\n" + strings.TrimSpace(code) + "\n```\n{{% /example %}}\n{{% /examples %}}\n"
+	return "\n\n{{% examples %}}\n## Example Usage\n\n{{% example %}}\n```go\n" + strings.TrimSpace(code) +
+		"\n```\n{{% /example %}}\n{{% /examples %}}\n"
 }
 
 // exampleFile is the name of a token's example: its last part in lower case, with underscores between words.

@@ -34,8 +34,9 @@ const (
 	policyName = "enrollments"
 )
 
-// fakeService is a provisioning service reduced to what the facts say of its service API 2021-10-01: entries as raw JSON objects,
-// etags, keys in the answers to PUT and attestationmechanism only, certificates answered as info only, PUT replaces the whole.
+// fakeService is a provisioning service reduced to what the facts say of its service API 2021-10-01: entries as raw
+// JSON objects, etags, keys in the answers to PUT and attestationmechanism only, certificates answered as info only,
+// PUT replaces the whole.
 type fakeService struct {
 	URL    string
 	CAFile string
@@ -60,7 +61,8 @@ func runFake(t *testing.T) *fakeService {
 	ca := newAuthority(t, "fake root")
 	f := &fakeService{entries: map[string]map[string]any{}, Key: key}
 	server := httptest.NewUnstartedServer(f)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server(t, fakeHost, "dps-2.azure-devices-provisioning.net")}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server(t, fakeHost,
+		"dps-2.azure-devices-provisioning.net")}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	f.URL = server.URL
@@ -105,7 +107,8 @@ func (f *fakeService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func refuse(w http.ResponseWriter, code int, message string) {
 	w.WriteHeader(code / 1000)
-	fmt.Fprintf(w, `{"errorCode":%d,"trackingId":"fake","message":%q,"timestampUtc":"2026-01-01T00:00:00Z"}`, code, message)
+	fmt.Fprintf(w, `{"errorCode":%d,"trackingId":"fake","message":%q,"timestampUtc":"2026-01-01T00:00:00Z"}`, code,
+		message)
 }
 
 // handle answers with a status and an object, or with an error code.
@@ -192,9 +195,11 @@ func certificateInfos(pair map[string]any) map[string]any {
 		sum1, sum256 := sha1.Sum(certificate.Raw), sha256.Sum256(certificate.Raw)
 		infos[name] = map[string]any{"info": map[string]any{
 			"subjectName": certificate.Subject.String(), "issuerName": certificate.Issuer.String(),
-			"sha1Thumbprint": strings.ToUpper(hex.EncodeToString(sum1[:])), "sha256Thumbprint": strings.ToUpper(hex.EncodeToString(sum256[:])),
-			"serialNumber": certificate.SerialNumber.Text(16), "version": 3,
-			"notBeforeUtc": certificate.NotBefore.UTC().Format(time.RFC3339), "notAfterUtc": certificate.NotAfter.UTC().Format(time.RFC3339),
+			"sha1Thumbprint":   strings.ToUpper(hex.EncodeToString(sum1[:])),
+			"sha256Thumbprint": strings.ToUpper(hex.EncodeToString(sum256[:])),
+			"serialNumber":     certificate.SerialNumber.Text(16), "version": 3,
+			"notBeforeUtc": certificate.NotBefore.UTC().Format(time.RFC3339),
+			"notAfterUtc":  certificate.NotAfter.UTC().Format(time.RFC3339),
 		}}
 	}
 	return infos
@@ -261,7 +266,8 @@ func newAuthority(t *testing.T, name string) authority {
 
 func (a authority) server(t *testing.T, names ...string) tls.Certificate {
 	t.Helper()
-	cert, _, key := issue(t, names[0], &x509.Certificate{DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, &a, time.Hour)
+	cert, _, key := issue(t, names[0], &x509.Certificate{DNSNames: names,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, &a, time.Hour)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
@@ -272,7 +278,8 @@ func (a authority) leaf(t *testing.T, name string, life time.Duration) string {
 	return text
 }
 
-func issue(t *testing.T, name string, template *x509.Certificate, issuer *authority, life time.Duration) (*x509.Certificate, string, *ecdsa.PrivateKey) {
+func issue(t *testing.T, name string, template *x509.Certificate, issuer *authority,
+	life time.Duration) (*x509.Certificate, string, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

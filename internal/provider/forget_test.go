@@ -15,7 +15,8 @@ import (
 func registered(t *testing.T, cloud *azure, config object, scope string, inputs object) (group, single *managed) {
 	t.Helper()
 	server := startProvider(t, config)
-	group, single = manage(t, server, "EnrollmentGroup", "devices"), manage(t, server, "IndividualEnrollment", "device-1")
+	group, single = manage(t, server, "EnrollmentGroup", "devices"), manage(t, server, "IndividualEnrollment",
+		"device-1")
 	group.up(object{"enrollmentGroupId": "devices"}.edited(inputs))
 	single.up(object{"registrationId": "device-1"}.edited(inputs))
 	keys := map[string]string{"device-1": single.secret("primaryKey")}
@@ -53,10 +54,11 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		later object
 		want  []string
 	}{
-		"told":         {inputs: object{"deleteRegistrations": true}},
-		"told later":   {later: object{"deleteRegistrations": true}},
-		"not told":     {want: []string{"of-group-1", "of-group-2"}},
-		"told to keep": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false}, want: []string{"of-group-1", "of-group-2"}},
+		"told":       {inputs: object{"deleteRegistrations": true}},
+		"told later": {later: object{"deleteRegistrations": true}},
+		"not told":   {want: []string{"of-group-1", "of-group-2"}},
+		"told to keep": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false},
+			want: []string{"of-group-1", "of-group-2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +69,8 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 				t.Fatalf("before: got records of %v, want %v", got, ids)
 			}
 			if test.later != nil {
-				for m, id := range map[*managed]object{group: {"enrollmentGroupId": "devices"}, single: {"registrationId": "device-1"}} {
+				for m, id := range map[*managed]object{group: {"enrollmentGroupId": "devices"},
+					single: {"registrationId": "device-1"}} {
 					if got := m.up(id.edited(test.later)); got != nil {
 						t.Errorf("up with the other answer: got %v, want none", got)
 					}
@@ -118,7 +121,8 @@ func TestAFailedDeletionOfRecordsLeavesTheGroup(t *testing.T) {
 		t.Errorf("got %v, want the record that could not be deleted", err)
 	}
 	if fake.entry("/enrollmentGroups/devices") == nil || fmt.Sprint(left) != "[b c]" {
-		t.Errorf("got group %t, records %v, want the group and what is left", fake.entry("/enrollmentGroups/devices") != nil, left)
+		t.Errorf("got group %t, records %v, want the group and what is left",
+			fake.entry("/enrollmentGroups/devices") != nil, left)
 	}
 	refused = ""
 	m.delete()

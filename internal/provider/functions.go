@@ -39,7 +39,8 @@ type DeriveDeviceKeyResult struct {
 // Annotate describes the function in the schema.
 func (f *DeriveDeviceKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "deriveDeviceKey")
-	an.Describe(f, "Derives the symmetric key of one device of an enrollment group: the HMAC-SHA256 of its registration id under the group's key. It sends no request.")
+	an.Describe(f, "Derives the symmetric key of one device of an enrollment group: the HMAC-SHA256 of its "+
+		"registration id under the group's key. It sends no request.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -54,7 +55,8 @@ func (r *DeriveDeviceKeyResult) Annotate(an infer.Annotator) {
 }
 
 // Invoke derives the key (Azure documentation, "Symmetric key attestation").
-func (DeriveDeviceKey) Invoke(_ context.Context, req infer.FunctionRequest[DeriveDeviceKeyArgs]) (infer.FunctionResponse[DeriveDeviceKeyResult], error) {
+func (DeriveDeviceKey) Invoke(_ context.Context, req infer.FunctionRequest[DeriveDeviceKeyArgs]) (
+	infer.FunctionResponse[DeriveDeviceKeyResult], error) {
 	var response infer.FunctionResponse[DeriveDeviceKeyResult]
 	req.Input.GroupKey = enrollment.CleanKey(req.Input.GroupKey)
 	faults := enrollment.CheckRegistrationID("registrationId", req.Input.RegistrationID)

@@ -13,7 +13,8 @@ import (
 
 func tryInvoke(t *testing.T, server integration.Server, function string, inputs object) (property.Map, error) {
 	t.Helper()
-	answer, err := server.Invoke(p.InvokeRequest{Token: tokens.Type("azure-dps:index:" + function), Args: inputs.properties()})
+	answer, err := server.Invoke(p.InvokeRequest{Token: tokens.Type("azure-dps:index:" + function),
+		Args: inputs.properties()})
 	if err == nil && len(answer.Failures) > 0 {
 		t.Fatalf("%s: inputs refused: %v", function, answer.Failures)
 	}
@@ -34,7 +35,9 @@ func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, object{}) // it needs no configuration
 	got := invoke(t, server, "deriveDeviceKey", object{
-		"groupKey":       property.New("8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==").WithSecret(true),
+		"groupKey": property.New(
+			"8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==").WithSecret(
+			true),
 		"registrationId": "sn-007-888-abc-mac-a1-b2-c3-d4-e5-f6",
 	}).Get("deviceKey")
 	const want = "Jsm0lyGpjaVYVP2g3FnmnmG9dI/9qU24wNoykUmermc="
@@ -42,7 +45,8 @@ func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 		t.Errorf("device key: got %v, secret %t, want %s as a secret", got, got.Secret(), want)
 	}
 	_, err := tryInvoke(t, server, "deriveDeviceKey", object{"groupKey": "not a key", "registrationId": "a b"})
-	if err == nil || !strings.Contains(err.Error(), "groupKey") || !strings.Contains(err.Error(), "registrationId") || strings.Contains(err.Error(), "not a key") {
+	if err == nil || !strings.Contains(err.Error(), "groupKey") || !strings.Contains(err.Error(), "registrationId") ||
+		strings.Contains(err.Error(), "not a key") {
 		t.Errorf("two faults: got %v, want both named, and no key", err)
 	}
 }
@@ -60,41 +64,49 @@ func TestFunctionsReadWhatTheServiceHolds(t *testing.T) {
 	for _, key := range []string{"primaryKey", "secondaryKey"} {
 		t.Run(key, func(t *testing.T) {
 			if value := got.Get(key); !value.Secret() || value.AsString() != one.secret(key) {
-				t.Errorf("getIndividualEnrollment: %s: got secret %t and the enrollment's %t, want both", key, value.Secret(), value.WithSecret(false).Equals(one.state.Get(key).WithSecret(false)))
+				t.Errorf("getIndividualEnrollment: %s: got secret %t and the enrollment's %t, want both", key,
+					value.Secret(), value.WithSecret(false).Equals(one.state.Get(key).WithSecret(false)))
 			}
 		})
 	}
-	if tags := got.Get("initialTwin").AsMap().Get("tags").AsMap(); got.Get("registrationId").AsString() != "device-1" || tags.Get("a").AsString() != "b" {
+	if tags := got.Get("initialTwin").AsMap().Get("tags").AsMap(); got.Get("registrationId").AsString() != "device-1" ||
+		tags.Get("a").AsString() != "b" {
 		t.Errorf("getIndividualEnrollment: got %v", got)
 	}
 	found := invoke(t, server, "getEnrollmentGroup", object{"enrollmentGroupId": "devices"})
-	if found.Get("primaryKey").AsString() != group.secret("primaryKey") || !found.Get("primaryKey").Secret() || found.Get("allocationPolicy").AsString() != "hashed" {
+	if found.Get("primaryKey").AsString() != group.secret("primaryKey") || !found.Get("primaryKey").Secret() ||
+		found.Get("allocationPolicy").AsString() != "hashed" {
 		t.Errorf("getEnrollmentGroup: got etag %v, policy %v", found.Get("etag"), found.Get("allocationPolicy"))
 	}
 
-	if record := invoke(t, server, "getRegistration", object{"registrationId": "sensor-1"}); record.Get("exists").AsBool() {
+	if record := invoke(t, server, "getRegistration",
+		object{"registrationId": "sensor-1"}); record.Get("exists").AsBool() {
 		t.Errorf("getRegistration before the first: got %v, want none", record)
 	}
 	for _, id := range []string{"sensor-1", "sensor-2"} {
 		t.Run(id, func(t *testing.T) {
-			key := invoke(t, server, "deriveDeviceKey", object{"groupKey": found.Get("primaryKey"), "registrationId": id}).Get("deviceKey").AsString()
+			key := invoke(t, server, "deriveDeviceKey", object{"groupKey": found.Get("primaryKey"),
+				"registrationId": id}).Get("deviceKey").AsString()
 			if hub, err := cloud.register(t.Context(), scope, id, key); err != nil || hub != emulatedHub {
 				t.Fatalf("register %s: got %s, %v", id, hub, err)
 			}
 		})
 	}
 	record := invoke(t, server, "getRegistration", object{"registrationId": "sensor-1"})
-	if state := record.Get("registration").AsMap(); !record.Get("exists").AsBool() || state.Get("status").AsString() != "assigned" || state.Get("assignedHub").AsString() != emulatedHub {
+	if state := record.Get("registration").AsMap(); !record.Get("exists").AsBool() ||
+		state.Get("status").AsString() != "assigned" || state.Get("assignedHub").AsString() != emulatedHub {
 		t.Errorf("getRegistration: got %v, want assigned to %s", record, emulatedHub)
 	}
 	var ids []string
-	for _, state := range invoke(t, server, "listRegistrations", object{"enrollmentGroupId": "devices"}).Get("registrations").AsArray().All {
+	for _, state := range invoke(t, server, "listRegistrations",
+		object{"enrollmentGroupId": "devices"}).Get("registrations").AsArray().All {
 		ids = append(ids, state.AsMap().Get("registrationId").AsString())
 	}
 	if slices.Sort(ids); !slices.Equal(ids, []string{"sensor-1", "sensor-2"}) {
 		t.Errorf("listRegistrations: got %v, want both", ids)
 	}
-	if none := invoke(t, server, "listRegistrations", object{"enrollmentGroupId": "nobody"}).Get("registrations"); none.AsArray().Len() != 0 {
+	if none := invoke(t, server, "listRegistrations",
+		object{"enrollmentGroupId": "nobody"}).Get("registrations"); none.AsArray().Len() != 0 {
 		t.Errorf("listRegistrations of an unknown group: got %v, want none", none)
 	}
 }
@@ -110,19 +122,27 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 		inputs   object
 		want     string
 	}{
-		"no such enrollment":    {configured, "getIndividualEnrollment", object{"registrationId": "nobody"}, "has no entry with this id"},
-		"no such group":         {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"}, "has no entry with this id"},
-		"a faulty id":           {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"}, "enrollmentGroupId"},
-		"a faulty device":       {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
-		"a faulty list":         {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
-		"another key":           {stranger, "getEnrollmentGroup", object{"enrollmentGroupId": "a"}, "policyName and key"},
+		"no such enrollment": {configured, "getIndividualEnrollment", object{"registrationId": "nobody"},
+			"has no entry with this id"},
+		"no such group": {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"},
+			"has no entry with this id"},
+		"a faulty id": {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"},
+			"enrollmentGroupId"},
+		"a faulty device": {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
+		"a faulty list":   {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
+		"another key": {stranger, "getEnrollmentGroup", object{"enrollmentGroupId": "a"},
+			"policyName and key"},
 		"another key, a device": {stranger, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
-		"another key, a list":   {stranger, "listRegistrations", object{"enrollmentGroupId": "a"}, "policyName and key"},
-		"no configuration":      {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"}, "is not configured"},
-		"no configuration yet":  {unconfigured, "getIndividualEnrollment", object{"registrationId": "a"}, "is not configured"},
+		"another key, a list": {stranger, "listRegistrations", object{"enrollmentGroupId": "a"},
+			"policyName and key"},
+		"no configuration": {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"},
+			"is not configured"},
+		"no configuration yet": {unconfigured, "getIndividualEnrollment", object{"registrationId": "a"},
+			"is not configured"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := tryInvoke(t, test.server, test.function, test.inputs); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := tryInvoke(t, test.server, test.function, test.inputs); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})

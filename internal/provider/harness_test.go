@@ -78,11 +78,13 @@ func startProviderWith(t *testing.T, config object, variables func(string) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := integration.NewServer(context.Background(), provider.Name, semver.MustParse(provider.Version), integration.WithProvider(served))
+	server, err := integration.NewServer(context.Background(), provider.Name, semver.MustParse(provider.Version),
+		integration.WithProvider(served))
 	if err != nil {
 		t.Fatal(err)
 	}
-	checked, err := server.CheckConfig(p.CheckRequest{Urn: "urn:pulumi:test::test::pulumi:providers:azure-dps::enrollments", Inputs: config.properties()})
+	checked, err := server.CheckConfig(p.CheckRequest{
+		Urn: "urn:pulumi:test::test::pulumi:providers:azure-dps::enrollments", Inputs: config.properties()})
 	if err != nil || len(checked.Failures) > 0 {
 		t.Fatalf("check configuration: %v %v", err, checked.Failures)
 	}
@@ -93,7 +95,8 @@ func startProviderWith(t *testing.T, config object, variables func(string) strin
 }
 
 func (f *fakeService) config() object {
-	return object{"host": fakeHost, "policyName": policyName, "key": f.Key, "endpoint": f.URL, "caFile": f.CAFile, "rateLimit": 0}
+	return object{"host": fakeHost, "policyName": policyName, "key": f.Key, "endpoint": f.URL, "caFile": f.CAFile,
+		"rateLimit": 0}
 }
 
 // managed is a resource as a stack holds it, driven by the calls that the engine makes.
@@ -108,7 +111,8 @@ type managed struct {
 
 func manage(t *testing.T, server integration.Server, kind, name string) *managed {
 	t.Helper()
-	return &managed{t: t, server: server, urn: resource.URN("urn:pulumi:test::test::azure-dps:index:" + kind + "::" + name)}
+	return &managed{t: t, server: server, urn: resource.URN("urn:pulumi:test::test::azure-dps:index:" + kind + "::" +
+		name)}
 }
 
 // check returns the checked inputs and fails the test on check failures.
@@ -124,7 +128,8 @@ func (m *managed) check(inputs object) property.Map {
 // diff returns the paths in which the state is not what the inputs want.
 func (m *managed) diff(inputs property.Map) ([]string, p.DiffResponse) {
 	m.t.Helper()
-	response, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: inputs, OldInputs: m.inputs})
+	response, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: inputs,
+		OldInputs: m.inputs})
 	if err != nil {
 		m.t.Fatalf("diff %s: %v", m.urn.Name(), err)
 	}
@@ -148,7 +153,8 @@ func (m *managed) tryUp(inputs object) ([]string, error) {
 		m.inputs = checked
 		return nil, nil
 	}
-	updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: m.inputs})
+	updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
+		OldInputs: m.inputs})
 	if err != nil && updated.PartialState != nil { // what was done counts
 		m.inputs, m.state = checked, updated.Properties
 		return paths, fmt.Errorf("%w: %s", err, strings.Join(updated.PartialState.Reasons, "; "))

@@ -20,9 +20,10 @@ import (
 // long is more than anything in these tests takes, and less than any wait that a cancellation has to cut short.
 const long = 60 * time.Second
 
-// interrupted cancels a provider while one request of an operation is held, and waits for the operation alone: the request is let go on
-// only after that, so that an operation which waits for its answer would never end.
-func interrupted[T any](t *testing.T, cloud *azure, held emulator.Match, server integration.Server, operation func() T) T {
+// interrupted cancels a provider while one request of an operation is held, and waits for the operation alone: the
+// request is let go on only after that, so that an operation which waits for its answer would never end.
+func interrupted[T any](t *testing.T, cloud *azure, held emulator.Match, server integration.Server,
+	operation func() T) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
@@ -83,16 +84,18 @@ func TestEveryOperationOnOneEntryEndsWhenItIsCancelled(t *testing.T) {
 	}
 	for kind, steps := range map[string]map[string]step{
 		"IndividualEnrollment": {
-			"create, looking":         {dpsRequest("GET", "/enrollments/[^/]+-new"), create},
-			"create, writing":         {dpsRequest("PUT", "/enrollments/[^/]+-new"), create},
-			"update":                  {dpsRequest("PUT", "/enrollments/[^/]+"), change},
-			"refresh":                 {dpsRequest("GET", "/enrollments/[^/]+"), read},
-			"refresh, its keys":       {dpsRequest("POST", "/enrollments/[^/]+/attestationmechanism"), read},
-			"delete":                  {dpsRequest("DELETE", "/enrollments/[^/]+"), remove},
-			"delete, the record":      {dpsRequest("DELETE", "/registrations/[^/]+"), remove},
-			"delete, once more":       {nth(2, dpsRequest("DELETE", "/registrations/[^/]+")), remove},
-			"getIndividualEnrollment": {dpsRequest("GET", "/enrollments/[^/]+"), asking("getIndividualEnrollment", "registrationId")},
-			"getRegistration":         {dpsRequest("GET", "/registrations/[^/]+"), asking("getRegistration", "registrationId")},
+			"create, looking":    {dpsRequest("GET", "/enrollments/[^/]+-new"), create},
+			"create, writing":    {dpsRequest("PUT", "/enrollments/[^/]+-new"), create},
+			"update":             {dpsRequest("PUT", "/enrollments/[^/]+"), change},
+			"refresh":            {dpsRequest("GET", "/enrollments/[^/]+"), read},
+			"refresh, its keys":  {dpsRequest("POST", "/enrollments/[^/]+/attestationmechanism"), read},
+			"delete":             {dpsRequest("DELETE", "/enrollments/[^/]+"), remove},
+			"delete, the record": {dpsRequest("DELETE", "/registrations/[^/]+"), remove},
+			"delete, once more":  {nth(2, dpsRequest("DELETE", "/registrations/[^/]+")), remove},
+			"getIndividualEnrollment": {dpsRequest("GET", "/enrollments/[^/]+"),
+				asking("getIndividualEnrollment", "registrationId")},
+			"getRegistration": {dpsRequest("GET", "/registrations/[^/]+"),
+				asking("getRegistration", "registrationId")},
 		},
 		"EnrollmentGroup": {
 			"create, writing":     {dpsRequest("PUT", "/enrollmentGroups/[^/]+-new"), create},
@@ -100,8 +103,10 @@ func TestEveryOperationOnOneEntryEndsWhenItIsCancelled(t *testing.T) {
 			"refresh":             {dpsRequest("GET", "/enrollmentGroups/[^/]+"), read},
 			"delete":              {dpsRequest("DELETE", "/enrollmentGroups/[^/]+"), remove},
 			"delete, its records": {dpsRequest("POST", "/registrations/[^/]+/query"), remove},
-			"getEnrollmentGroup":  {dpsRequest("POST", "/enrollmentGroups/[^/]+/attestationmechanism"), asking("getEnrollmentGroup", "enrollmentGroupId")},
-			"listRegistrations":   {dpsRequest("POST", "/registrations/[^/]+/query"), asking("listRegistrations", "enrollmentGroupId")},
+			"getEnrollmentGroup": {dpsRequest("POST", "/enrollmentGroups/[^/]+/attestationmechanism"),
+				asking("getEnrollmentGroup", "enrollmentGroupId")},
+			"listRegistrations": {dpsRequest("POST", "/registrations/[^/]+/query"),
+				asking("listRegistrations", "enrollmentGroupId")},
 		},
 	} {
 		for name, step := range steps {
@@ -109,7 +114,8 @@ func TestEveryOperationOnOneEntryEndsWhenItIsCancelled(t *testing.T) {
 				m := manage(t, direct, kind, regexp.MustCompile("[^a-zA-Z]+").ReplaceAllString(kind+name, "-"))
 				m.up(object{m.idProperty(): m.urn.Name(), "deleteRegistrations": true})
 				m.server = startProvider(t, service.cloud.config(service.key))
-				if err := interrupted(t, service.cloud, step.held, m.server, func() error { return step.do(m) }); err == nil {
+				if err := interrupted(t, service.cloud, step.held, m.server,
+					func() error { return step.do(m) }); err == nil {
 					t.Error("got no error of an operation that did not end")
 				}
 			})
@@ -129,7 +135,8 @@ func (m *managed) idProperty() string {
 type gate struct {
 	method string
 	path   *regexp.Regexp
-	// passing is how many go through; crowd how many have to be held until the gate is full: as many as are under way at once.
+	// passing is how many go through; crowd how many have to be held until the gate is full: as many as are under way
+	// at once.
 	passing, crowd int
 
 	seen          atomic.Int32
@@ -151,8 +158,8 @@ func (g *gate) hold(_ http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// TestEveryOperationOnASetEndsWhenItIsCancelled, while the service holds its requests, and leaves a state that says what the service
-// acknowledged, no more and no less. The next up then finishes.
+// TestEveryOperationOnASetEndsWhenItIsCancelled, while the service holds its requests, and leaves a state that says
+// what the service acknowledged, no more and no less. The next up then finishes.
 func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
 	const crowd = 16 // as many as are under way at once
@@ -169,31 +176,41 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 	}{
 		"creation": {held: "POST /enrollments", passing: 3, crowd: crowd, inputs: object{"items": numbered(200, 0)},
 			made: 30, etagless: 30, unanswered: 160, left: 30},
-		"creation, the etags": {held: "POST /enrollments/query", crowd: 1, inputs: object{"items": numbered(100, 0)}, made: 100, etagless: 100, left: 100},
-		"creation, the etags one by one": {held: "GET /enrollments/device-.*", passing: 10, crowd: crowd, inputs: object{"items": numbered(40, 0)},
-			made: 40, etagless: 30, left: 40},
-		"changes": {held: "PUT /enrollments/device-.*", passing: 5, crowd: crowd, before: object{"items": numbered(40, 0)}, inputs: object{"items": numbered(40, 30)},
+		"creation, the etags": {held: "POST /enrollments/query", crowd: 1, inputs: object{"items": numbered(100, 0)},
+			made: 100, etagless: 100, left: 100},
+		"creation, the etags one by one": {held: "GET /enrollments/device-.*", passing: 10, crowd: crowd,
+			inputs: object{"items": numbered(40, 0)},
+			made:   40, etagless: 30, left: 40},
+		"changes": {held: "PUT /enrollments/device-.*", passing: 5, crowd: crowd,
+			before: object{"items": numbered(40, 0)}, inputs: object{"items": numbered(40, 30)},
 			made: 40, left: 40},
-		"changes, the keys": {held: "POST /enrollments/device-.*/attestationmechanism", passing: 5, crowd: crowd, before: object{"items": numbered(40, 0)}, inputs: object{"items": numbered(40, 30)},
+		"changes, the keys": {held: "POST /enrollments/device-.*/attestationmechanism", passing: 5, crowd: crowd,
+			before: object{"items": numbered(40, 0)}, inputs: object{"items": numbered(40, 30)},
 			made: 40, left: 40},
-		"removal": {held: "POST /enrollments", passing: 2, crowd: crowd, before: object{"items": numbered(250, 0)}, inputs: object{"items": numbered(10, 0)},
-			made: 230, left: 230},
-		"removal, the records": {held: "DELETE /registrations/device-.*", passing: 5, crowd: 4, before: object{"items": numbered(40, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+		"removal": {held: "POST /enrollments", passing: 2, crowd: crowd, before: object{"items": numbered(250, 0)},
+			inputs: object{"items": numbered(10, 0)},
+			made:   230, left: 230},
+		"removal, the records": {held: "DELETE /registrations/device-.*", passing: 5, crowd: 4,
+			before: object{"items": numbered(40, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
 			made: 40, left: 40},
-		"removal, the records once more": {held: "DELETE /registrations/device-.*", passing: 10, crowd: 1, before: object{"items": numbered(14, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+		"removal, the records once more": {held: "DELETE /registrations/device-.*", passing: 10, crowd: 1,
+			before: object{"items": numbered(14, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
 			made: 4, gone: 10, left: 4},
 		"deletion": {held: "POST /enrollments", passing: 2, crowd: crowd, before: object{"items": numbered(250, 0)},
 			made: 250, left: 230},
-		"refresh": {held: "POST /enrollments/query", passing: 1, crowd: 1, before: object{"manifestText": numberedText(1100, 0)}, look: (*managed).read,
+		"refresh": {held: "POST /enrollments/query", passing: 1, crowd: 1,
+			before: object{"manifestText": numberedText(1100, 0)}, look: (*managed).read,
 			made: 1100, left: 1100},
-		"refresh of few": {held: "GET /enrollments/device-.*", passing: 5, crowd: crowd, before: object{"items": numbered(30, 0)}, look: (*managed).read,
+		"refresh of few": {held: "GET /enrollments/device-.*", passing: 5, crowd: crowd,
+			before: object{"items": numbered(30, 0)}, look: (*managed).read,
 			made: 30, left: 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service, direct := openService(t)
 			method, path, _ := strings.Cut(test.held, " ")
-			g := &gate{method: method, path: regexp.MustCompile("^" + path + "$"), passing: test.passing, crowd: test.crowd, full: make(chan struct{}), release: make(chan struct{})}
+			g := &gate{method: method, path: regexp.MustCompile("^" + path + "$"), passing: test.passing,
+				crowd: test.crowd, full: make(chan struct{}), release: make(chan struct{})}
 			gated := startProvider(t, service.through(t, unreliable{refuse: g.hold}))
 			defer close(g.release)
 			set := manage(t, direct, "EnrollmentSet", "devices")
@@ -231,9 +248,12 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 			counts, err := service.cloud.Counts()
 			must(t, err)
 			made, gone, unanswered, etagless := set.tally()
-			if made != test.made || gone != test.gone || unanswered != test.unanswered || etagless != test.etagless || counts.Enrollments != test.left {
-				t.Errorf("got %d made, %d gone, %d unanswered, %d without etag, and %d enrollments; want %d, %d, %d, %d and %d",
-					made, gone, unanswered, etagless, counts.Enrollments, test.made, test.gone, test.unanswered, test.etagless, test.left)
+			if made != test.made || gone != test.gone || unanswered != test.unanswered || etagless != test.etagless ||
+				counts.Enrollments != test.left {
+				t.Errorf("got %d made, %d gone, %d unanswered, %d without etag, and %d enrollments; want %d, %d, %d, "+
+					"%d and %d",
+					made, gone, unanswered, etagless, counts.Enrollments, test.made, test.gone, test.unanswered,
+					test.etagless, test.left)
 			}
 			if test.inputs == nil {
 				set.delete()
@@ -302,11 +322,13 @@ func (m *managed) settled() map[string]string {
 	return records
 }
 
-// TestEveryOperationOnALinkEndsWhenItIsCancelled: also while it logs in. What was written to the service is in the state, as unfinished.
+// TestEveryOperationOnALinkEndsWhenItIsCancelled: also while it logs in. What was written to the service is in the
+// state, as unfinished.
 func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
 	arm := func(method string, n int) emulator.Match {
-		return emulator.Match{Surface: "arm", Method: method, Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$"), Nth: n}
+		return emulator.Match{Surface: "arm", Method: method,
+			Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$"), Nth: n}
 	}
 	login := emulator.Match{Surface: "entra", Path: regexp.MustCompile("/token$")}
 	cloud := emulator.Match{Path: regexp.MustCompile("^/metadata/endpoints$")}
@@ -326,8 +348,10 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 		"creation, newest version":    {held: arm("GET", 2), changes: object{}},
 		"creation, looking once more": {held: arm("GET", 3), changes: object{}, unfinished: true},
 		"change, looking":             {held: arm("GET", 1), before: true, changes: object{"allocationWeight": 7}},
-		"change, writing":             {held: arm("PUT", 1), before: true, changes: object{"allocationWeight": 7}, unfinished: true},
-		"change, looking once more":   {held: arm("GET", 3), before: true, changes: object{"allocationWeight": 7}, unfinished: true},
+		"change, writing": {held: arm("PUT", 1), before: true, changes: object{"allocationWeight": 7},
+			unfinished: true},
+		"change, looking once more": {held: arm("GET", 3), before: true, changes: object{"allocationWeight": 7},
+			unfinished: true},
 		"refresh, finding the cloud":  {held: cloud, before: true, look: true},
 		"refresh":                     {held: arm("GET", 1), before: true, look: true},
 		"deletion":                    {held: arm("PUT", 1), before: true},
@@ -350,7 +374,8 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 				case test.changes == nil:
 					return m.server.Delete(deleteOf(m))
 				case test.before:
-					updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: m.inputs})
+					updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state,
+						Inputs: checked, OldInputs: m.inputs})
 					if initFailed = updated.PartialState != nil; initFailed {
 						m.inputs, m.state = checked, updated.Properties
 					}
@@ -365,7 +390,8 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 			if err == nil || initFailed != test.unfinished {
 				t.Errorf("got %v with an unfinished state %t, want an error and %t", err, initFailed, test.unfinished)
 			}
-			if weight := m.state.Get("allocationWeight"); test.unfinished && test.before && (!weight.IsNumber() || weight.AsNumber() != 7) {
+			if weight := m.state.Get("allocationWeight"); test.unfinished && test.before &&
+				(!weight.IsNumber() || weight.AsNumber() != 7) {
 				t.Errorf("got weight %v in the state, want what was written", weight)
 			}
 			m.server = startProvider(t, s.config)
@@ -376,7 +402,8 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 			case m.id == "":
 				m.up(inputs)
 			default: // the engine updates what is unfinished, whatever Diff says
-				_, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: m.inputs})
+				_, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
+					OldInputs: m.inputs})
 				must(t, err)
 			}
 		})

@@ -24,7 +24,8 @@ func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
 
-	m.up(object{"registrationId": "device-1", "allocationPolicy": "Hashed", "initialTwin": object{"tags": object{"site": "a", "floor": 3}}})
+	m.up(object{"registrationId": "device-1", "allocationPolicy": "Hashed",
+		"initialTwin": object{"tags": object{"site": "a", "floor": 3}}})
 	if want := fakeHost + individualPath; m.id != want {
 		t.Errorf("id: got %q, want %q", m.id, want)
 	}
@@ -39,7 +40,8 @@ func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
 		t.Error("both keys are the same")
 	}
 
-	same := object{"registrationId": "device-1", "allocationPolicy": "hashed", "initialTwin": object{"tags": object{"site": "a", "floor": 3}}}
+	same := object{"registrationId": "device-1", "allocationPolicy": "hashed",
+		"initialTwin": object{"tags": object{"site": "a", "floor": 3}}}
 	if got := m.up(same); got != nil {
 		t.Errorf("up without a change: got changes in %v, want none", got)
 	}
@@ -50,7 +52,8 @@ func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
 	if log := fake.takeLog(); len(log) != 1 {
 		t.Errorf("refresh of what did not change: got requests %v, want one that asks for the etag", log)
 	}
-	got := m.up(object{"registrationId": "device-1", "allocationPolicy": "hashed", "initialTwin": object{"tags": object{"site": "b", "floor": 3}}})
+	got := m.up(object{"registrationId": "device-1", "allocationPolicy": "hashed",
+		"initialTwin": object{"tags": object{"site": "b", "floor": 3}}})
 	if want := []string{"initialTwin.tags"}; !slices.Equal(got, want) {
 		t.Errorf("change of a tag: got %v, want %v", got, want)
 	}
@@ -69,7 +72,8 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
 	primary, secondary := newKey(t), newKey(t)
-	inputs := object{"enrollmentGroupId": "devices", "attestation": object{"symmetricKey": object{"primaryKey": primary, "secondaryKey": secondary}}}
+	inputs := object{"enrollmentGroupId": "devices",
+		"attestation": object{"symmetricKey": object{"primaryKey": primary, "secondaryKey": secondary}}}
 	m.up(inputs)
 	if m.secret("primaryKey") != primary || m.secret("secondaryKey") != secondary {
 		t.Error("the given keys are not the ones in force")
@@ -82,8 +86,10 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 		t.Errorf("up without a change: got %v, want none", got)
 	}
 	third := newKey(t)
-	got := m.up(object{"enrollmentGroupId": "devices", "attestation": object{"symmetricKey": object{"primaryKey": third, "secondaryKey": secondary}}})
-	if want := []string{"attestation.symmetricKey.primaryKey"}; !slices.Equal(got, want) || m.secret("primaryKey") != third {
+	got := m.up(object{"enrollmentGroupId": "devices",
+		"attestation": object{"symmetricKey": object{"primaryKey": third, "secondaryKey": secondary}}})
+	if want := []string{"attestation.symmetricKey.primaryKey"}; !slices.Equal(got, want) ||
+		m.secret("primaryKey") != third {
 		t.Errorf("another key: got %v, want %v and the new key in force", got, want)
 	}
 	if got := m.up(object{"enrollmentGroupId": "devices"}); got != nil || m.secret("primaryKey") != third {
@@ -96,7 +102,8 @@ func TestLetterCaseOfPolicyAndStatusIsTheServicesOwn(t *testing.T) {
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
 	m.up(object{"enrollmentGroupId": "devices", "provisioningStatus": "Disabled", "allocationPolicy": "GEOLATENCY"})
-	if entry := fake.entry(groupPath); entry["provisioningStatus"] != "disabled" || entry["allocationPolicy"] != "geoLatency" {
+	if entry := fake.entry(groupPath); entry["provisioningStatus"] != "disabled" ||
+		entry["allocationPolicy"] != "geoLatency" {
 		t.Errorf("sent %v and %v, want disabled and geoLatency", entry["provisioningStatus"], entry["allocationPolicy"])
 	}
 	if got := m.refresh(); got != nil {
@@ -109,14 +116,16 @@ func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
 	key := newKey(t)
-	inputs := m.check(object{"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": key}}, "iotHubHostName": unknown})
+	inputs := m.check(object{"registrationId": "device-1",
+		"attestation": object{"symmetricKey": object{"primaryKey": key}}, "iotHubHostName": unknown})
 	created, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: inputs, DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]property.Value{
 		"registrationId": property.New("device-1"), "serviceHost": property.New(fakeHost),
-		"primaryKey": property.New(key).WithSecret(true), "secondaryKey": unknown.WithSecret(true), "etag": unknown, "iotHubHostName": unknown,
+		"primaryKey": property.New(key).WithSecret(true), "secondaryKey": unknown.WithSecret(true), "etag": unknown,
+		"iotHubHostName": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := created.Properties.Get(name); !got.Equals(want) {
@@ -169,7 +178,8 @@ func TestCreationOverAnExistingEntryShowsTheImport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "differs from the declared one in deviceId") {
 		t.Errorf("creation over a different entry: got %v, want the difference named", err)
 	}
-	for name, secret := range map[string]string{"the enrollment's": theirs.secret("primaryKey"), "the policy's": fake.Key} {
+	for name, secret := range map[string]string{"the enrollment's": theirs.secret("primaryKey"),
+		"the policy's": fake.Key} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(err.Error(), secret) {
 				t.Error("the error contains the key")
@@ -182,9 +192,11 @@ func TestAnInterruptedCreationIsTakenOver(t *testing.T) {
 	t.Parallel()
 	given := newKey(t)
 	for name, inputs := range map[string]object{
-		"made keys":      {"registrationId": "device-1", "deviceId": "d"},
-		"one given key":  {"registrationId": "device-1", "attestation": object{"symmetricKey": object{"secondaryKey": given}}},
-		"two given keys": {"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": given, "secondaryKey": newKey(t)}}},
+		"made keys": {"registrationId": "device-1", "deviceId": "d"},
+		"one given key": {"registrationId": "device-1",
+			"attestation": object{"symmetricKey": object{"secondaryKey": given}}},
+		"two given keys": {"registrationId": "device-1",
+			"attestation": object{"symmetricKey": object{"primaryKey": given, "secondaryKey": newKey(t)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -195,7 +207,8 @@ func TestAnInterruptedCreationIsTakenOver(t *testing.T) {
 			again.up(inputs)
 			for _, slot := range []string{"primaryKey", "secondaryKey"} {
 				t.Run(slot, func(t *testing.T) {
-					isGiven := inputs["attestation"] != nil && inputs["attestation"].(object)["symmetricKey"].(object)[slot] != nil
+					isGiven := inputs["attestation"] != nil &&
+						inputs["attestation"].(object)["symmetricKey"].(object)[slot] != nil
 					if same := again.secret(slot) == killed.secret(slot); same != isGiven {
 						t.Errorf("%s: got the same key %t, want given keys kept and made ones renewed", slot, same)
 					}
@@ -230,7 +243,8 @@ func TestALostAnswerIsNoFailure(t *testing.T) {
 		t.Fatal("no answer was lost")
 	}
 	lost = false
-	m.up(object{"registrationId": "device-1", "deviceId": "other"}) // the second try meets the etag that the first one made
+	// the second try meets the etag that the first one made
+	m.up(object{"registrationId": "device-1", "deviceId": "other"})
 	if got := fake.entry(individualPath)["deviceId"]; got != "other" || !lost {
 		t.Errorf("update with a lost answer: got device id %v, want other", got)
 	}
@@ -257,11 +271,13 @@ func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 		t.Errorf("refresh: got %v, want %v", got, want)
 	}
 	m.up(changed)
-	if entry := fake.entry(individualPath); entry["iotHubs"] != nil || entry["provisioningStatus"] != nil || entry["deviceId"] != "other" {
+	if entry := fake.entry(individualPath); entry["iotHubs"] != nil || entry["provisioningStatus"] != nil ||
+		entry["deviceId"] != "other" {
 		t.Errorf("after refresh and up: got %v, want the declared entry", entry)
 	}
 	fake.edit(t, individualPath, func(map[string]any) {}) // a new version of the same
-	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) || fake.entry(individualPath)["deviceId"] != nil {
+	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) ||
+		fake.entry(individualPath)["deviceId"] != nil {
 		t.Errorf("update after a change of nothing: got %v, want deviceId", got)
 	}
 	m.secret("primaryKey")
@@ -275,7 +291,8 @@ func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
 	renewed := newKey(t)
 	fake.edit(t, groupPath, set("attestation", "symmetricKey", "primaryKey", renewed))
 	changed := object{"enrollmentGroupId": "devices", "provisioningStatus": "disabled"}
-	if _, err := m.tryUp(changed); !errors.Is(err, dpsservice.ErrPrecondition) || !strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
+	if _, err := m.tryUp(changed); !errors.Is(err, dpsservice.ErrPrecondition) ||
+		!strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
 		t.Errorf("update over renewed keys: got %v, want them named and not told", err)
 	}
 	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
@@ -293,7 +310,8 @@ func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 	certificate := newAuthority(t, "root").PEM
 	for name, inputs := range map[string]object{
 		"made keys": {"enrollmentGroupId": "devices"},
-		"X.509":     {"enrollmentGroupId": "devices", "attestation": object{"x509": object{"signingCertificates": object{"primary": certificate}}}},
+		"X.509": {"enrollmentGroupId": "devices",
+			"attestation": object{"x509": object{"signingCertificates": object{"primary": certificate}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, theirs := range []bool{false, true} {
@@ -369,7 +387,8 @@ func TestAnImportPutsNoMadeKeyIntoInputs(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())
-	inputs := object{"enrollmentGroupId": "devices", "initialTwin": object{"desiredProperties": object{"interval": 5}}, "allocationPolicy": "hashed", "iotHubs": []string{"hub-1.azure-devices.net"}}
+	inputs := object{"enrollmentGroupId": "devices", "initialTwin": object{"desiredProperties": object{"interval": 5}},
+		"allocationPolicy": "hashed", "iotHubs": []string{"hub-1.azure-devices.net"}}
 	manage(t, server, "EnrollmentGroup", "made").up(inputs)
 
 	m := manage(t, server, "EnrollmentGroup", "devices")

@@ -41,7 +41,8 @@ type LinkedHubArgs struct {
 	ApplyAllocationPolicy *bool   `pulumi:"applyAllocationPolicy,optional"`
 }
 
-// LinkedHubState is the state of a LinkedHub. The service returns no key, so the state contains the one that was sent last.
+// LinkedHubState is the state of a LinkedHub. The service returns no key, so the state contains the one that was sent
+// last.
 type LinkedHubState struct {
 	LinkedHubArgs
 	entry.Life
@@ -50,21 +51,37 @@ type LinkedHubState struct {
 // Annotate describes the resource in the schema.
 func (h *LinkedHub) Annotate(an infer.Annotator) {
 	an.SetToken("index", "LinkedHub")
-	an.Describe(h, "Links one hub to an existing provisioning service by a key (the classic link), so that many stacks can share one service. It changes its own entry "+
-		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it does not name.\n\n"+
+	an.Describe(h, "Links one hub to an existing provisioning service by a key (the classic link), so that many "+
+		"stacks can share one service. It changes its own entry "+
+		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked "+
+		"this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or "+
+		"with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it "+
+		"does not name.\n\n"+
 		"It calls Azure Resource Manager with the login of the provider's configuration. "+
-		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.")
+		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays "+
+		"unknown and untouched until one is declared and changed.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.ProvisioningServiceID, "Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.")
-	an.Describe(&a.HubHostName, "Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.")
-	an.Describe(&a.PolicyName, "Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.")
-	an.Describe(&a.Key, "A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.")
+	an.Describe(&a.ProvisioningServiceID,
+		"Resource id of the provisioning service: "+
+			"`/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one "+
+			"replaces the link.")
+	an.Describe(&a.HubHostName,
+		"Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces "+
+			"the link.")
+	an.Describe(&a.PolicyName,
+		"Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and "+
+			"ServiceConnect.")
+	an.Describe(&a.Key,
+		"A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service "+
+			"never returns the key, so a refresh does not detect a change.")
 	an.Describe(&a.Location, "Location of the hub.")
-	an.Describe(&a.AllocationWeight, "Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.")
-	an.Describe(&a.ApplyAllocationPolicy, "Whether the allocation policy assigns devices to the hub. The default is true.")
+	an.Describe(&a.AllocationWeight,
+		"Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.")
+	an.Describe(&a.ApplyAllocationPolicy,
+		"Whether the allocation policy assigns devices to the hub. The default is true.")
 }
 
 // claim names the link: a hub has one link at a service, under any of its names.
@@ -83,15 +100,19 @@ func linkID(service, host string) string { return service + linkedHubs + strings
 // parseLinkID reads the id of a link.
 func parseLinkID(id string) (service, host string, err error) {
 	i := strings.LastIndex(strings.ToLower(id), strings.ToLower(linkedHubs))
-	if i < 0 || len(enrollment.CheckServiceID("", id[:i])) > 0 || len(enrollment.CheckHost("", id[i+len(linkedHubs):])) > 0 {
-		return "", "", fmt.Errorf("the id %q is not of the form {resource id of the provisioning service}%s{host name of the hub}", id, linkedHubs)
+	if i < 0 || len(enrollment.CheckServiceID("", id[:i])) > 0 ||
+		len(enrollment.CheckHost("", id[i+len(linkedHubs):])) > 0 {
+		return "", "",
+			fmt.Errorf("the id %q is not of the form {resource id of the provisioning service}%s{host name of the hub}",
+				id, linkedHubs)
 	}
 	return id[:i], id[i+len(linkedHubs):], nil
 }
 
 func (a LinkedHubArgs) link() hublink.Link {
 	return hublink.Link{
-		Host: a.HubHostName, PolicyName: a.PolicyName, Key: entry.Text(a.Key), Location: a.Location, Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
+		Host: a.HubHostName, PolicyName: a.PolicyName, Key: entry.Text(a.Key), Location: a.Location,
+		Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
 	}
 }
 
@@ -99,12 +120,15 @@ func (a LinkedHubArgs) link() hublink.Link {
 func (a LinkedHubArgs) failure(verb string, err error) error {
 	advice := ""
 	if arm.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
-		advice = "; check the identity that the provider logs in with: it needs the rights to read and to change the provisioning service, such as the role Contributor"
+		advice = "; check the identity that the provider logs in with: it needs the rights to read and to change the " +
+			"provisioning service, such as the role Contributor"
 	}
-	return fmt.Errorf("%s hub %s at %s: %w%s", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err, advice)
+	return fmt.Errorf("%s hub %s at %s: %w%s", verb, a.HubHostName,
+		a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err, advice)
 }
 
-// outcome returns the error of a change. If the change was sent, the error marks the state, so that the next update finishes it.
+// outcome returns the error of a change. If the change was sent, the error marks the state, so that the next update
+// finishes it.
 func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	switch {
 	case err == nil:
@@ -115,10 +139,13 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	return a.failure(verb, err)
 }
 
-// Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub can have made.
-func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (infer.CreateResponse[LinkedHubState], error) {
+// Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub
+// can have made.
+func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (
+	infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
-	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args, entry.Life{Instance: new(string)}}}
+	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName),
+		Output: LinkedHubState{args, entry.Life{Instance: new(string)}}}
 	if args.Key == nil && !entry.IsPartlyUnknown(ctx) {
 		return response, args.failure("link", errors.New("a new link needs the property key"))
 	}
@@ -143,11 +170,15 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	var exists *hublink.ExistsError
 	if errors.As(err, &exists) {
 		urn := entry.URN(ctx)
-		return response, args.failure("link", fmt.Errorf("%w, by the policy %q, and differs from the declared one. Nothing was changed. "+
-			"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, or by `pulumi state rename`; "+
-			"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-			"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
-			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
+		return response, args.failure(
+			"link", fmt.Errorf("%w, by the policy %q, and differs from the declared one. Nothing was changed. "+
+				"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, "+
+				"or by `pulumi state rename`; "+
+				"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
+				"deleteBeforeReplace; "+
+				"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider "+
+				"when the resource names one)",
+				err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
 	}
 	if response.Output.Instance = entry.NewInstance(); err == nil || result.Sent {
 		claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: *response.Output.Instance}, args.claim())
@@ -158,7 +189,8 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 // warnOfNamespaces warns that a Device Registry namespace also owns links of the service.
 func warnOfNamespaces(ctx context.Context, result hublink.Result) {
 	if len(result.Namespaces) > 0 {
-		p.GetLogger(ctx).Warningf("the provisioning service is linked to the Device Registry namespace %s, which owns the links of the hubs that it manages; "+
+		p.GetLogger(ctx).Warningf("the provisioning service is linked to the Device Registry namespace %s, which "+
+			"owns the links of the hubs that it manages; "+
 			"LinkedHub adds a classic link to them", strings.Join(result.Namespaces, ", "))
 	}
 }
@@ -166,7 +198,8 @@ func warnOfNamespaces(ctx context.Context, result hublink.Result) {
 // WireDependencies marks all outputs that are known as inputs as known in previews.
 func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state *LinkedHubState) {
 	for _, output := range []any{
-		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location, &state.AllocationWeight, &state.ApplyAllocationPolicy,
+		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location,
+		&state.AllocationWeight, &state.ApplyAllocationPolicy,
 		&state.Instance,
 	} {
 		f.OutputField(output).AlwaysKnown()
@@ -174,7 +207,8 @@ func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state
 }
 
 // Update changes the link to what is declared, and recreates it if it was removed.
-func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubArgs, LinkedHubState]) (infer.UpdateResponse[LinkedHubState], error) {
+func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubArgs,
+	LinkedHubState]) (infer.UpdateResponse[LinkedHubState], error) {
 	args := req.Inputs
 	if args.Key == nil {
 		args.Key = req.State.Key // what is left out is kept
@@ -199,8 +233,10 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	return response, args.outcome("change the link of", result.Sent, err)
 }
 
-// Read refreshes the link or reads it for an import. It returns no id only when the service or the link does not exist any more.
-func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, LinkedHubState]) (infer.ReadResponse[LinkedHubArgs, LinkedHubState], error) {
+// Read refreshes the link or reads it for an import. It returns no id only when the service or the link does not exist
+// any more.
+func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs,
+	LinkedHubState]) (infer.ReadResponse[LinkedHubArgs, LinkedHubState], error) {
 	var response infer.ReadResponse[LinkedHubArgs, LinkedHubState]
 	service, host, err := parseLinkID(req.ID)
 	if err != nil {
@@ -221,13 +257,15 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, 
 	if req.State.ProvisioningServiceID == "" && !strings.EqualFold(host, link.Host) {
 		found.HubHostName = link.Host // the import named the hub in another form than its link does
 	}
-	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName, link.Location, link.Weight, link.Apply
+	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName,
+		link.Location, link.Weight, link.Apply
 	response.ID = req.ID
 	life := req.State.Life
 	if req.State.ProvisioningServiceID == "" { // an import
 		life.Instance = entry.NewInstance()
 	}
-	response.Inputs, response.State = found.spelledAs(req.Inputs), LinkedHubState{found.spelledAs(req.State.LinkedHubArgs), life}
+	response.Inputs, response.State = found.spelledAs(req.Inputs),
+		LinkedHubState{found.spelledAs(req.State.LinkedHubArgs), life}
 	return response, nil
 }
 
@@ -269,18 +307,22 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	}
 	faults = append(faults, enrollment.CheckPolicyName("policyName", args.PolicyName)...)
 	if strings.TrimSpace(args.Location) == "" {
-		faults = append(faults, enrollment.Fault{Path: "location", Message: "it is empty: give the location of the hub, such as westeurope"})
+		faults = append(faults, enrollment.Fault{Path: "location",
+			Message: "it is empty: give the location of the hub, such as westeurope"})
 	}
 	if args.AllocationWeight != nil {
 		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
 	}
 	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
-		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, hublink.ClassicHost(args.HubHostName)))...)
+		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName,
+			linkID(args.ProvisioningServiceID, hublink.ClassicHost(args.HubHostName)))...)
 	}
-	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs, faults)}, nil
+	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs,
+		faults)}, nil
 }
 
-// Delete removes this link and no other, unless another resource owns it by now. A link that does not exist is not an error.
+// Delete removes this link and no other, unless another resource owns it by now. A link that does not exist is not an
+// error.
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
 	claims, key := entry.ClaimsOf(ctx), req.State.claim()
@@ -289,7 +331,8 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 		return response, req.State.failure("unlink", err)
 	}
 	defer done()
-	if rival := claims.RivalOf(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, key); rival != nil {
+	if rival := claims.RivalOf(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)},
+		key); rival != nil {
 		if !rival.Holds {
 			return response, req.State.failure("unlink", errors.New(entry.DeclaredElsewhere(rival.URN)))
 		}
@@ -306,9 +349,11 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 	return response, nil
 }
 
-// Diff compares the inputs with the link in the state. The key of an imported link is unknown: then a key counts as changed only
-// when it differs from the previous inputs. An empty text is a value that is not known yet, which addUnknown handles.
-func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse, error) {
+// Diff compares the inputs with the link in the state. The key of an imported link is unknown: then a key counts as
+// changed only when it differs from the previous inputs. An empty text is a value that is not known yet, which
+// addUnknown handles.
+func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse,
+	error) {
 	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	want, known := req.Inputs, req.State.LinkedHubArgs
 	spelled, isReplaced := known.spelledAs(want), false
@@ -321,7 +366,8 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		changed  bool
 		replaces bool
 	}{
-		{"provisioningServiceId", want.ProvisioningServiceID != "" && spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
+		{"provisioningServiceId", want.ProvisioningServiceID != "" &&
+			spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
 		// Another form of the name is another link of the same hub: devices get the form that is linked.
 		{"hubHostName", want.HubHostName != "" && !strings.EqualFold(known.HubHostName, want.HubHostName), true},
 		{"policyName", want.PolicyName != "" && spelled.PolicyName != want.PolicyName, false},
@@ -342,7 +388,8 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 	response.HasChanges = len(response.DetailedDiff) > 0
 	// The same link is deleted before its replacement is created, also for a replacement by replaceOnChanges.
 	if response.DeleteBeforeReplace = !isReplaced; !isReplaced {
-		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, slices.Values([]entry.ClaimKey{known.claim()}))
+		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)},
+			slices.Values([]entry.ClaimKey{known.claim()}))
 	}
 	return response, nil
 }

@@ -39,13 +39,15 @@ func TestAPreviewOfALinkMakesNoCall(t *testing.T) {
 	if !made.Properties.Get("key").IsComputed() || !made.Properties.Get("hubHostName").IsComputed() {
 		t.Errorf("preview with unknown values: got %v", made.Properties)
 	}
-	if _, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: m.check(s.link("hub-2", object{"key": nil})), DryRun: true}); err == nil || !strings.Contains(err.Error(), "key") {
+	if _, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: m.check(s.link("hub-2", object{"key": nil})),
+		DryRun: true}); err == nil || !strings.Contains(err.Error(), "key") {
 		t.Errorf("preview of a new link without a key: got %v, want an error that names it", err)
 	}
 	m.id, m.inputs, m.state = "x", checked, made.Properties
 	changed := m.check(s.link("hub-2", object{"allocationWeight": 9}))
 	m.diff(changed)
-	_, err = m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: checked, Inputs: changed, OldInputs: checked, DryRun: true})
+	_, err = m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: checked, Inputs: changed, OldInputs: checked,
+		DryRun: true})
 	must(t, err)
 	if got := s.calls(); got != before {
 		t.Errorf("previews made %d calls, want none", got-before)
@@ -85,7 +87,8 @@ func TestAFaultNeverDropsALink(t *testing.T) {
 			}
 		})
 	}
-	if _, err := m.server.Read(p.ReadRequest{ID: "hub-2.azure-devices.net", Urn: m.urn}); err == nil || !strings.Contains(err.Error(), "/linkedHubs/") {
+	if _, err := m.server.Read(p.ReadRequest{ID: "hub-2.azure-devices.net", Urn: m.urn}); err == nil ||
+		!strings.Contains(err.Error(), "/linkedHubs/") {
 		t.Errorf("an id of another form: got %v, want the form", err)
 	}
 	s.linked("hub-1", "hub-2")
@@ -107,19 +110,22 @@ func TestALinkThatDiffersShowsTheImportCommand(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-1")
-	if _, err := m.tryUp(s.link("hub-1", object{"allocationWeight": 3})); err == nil || !strings.Contains(err.Error(), "pulumi import azure-dps:index:LinkedHub hub-1 "+servicePath+"/linkedHubs/"+emulatedHub) {
+	if _, err := m.tryUp(s.link("hub-1", object{"allocationWeight": 3})); err == nil ||
+		!strings.Contains(err.Error(), "pulumi import azure-dps:index:LinkedHub hub-1 "+servicePath+"/linkedHubs/"+
+			emulatedHub) {
 		t.Errorf("got %v, want the import command", err)
 	}
 	m.up(s.link("hub-1", nil)) // an equal one is taken over
 	s.linked("hub-1")
 }
 
-// TestACancelledLinkLeavesTrueState: the write is under way when the engine cancels. The state says that something may have been made,
-// and the next update brings it to its end.
+// TestACancelledLinkLeavesTrueState: the write is under way when the engine cancels. The state says that something may
+// have been made, and the next update brings it to its end.
 func TestACancelledLinkLeavesTrueState(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
-	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT", Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$")})
+	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT",
+		Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$")})
 	m := s.stack("hub-2")
 	inputs := s.link("hub-2", nil)
 	checked := m.check(inputs)
@@ -139,7 +145,8 @@ func TestACancelledLinkLeavesTrueState(t *testing.T) {
 	select {
 	case got := <-done:
 		if got.made.PartialState == nil || got.made.ID == "" {
-			t.Fatalf("got id %q, partial %v, %v, want a state that is marked as unfinished", got.made.ID, got.made.PartialState, got.err)
+			t.Fatalf("got id %q, partial %v, %v, want a state that is marked as unfinished", got.made.ID,
+				got.made.PartialState, got.err)
 		}
 		m.id, m.inputs, m.state = got.made.ID, checked, got.made.Properties
 	case <-ctx.Done():
@@ -148,12 +155,14 @@ func TestACancelledLinkLeavesTrueState(t *testing.T) {
 	hold.Release()
 	must(t, hold.Done(t.Context()))
 	again := s.stack("hub-2")
-	_, err := again.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: checked})
+	_, err := again.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
+		OldInputs: checked})
 	must(t, err)
 	s.linked("hub-1", "hub-2")
 }
 
-// TestAnotherFormOfAHubsNameIsTheSameHub: two resources cannot link it twice, and the other form replaces the link in place of a second.
+// TestAnotherFormOfAHubsNameIsTheSameHub: two resources cannot link it twice, and the other form replaces the link in
+// place of a second.
 func TestAnotherFormOfAHubsNameIsTheSameHub(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
@@ -163,7 +172,8 @@ func TestAnotherFormOfAHubsNameIsTheSameHub(t *testing.T) {
 		t.Errorf("another letter case: got %v, want no change", got)
 	}
 	device := s.link("hub-2", object{"hubHostName": "hub-2.device.azure-devices.net"})
-	diff, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: m.check(device), OldInputs: m.inputs})
+	diff, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: m.check(device),
+		OldInputs: m.inputs})
 	must(t, err)
 	if kind := diff.DetailedDiff["hubHostName"].Kind; kind != p.UpdateReplace || !diff.DeleteBeforeReplace {
 		t.Errorf("got %v, deleted first %t, want a replacement that deletes first", kind, diff.DeleteBeforeReplace)
@@ -177,7 +187,8 @@ func TestAnotherFormOfAHubsNameIsTheSameHub(t *testing.T) {
 	}
 	service := s.link("hub-3", object{"hubHostName": "hub-3.service.azure-devices.net"})
 	third := s.stack("hub-3")
-	if _, err := third.server.Create(p.CreateRequest{Urn: third.urn, Properties: third.check(service), DryRun: true}); err == nil || !strings.Contains(err.Error(), "hint: use hub-3.azure-devices.net") {
+	if _, err := third.server.Create(p.CreateRequest{Urn: third.urn, Properties: third.check(service),
+		DryRun: true}); err == nil || !strings.Contains(err.Error(), "hint: use hub-3.azure-devices.net") {
 		t.Errorf("the name for services: got %v, want the preview to name the one to use", err)
 	}
 }

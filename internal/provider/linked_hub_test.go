@@ -15,7 +15,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-const servicePath = "/subscriptions/" + emulator.SubscriptionID + "/resourceGroups/rg-1/providers/Microsoft.Devices/provisioningServices/dps-1"
+const servicePath = "/subscriptions/" + emulator.SubscriptionID +
+	"/resourceGroups/rg-1/providers/Microsoft.Devices/provisioningServices/dps-1"
 
 // shared is a provisioning service that stacks link their hubs to.
 type shared struct {
@@ -55,7 +56,8 @@ func (s *shared) stack(hub string) *managed {
 // link are the inputs for a hub's link, with changes; nil removes a property.
 func (s *shared) link(hub string, changes object) object {
 	return object{
-		"provisioningServiceId": servicePath, "hubHostName": hub + ".azure-devices.net", "policyName": linkPolicy, "key": s.keys[hub], "location": "westeurope",
+		"provisioningServiceId": servicePath, "hubHostName": hub + ".azure-devices.net", "policyName": linkPolicy,
+		"key": s.keys[hub], "location": "westeurope",
 	}.edited(changes)
 }
 
@@ -90,7 +92,8 @@ func (s *shared) rewrite(change func([]*dps.IotHubDefinitionDescription) []*dps.
 	got, err := s.services.Get(s.t.Context(), "dps-1", "rg-1", nil)
 	must(s.t, err)
 	got.Properties.IotHubs = change(got.Properties.IotHubs)
-	poller, err := s.services.BeginCreateOrUpdate(s.t.Context(), "rg-1", "dps-1", got.ProvisioningServiceDescription, nil)
+	poller, err := s.services.BeginCreateOrUpdate(s.t.Context(), "rg-1", "dps-1", got.ProvisioningServiceDescription,
+		nil)
 	must(s.t, err)
 	_, err = poller.PollUntilDone(s.t.Context(), nil)
 	must(s.t, err)
@@ -111,7 +114,8 @@ func TestALinkDoesNotChangeTheLinksOfOthers(t *testing.T) {
 		t.Errorf("change: got %v, want the weight and whether it applies", got)
 	}
 	if got := s.links()["hub-2"]; got.AllocationWeight != nil || *got.ApplyAllocationPolicy {
-		t.Errorf("got weight %v, apply %v, want nothing said and false", got.AllocationWeight, *got.ApplyAllocationPolicy)
+		t.Errorf("got weight %v, apply %v, want nothing said and false", got.AllocationWeight,
+			*got.ApplyAllocationPolicy)
 	}
 	if got := m.refresh(); got != nil {
 		t.Errorf("refresh: got %v, want none", got)
@@ -161,7 +165,8 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 		"applyAllocationPolicy": func(l *dps.IotHubDefinitionDescription) { l.ApplyAllocationPolicy = to.Ptr(false) },
 		"location":              func(l *dps.IotHubDefinitionDescription) { l.Location = to.Ptr("northeurope") },
 		"policyName": func(l *dps.IotHubDefinitionDescription) {
-			l.ConnectionString = to.Ptr(fmt.Sprintf("HostName=hub-2.azure-devices.net;SharedAccessKeyName=other;SharedAccessKey=%s", s.keys["hub-2"]))
+			l.ConnectionString = to.Ptr(fmt.Sprintf(
+				"HostName=hub-2.azure-devices.net;SharedAccessKeyName=other;SharedAccessKey=%s", s.keys["hub-2"]))
 		},
 	}
 	m := s.stack("hub-2")
@@ -200,7 +205,8 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 // race holds the first stack's PUT until the second stack's link is there, then lets it go.
 func race(t *testing.T, s *shared) {
 	t.Helper()
-	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT", Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$")})
+	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT",
+		Path: regexp.MustCompile("(?i)/provisioningServices/dps-1$")})
 	first, second := s.stack("hub-2"), s.stack("hub-3")
 	done := make(chan error, 1)
 	inputs := s.link("hub-2", nil)

@@ -19,9 +19,10 @@ var (
 	lifeSeed = flag.Uint64("life-seed", 0, "the one life to try again, as a failure names it")
 )
 
-// TestRandomOperationsOnAStack declares, renames, moves, replaces, taints, imports and refreshes enrollments, groups and rows of sets in random
-// order, kills the provider at random calls, and asks the service after each step: what is declared is there with its keys, what is not
-// declared any more is gone, what this stack never declared is untouched, and a step that fails has changed nothing that is declared.
+// TestRandomOperationsOnAStack declares, renames, moves, replaces, taints, imports and refreshes enrollments, groups
+// and rows of sets in random order, kills the provider at random calls, and asks the service after each step: what is
+// declared is there with its keys, what is not declared any more is gone, what this stack never declared is untouched,
+// and a step that fails has changed nothing that is declared.
 func TestRandomOperationsOnAStack(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{*lifeSeed}
@@ -69,7 +70,8 @@ type life struct {
 
 func newLife(t *testing.T, service serviceAPI, seed uint64) *life {
 	return &life{
-		stack: newStack(t, "life", service.cloud.config(service.key)), Rand: rand.New(rand.NewPCG(seed, 0)), service: service,
+		stack: newStack(t, "life", service.cloud.config(service.key)), Rand: rand.New(rand.NewPCG(seed, 0)),
+		service: service,
 		entries: map[string]entry{}, foreign: map[string]string{},
 	}
 }
@@ -199,7 +201,8 @@ func (l *life) spared(before map[string]entry, keys map[string]string) {
 			continue // a resource that is deleted first may be between its two lives
 		}
 		if was.kind == "EnrollmentSet" && (e.kind != was.kind || e.name != was.name) {
-			continue // a set may have removed its row before the other one is made: a new registration, never a lost one
+			// a set may have removed its row before the other one is made: a new registration, never a lost one
+			continue
 		}
 		l.t.Errorf("%s is gone after a step that failed\n%s", path, l.messages)
 	}
@@ -209,14 +212,16 @@ func (l *life) spared(before map[string]entry, keys map[string]string) {
 func (l *life) unmoved(before map[string]entry, keys map[string]string) map[string]string {
 	same := map[string]string{}
 	for path, e := range l.entries {
-		if was, is := before[path]; is && was.kind == e.kind && (was.name == e.name && was.component == e.component || len(e.aliases) > 0) {
+		if was, is := before[path]; is && was.kind == e.kind && (was.name == e.name && was.component == e.component ||
+			len(e.aliases) > 0) {
 			same[path] = keys[path]
 		}
 	}
 	return same
 }
 
-// check asks the service, and fails the test unless it holds what is declared and what is foreign, with these keys among others.
+// check asks the service, and fails the test unless it holds what is declared and what is foreign, with these keys
+// among others.
 func (l *life) check(same map[string]string) {
 	l.t.Helper()
 	want := map[string]string{}
@@ -265,7 +270,8 @@ func (l *life) tell(format string, args ...any) {
 // add declares a new id.
 func (l *life) add() {
 	l.made++
-	e := entry{kind: []string{"IndividualEnrollment", "EnrollmentGroup", "EnrollmentSet"}[l.IntN(3)], name: fmt.Sprintf("r-%d", l.made)}
+	e := entry{kind: []string{"IndividualEnrollment", "EnrollmentGroup", "EnrollmentSet"}[l.IntN(3)],
+		name: fmt.Sprintf("r-%d", l.made)}
 	if e.kind == "EnrollmentSet" {
 		e.name = []string{"set-a", "set-b"}[l.IntN(2)]
 	}
@@ -289,7 +295,8 @@ func (l *life) addForeign() {
 	l.made++
 	id := fmt.Sprintf("foreign-%d", l.made)
 	l.service.call(l.t, "POST", "/enrollments", map[string]any{"mode": "create", "enrollments": []any{map[string]any{
-		"registrationId": id, "attestation": map[string]any{"type": "symmetricKey", "symmetricKey": map[string]any{"primaryKey": newKey(l.t), "secondaryKey": newKey(l.t)}},
+		"registrationId": id, "attestation": map[string]any{"type": "symmetricKey",
+			"symmetricKey": map[string]any{"primaryKey": newKey(l.t), "secondaryKey": newKey(l.t)}},
 	}}})
 	l.foreign["enrollments/"+id] = l.service.call(l.t, "GET", "/enrollments/"+id, nil)["etag"].(string)
 }
@@ -334,18 +341,23 @@ func (l *life) rename(path string, e entry) {
 func (l *life) move(path string, e entry) {
 	switch e.kind {
 	case "IndividualEnrollment":
-		e = entry{kind: "EnrollmentSet", name: []string{"set-a", "set-b"}[l.IntN(2)], primary: e.primary, secondary: e.secondary, isDisabled: e.isDisabled}
+		e = entry{kind: "EnrollmentSet", name: []string{"set-a", "set-b"}[l.IntN(2)], primary: e.primary,
+			secondary: e.secondary, isDisabled: e.isDisabled}
 	case "EnrollmentSet":
 		l.made++
-		e = entry{kind: "IndividualEnrollment", name: fmt.Sprintf("r-%d", l.made), primary: e.primary, secondary: e.secondary, isDisabled: e.isDisabled}
+		e = entry{kind: "IndividualEnrollment", name: fmt.Sprintf("r-%d", l.made), primary: e.primary,
+			secondary: e.secondary, isDisabled: e.isDisabled}
 	}
 	l.entries[path] = e
 }
 
-// replace asks for the replacement of a resource that is in the state, in one of the ways to do so. It reports whether it did.
+// replace asks for the replacement of a resource that is in the state, in one of the ways to do so. It reports whether
+// it did.
 func (l *life) replace(e entry, settings *[]func(*engine.UpdateOptions)) bool {
 	urn := l.urnIn(e.kind, e.name, e.component)
-	if l.state == nil || !slices.ContainsFunc(l.state.Resources, func(r *resource.State) bool { return r.URN == urn && !r.Delete }) {
+	if l.state == nil || !slices.ContainsFunc(l.state.Resources, func(r *resource.State) bool {
+		return r.URN == urn && !r.Delete
+	}) {
 		return false
 	}
 	first := l.IntN(3) == 0
@@ -388,7 +400,8 @@ func (l *life) write() {
 		}
 		if e.kind == "EnrollmentSet" {
 			if e.primary != "" {
-				inputs["primaryKey"], inputs["secondaryKey"] = propertyOf(e.primary).WithSecret(true), propertyOf(e.secondary).WithSecret(true)
+				inputs["primaryKey"], inputs["secondaryKey"] = propertyOf(e.primary).WithSecret(true),
+					propertyOf(e.secondary).WithSecret(true)
 			}
 			sets[e.name] = append(sets[e.name], inputs.edited(status))
 			first[e.name] = first[e.name] || e.deletesFirst

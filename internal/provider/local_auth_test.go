@@ -23,7 +23,8 @@ func (a *azure) disableLocalAuth(t *testing.T) {
 		Token string `json:"access_token"`
 	}
 	must(t, json.NewDecoder(response.Body).Decode(&login))
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, ends.ARM+servicePath+"?api-version=2026-08-31",
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, ends.ARM+servicePath+
+		"?api-version=2026-08-31",
 		strings.NewReader(`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true}}`))
 	must(t, err)
 	request.Header.Set("Authorization", "Bearer "+login.Token)
@@ -36,8 +37,8 @@ func (a *azure) disableLocalAuth(t *testing.T) {
 	}
 }
 
-// TestAKeyThatCannotWorkIsAnsweredWithEntra: the service refuses every key. The error names the setting, how to see it and
-// the login, and the login works.
+// TestAKeyThatCannotWorkIsAnsweredWithEntra: the service refuses every key. The error names the setting, how to see it
+// and the login, and the login works.
 func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
 	t.Parallel()
 	cloud, entra := withEntra(t)
@@ -46,13 +47,15 @@ func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
 	must(t, err)
 	keyed := cloud.config(key)
 	text := object{
-		"connectionString": "HostName=" + emulatedHost + ";SharedAccessKeyName=" + policyName + ";SharedAccessKey=" + key,
-		"endpoint":         keyed["endpoint"], "caFile": keyed["caFile"], "rateLimit": 0,
+		"connectionString": "HostName=" + emulatedHost + ";SharedAccessKeyName=" + policyName + ";SharedAccessKey=" +
+			key,
+		"endpoint": keyed["endpoint"], "caFile": keyed["caFile"], "rateLimit": 0,
 	}
 	manage(t, startProvider(t, keyed), "IndividualEnrollment", "x").up(object{"registrationId": "device-0"})
 	cloud.disableLocalAuth(t)
 	for name, config := range map[string]object{"policyName and key": keyed, "connectionString": text} {
-		_, err := manage(t, startProvider(t, config), "IndividualEnrollment", "x").tryUp(object{"registrationId": "device-1"})
+		_, err := manage(t, startProvider(t, config), "IndividualEnrollment",
+			"x").tryUp(object{"registrationId": "device-1"})
 		if err == nil {
 			t.Fatalf("%s: got no error", name)
 		}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// messages are what the provider tells people, by the URN of the resource: without an engine it goes to the default log.
+// messages are what the provider tells people, by the URN of the resource: without an engine it goes to the default
+// log.
 type messages struct {
 	slog.Handler
 	mu    sync.Mutex

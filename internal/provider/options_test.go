@@ -26,8 +26,8 @@ func pairs(t *testing.T, name string) [][2]string {
 	return list
 }
 
-// spelled is what the provider calls a field of the service that it does not call as the service does. "" is a field that no program
-// has to set, for the reason given.
+// spelled is what the provider calls a field of the service that it does not call as the service does. "" is a field
+// that no program has to set, for the reason given.
 var spelled = map[string]string{
 	"attestation.type":                      "attestation", // told by the member that is set
 	"initialTwin.properties.desired":        "initialTwin.desiredProperties",
@@ -55,7 +55,8 @@ func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
 	}
 }
 
-// TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of docs/reference/provider.md.
+// TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of
+// docs/reference/provider.md.
 func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "provider.md"))

@@ -10,7 +10,8 @@ var secretNames = map[string]bool{
 
 // secretSettings are the secret properties of the configuration.
 var secretSettings = map[string]bool{
-	"connectionString": true, "key": true, "clientSecret": true, "clientCertificatePassword": true, "oidcToken": true, "oidcRequestToken": true,
+	"connectionString": true, "key": true, "clientSecret": true, "clientCertificatePassword": true, "oidcToken": true,
+	"oidcRequestToken": true,
 }
 
 // markSecrets marks the secret properties of a resource: secretNames at any depth, and the key of a link, whose name is

@@ -8,7 +8,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// declaredOnce is a stack with an enrollment, a group and a set whose keys the provider makes, and an enrollment with given keys.
+// declaredOnce is a stack with an enrollment, a group and a set whose keys the provider makes, and an enrollment with
+// given keys.
 type declaredOnce struct {
 	*stack
 	service            serviceAPI
@@ -21,9 +22,11 @@ func declareAll(t *testing.T) declaredOnce {
 	d := declaredOnce{newStack(t, "owner", service.cloud.config(service.key)), service, newKey(t), newKey(t)}
 	d.declare(
 		resourceIn{kind: "IndividualEnrollment", name: "made", inputs: object{"registrationId": "made-1"}},
-		resourceIn{kind: "IndividualEnrollment", name: "given", inputs: keyed("registrationId", "given-1", d.primary, d.secondary)},
+		resourceIn{kind: "IndividualEnrollment", name: "given", inputs: keyed("registrationId", "given-1", d.primary,
+			d.secondary)},
 		resourceIn{kind: "EnrollmentGroup", name: "group", inputs: object{"enrollmentGroupId": "group-1"}},
-		resourceIn{kind: "EnrollmentSet", name: "set", inputs: object{"items": items(object{"registrationId": "row-1"}, object{"registrationId": "row-2"})}},
+		resourceIn{kind: "EnrollmentSet", name: "set",
+			inputs: object{"items": items(object{"registrationId": "row-1"}, object{"registrationId": "row-2"})}},
 	)
 	d.mustUp()
 	d.isWhole()
@@ -34,18 +37,22 @@ func declareAll(t *testing.T) declaredOnce {
 func (d declaredOnce) isWhole() {
 	d.t.Helper()
 	d.service.holds(d.t, map[string]string{
-		"enrollments/made-1": d.output(d.urn("IndividualEnrollment", "made"), "primaryKey"), "enrollments/given-1": d.primary,
-		"enrollmentGroups/group-1": d.output(d.urn("EnrollmentGroup", "group"), "primaryKey"), "enrollments/row-1": "*", "enrollments/row-2": "*",
+		"enrollments/made-1":       d.output(d.urn("IndividualEnrollment", "made"), "primaryKey"),
+		"enrollments/given-1":      d.primary,
+		"enrollmentGroups/group-1": d.output(d.urn("EnrollmentGroup", "group"), "primaryKey"), "enrollments/row-1": "*",
+		"enrollments/row-2": "*",
 	})
 }
 
 var allURNs = func(d declaredOnce) []resource.URN {
 	return []resource.URN{
-		d.urn("IndividualEnrollment", "made"), d.urn("IndividualEnrollment", "given"), d.urn("EnrollmentGroup", "group"), d.urn("EnrollmentSet", "set"),
+		d.urn("IndividualEnrollment", "made"), d.urn("IndividualEnrollment", "given"),
+		d.urn("EnrollmentGroup", "group"), d.urn("EnrollmentSet", "set"),
 	}
 }
 
-// TestAReplacementLeavesTheEntry: whoever asks for it, the entry is there afterwards, made keys are new, and the next update changes nothing.
+// TestAReplacementLeavesTheEntry: whoever asks for it, the entry is there afterwards, made keys are new, and the next
+// update changes nothing.
 func TestAReplacementLeavesTheEntry(t *testing.T) {
 	t.Parallel()
 	no := false
@@ -77,7 +84,8 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 			for i, r := range d.program {
 				if r.kind == "EnrollmentSet" {
 					d.program[i].options.ReplaceOnChanges = []string{"items"}
-					d.program[i].inputs = object{"items": items(object{"registrationId": "row-1", "deviceId": "other"}, object{"registrationId": "row-2", "deviceId": "d"})}
+					d.program[i].inputs = object{"items": items(object{"registrationId": "row-1", "deviceId": "other"},
+						object{"registrationId": "row-2", "deviceId": "d"})}
 				} else {
 					d.program[i].options.ReplaceOnChanges = []string{"provisioningStatus"}
 					d.program[i].inputs = r.inputs.edited(object{"provisioningStatus": "disabled"})
@@ -88,7 +96,8 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 		"replaceOnChanges, creating first": func(d declaredOnce) {
 			for i, r := range d.program {
 				if r.kind != "EnrollmentSet" {
-					d.program[i].options.ReplaceOnChanges, d.program[i].options.DeleteBeforeReplace = []string{"provisioningStatus"}, &no
+					d.program[i].options.ReplaceOnChanges, d.program[i].options.DeleteBeforeReplace = []string{
+						"provisioningStatus"}, &no
 					d.program[i].inputs = r.inputs.edited(object{"provisioningStatus": "disabled"})
 				}
 			}
@@ -134,15 +143,17 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 	}
 }
 
-// TestAMoveKeepsTheEntryAndItsKeys: an enrollment with given keys goes from one resource to another one in one update, each way. The names in
-// the table are those of the resource before and after.
+// TestAMoveKeepsTheEntryAndItsKeys: an enrollment with given keys goes from one resource to another one in one update,
+// each way. The names in the table are those of the resource before and after.
 func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	primary, secondary := newKey(t), newKey(t)
-	row := object{"registrationId": "press-1", "primaryKey": propertyOf(primary).WithSecret(true), "secondaryKey": propertyOf(secondary).WithSecret(true)}
+	row := object{"registrationId": "press-1", "primaryKey": propertyOf(primary).WithSecret(true),
+		"secondaryKey": propertyOf(secondary).WithSecret(true)}
 	single := func(name, id string) resourceIn {
-		return resourceIn{kind: "IndividualEnrollment", name: name, inputs: keyed("registrationId", id, primary, secondary)}
+		return resourceIn{kind: "IndividualEnrollment", name: name, inputs: keyed("registrationId", id, primary,
+			secondary)}
 	}
 	set := func(name string, list ...object) resourceIn {
 		return resourceIn{kind: "EnrollmentSet", name: name, inputs: object{"items": items(list...)}}
@@ -151,17 +162,24 @@ func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 	inside := single("press", "press-1")
 	inside.in = "line"
 	for name, test := range map[string]struct{ before, after []resourceIn }{
-		"renamed":                          {[]resourceIn{single("one", "press-1")}, []resourceIn{single("two", "press-1")}},
-		"letter case of name and id":       {[]resourceIn{single("press-1", "press-1")}, []resourceIn{single("Press-1", "Press-1")}},
-		"into a component":                 {[]resourceIn{single("press", "press-1")}, []resourceIn{inside}},
-		"out of a component":               {[]resourceIn{inside}, []resourceIn{single("press", "press-1")}},
-		"to a new set":                     {[]resourceIn{single("one", "press-1")}, []resourceIn{set("set", row)}},
-		"to a set":                         {[]resourceIn{single("one", "press-1"), set("set", other)}, []resourceIn{set("set", other, row)}},
-		"out of a set":                     {[]resourceIn{set("set", other, row)}, []resourceIn{single("one", "press-1"), set("set", other)}},
-		"out of a set that goes":           {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
-		"from one set to another":          {[]resourceIn{set("a", other, row), set("b", object{"registrationId": "b-1"})}, []resourceIn{set("a", other), set("b", object{"registrationId": "b-1"}, row)}},
-		"from one set to another that was": {[]resourceIn{set("b", object{"registrationId": "b-1"}), set("a", other, row)}, []resourceIn{set("b", object{"registrationId": "b-1"}, row), set("a", other)}},
-		"a renamed set":                    {[]resourceIn{set("a", row)}, []resourceIn{set("b", row)}},
+		"renamed": {[]resourceIn{single("one", "press-1")},
+			[]resourceIn{single("two", "press-1")}},
+		"letter case of name and id": {[]resourceIn{single("press-1", "press-1")},
+			[]resourceIn{single("Press-1", "Press-1")}},
+		"into a component":   {[]resourceIn{single("press", "press-1")}, []resourceIn{inside}},
+		"out of a component": {[]resourceIn{inside}, []resourceIn{single("press", "press-1")}},
+		"to a new set":       {[]resourceIn{single("one", "press-1")}, []resourceIn{set("set", row)}},
+		"to a set": {[]resourceIn{single("one", "press-1"), set("set", other)},
+			[]resourceIn{set("set", other, row)}},
+		"out of a set": {[]resourceIn{set("set", other, row)},
+			[]resourceIn{single("one", "press-1"), set("set", other)}},
+		"out of a set that goes": {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
+		"from one set to another": {[]resourceIn{set("a", other, row),
+			set("b", object{"registrationId": "b-1"})},
+			[]resourceIn{set("a", other), set("b", object{"registrationId": "b-1"}, row)}},
+		"from one set to another that was": {[]resourceIn{set("b", object{"registrationId": "b-1"}),
+			set("a", other, row)}, []resourceIn{set("b", object{"registrationId": "b-1"}, row), set("a", other)}},
+		"a renamed set": {[]resourceIn{set("a", row)}, []resourceIn{set("b", row)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, settings := range [][]func(*engine.UpdateOptions){nil, {refreshing}} {
@@ -192,22 +210,26 @@ func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 	}
 }
 
-// TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges: nobody but its resource knows them. The error says how to go on, and an alias does.
+// TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges: nobody but its resource knows them. The error says how to go on,
+// and an alias does.
 func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		after  resourceIn
 		advice string
 	}{
-		"renamed": {resourceIn{kind: "IndividualEnrollment", name: "two", inputs: object{"registrationId": "press-1"}}, "aliases"},
-		"to a set": {resourceIn{kind: "EnrollmentSet", name: "set", inputs: object{"items": items(object{"registrationId": "press-1"})}},
+		"renamed": {resourceIn{kind: "IndividualEnrollment", name: "two", inputs: object{"registrationId": "press-1"}},
+			"aliases"},
+		"to a set": {resourceIn{kind: "EnrollmentSet", name: "set",
+			inputs: object{"items": items(object{"registrationId": "press-1"})}},
 			"declare its current primaryKey and secondaryKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service, _ := openService(t)
 			s := newStack(t, "mover", service.cloud.config(service.key))
-			s.declare(resourceIn{kind: "IndividualEnrollment", name: "one", inputs: object{"registrationId": "press-1"}})
+			s.declare(resourceIn{kind: "IndividualEnrollment", name: "one",
+				inputs: object{"registrationId": "press-1"}})
 			s.mustUp()
 			want := service.enrolledKeys(t)
 			s.program = nil
@@ -227,7 +249,8 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// TestTheAdvisedImportKeepsTheEntry: the error over an entry of another name in this stack names the import; the next update keeps it.
+// TestTheAdvisedImportKeepsTheEntry: the error over an entry of another name in this stack names the import; the next
+// update keeps it.
 func TestTheAdvisedImportKeepsTheEntry(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -259,11 +282,13 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 		},
 		"an enrollment and a set": {
 			{kind: "IndividualEnrollment", name: "a", inputs: object{"registrationId": "press-1"}},
-			{kind: "EnrollmentSet", name: "b", inputs: object{"idPrefix": "press-", "items": items(object{"registrationId": "1"})}},
+			{kind: "EnrollmentSet", name: "b", inputs: object{"idPrefix": "press-",
+				"items": items(object{"registrationId": "1"})}},
 		},
 		"two sets": {
 			{kind: "EnrollmentSet", name: "a", inputs: object{"items": items(object{"registrationId": "press-1"})}},
-			{kind: "EnrollmentSet", name: "b", inputs: object{"manifestText": propertyOf("registrationId\npress-1\n").WithSecret(true)}},
+			{kind: "EnrollmentSet", name: "b", inputs: object{
+				"manifestText": propertyOf("registrationId\npress-1\n").WithSecret(true)}},
 		},
 		"two groups": {
 			{kind: "EnrollmentGroup", name: "a", inputs: object{"enrollmentGroupId": "press-1"}},
@@ -274,7 +299,8 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 			s := newStack(t, "twice", service.cloud.config(service.key))
 			s.declare(pair[0], pair[1])
 			err := s.preview()
-			if err == nil || !strings.Contains(s.messages.String(), "declared twice") || !strings.Contains(s.messages.String(), "::a") {
+			if err == nil || !strings.Contains(s.messages.String(), "declared twice") ||
+				!strings.Contains(s.messages.String(), "::a") {
 				t.Errorf("%s: got %v\n%s\nwant a refusal that names the other resource", name, err, s.messages)
 			}
 			service.holds(t, nil)
@@ -294,7 +320,8 @@ func TestADeletionWithoutAClaim(t *testing.T) {
 			d.service.remove(t, path)
 			collection, id, _ := strings.Cut(path[1:], "/")
 			d.service.call(t, "POST", "/"+collection, map[string]any{"mode": "create", collection: []any{map[string]any{
-				idNameOf(path): id, "attestation": map[string]any{"type": "symmetricKey", "symmetricKey": map[string]any{"primaryKey": newKey(t), "secondaryKey": newKey(t)}},
+				idNameOf(path): id, "attestation": map[string]any{"type": "symmetricKey",
+					"symmetricKey": map[string]any{"primaryKey": newKey(t), "secondaryKey": newKey(t)}},
 			}}})
 		}, true, ""},
 		"drifted": {func(t *testing.T, d declaredOnce, path string) {
@@ -307,7 +334,8 @@ func TestADeletionWithoutAClaim(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := declareAll(t)
-			for _, path := range []string{"/enrollments/made-1", "/enrollments/given-1", "/enrollmentGroups/group-1", "/enrollments/row-1", "/enrollments/row-2"} {
+			for _, path := range []string{"/enrollments/made-1", "/enrollments/given-1", "/enrollmentGroups/group-1",
+				"/enrollments/row-1", "/enrollments/row-2"} {
 				test.change(t, d, path)
 			}
 			left := d.service.enrolledKeys(t)
@@ -334,16 +362,19 @@ func TestATargetedDeletionSparesWhatAnotherResourceTookOver(t *testing.T) {
 	service, _ := openService(t)
 	primary, secondary := newKey(t), newKey(t)
 	s := newStack(t, "targeted", service.cloud.config(service.key))
-	s.declare(resourceIn{kind: "IndividualEnrollment", name: "one", inputs: keyed("registrationId", "press-1", primary, secondary)})
+	s.declare(resourceIn{kind: "IndividualEnrollment", name: "one", inputs: keyed("registrationId", "press-1", primary,
+		secondary)})
 	s.mustUp()
 	s.program = nil
 	s.declare(resourceIn{kind: "EnrollmentSet", name: "set", inputs: object{"items": items(object{
-		"registrationId": "press-1", "primaryKey": propertyOf(primary).WithSecret(true), "secondaryKey": propertyOf(secondary).WithSecret(true),
+		"registrationId": "press-1", "primaryKey": propertyOf(primary).WithSecret(true),
+		"secondaryKey": propertyOf(secondary).WithSecret(true),
 	})}})
 	s.mustUp(targeting(s.urn("EnrollmentSet", "set")))
 	want := map[string]string{"enrollments/press-1": primary}
 	service.holds(t, want)
-	if err := s.destroy(targeting(s.urn("IndividualEnrollment", "one"))); err == nil || !strings.Contains(s.messages.String(), "pulumi state delete") {
+	if err := s.destroy(targeting(s.urn("IndividualEnrollment", "one"))); err == nil ||
+		!strings.Contains(s.messages.String(), "pulumi state delete") {
 		t.Errorf("targeted destroy: got %v\n%s\nwant a refusal with the way to go on", err, s.messages)
 	}
 	service.holds(t, want)
@@ -368,7 +399,8 @@ func TestLinksSurviveReplacements(t *testing.T) {
 		"taint":     func() { s.taint(urn); s.mustUp() },
 		"replaceOnChanges": func() {
 			changed := link
-			changed.inputs, changed.options.ReplaceOnChanges = shared.link("hub-2", object{"allocationWeight": 3}), []string{"allocationWeight"}
+			changed.inputs, changed.options.ReplaceOnChanges = shared.link("hub-2", object{"allocationWeight": 3}),
+				[]string{"allocationWeight"}
 			s.declare(changed)
 			s.mustUp()
 			s.declare(link)

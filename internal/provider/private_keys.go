@@ -70,7 +70,8 @@ func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailur
 			continue
 		}
 		whole := property.NewMap(map[string]property.Value{failure.Property: value})
-		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || len(privateKeys("", "", value)) > 0 ||
+		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() ||
+			len(privateKeys("", "", value)) > 0 ||
 			property.New(markSecrets(whole)).HasSecrets() {
 			failures[i].Property = fmt.Sprintf("[%q]", failure.Property)
 		}

@@ -110,15 +110,18 @@ func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 	leaf := newAuthority(t, "root").leaf(t, "device-1", time.Hour)
 	quoted := strings.ReplaceAll(leaf+key, "\n", `\n`)
 	for _, column := range []string{
-		"registrationId", "deviceId", "primaryKey", "secondaryKey", "certificate", "secondaryCertificate", "caReference", "endorsementKey", "storageRootKey",
-		"provisioningStatus", "allocationPolicy", "iotHubs", "iotHubHostName", "iotEdge", "tags", "desiredProperties", "reprovisionPolicy", "customAllocation",
+		"registrationId", "deviceId", "primaryKey", "secondaryKey", "certificate", "secondaryCertificate",
+		"caReference", "endorsementKey", "storageRootKey",
+		"provisioningStatus", "allocationPolicy", "iotHubs", "iotHubHostName", "iotEdge", "tags", "desiredProperties",
+		"reprovisionPolicy", "customAllocation",
 	} {
 		t.Run(column, func(t *testing.T) {
 			csv := "registrationId," + column + "\ndevice-1,\"" + leaf + key + "\"\n"
 			if column == "registrationId" {
 				csv = "registrationId\n\"" + leaf + key + "\"\n"
 			}
-			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` + column + `":"` + quoted + `"}]`} {
+			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` +
+				column + `":"` + quoted + `"}]`} {
 				told := reasons(t, content)
 				if len(told) == 0 {
 					t.Errorf("%s: a private key in the column %s was taken", form, column)
@@ -164,14 +167,16 @@ func TestKeysWithLineBreaks(t *testing.T) {
 		"EnrollmentGroup":      symmetric.edited(object{"enrollmentGroupId": "a"}),
 		"EnrollmentSet": {"items": items(object{"registrationId": "a", "primaryKey": broken, "secondaryKey": broken},
 			object{"registrationId": "b", "endorsementKey": tpm, "storageRootKey": tpm})},
-		"LinkedHub": {"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link", "key": broken, "location": "westeurope"},
+		"LinkedHub": {"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link",
+			"key": broken, "location": "westeurope"},
 	} {
 		expectUnbroken(t, kind, property.New(manage(t, nextRun(t, server), kind, "x").check(inputs)))
 	}
 	expectUnbroken(t, "TPM", property.New(manage(t, nextRun(t, server), "IndividualEnrollment", "x").check(object{
 		"registrationId": "a", "attestation": object{"tpm": object{"endorsementKey": tpm, "storageRootKey": tpm}}})))
 	for _, config := range []object{
-		{"host": emulatedHost, "policyName": "p", "key": broken}, {"connectionString": "HostName=" + emulatedHost + ";SharedAccessKeyName=p;SharedAccessKey=" + broken},
+		{"host": emulatedHost, "policyName": "p", "key": broken}, {"connectionString": "HostName=" + emulatedHost +
+			";SharedAccessKeyName=p;SharedAccessKey=" + broken},
 	} {
 		checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: config.properties()})
 		must(t, err)
@@ -188,8 +193,9 @@ func TestKeysWithLineBreaksOfAManifest(t *testing.T) {
 	key := newKey(t)
 	broken := key[:64] + "\n" + key[64:]
 	for name, content := range map[string]string{
-		"csv":  "registrationId,primaryKey,secondaryKey\nbroken-csv,\"" + broken + "\",\"" + broken + "\"\n",
-		"json": `[{"registrationId":"broken-json","primaryKey":"` + strings.ReplaceAll(broken, "\n", `\n`) + `","secondaryKey":"` + key + `"}]`,
+		"csv": "registrationId,primaryKey,secondaryKey\nbroken-csv,\"" + broken + "\",\"" + broken + "\"\n",
+		"json": `[{"registrationId":"broken-json","primaryKey":"` + strings.ReplaceAll(broken, "\n", `\n`) +
+			`","secondaryKey":"` + key + `"}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "devices")

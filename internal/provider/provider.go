@@ -19,8 +19,8 @@ const (
 	Version = "0.1.0"
 )
 
-// New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to Azure; with
-// nil there are no variables.
+// New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to
+// Azure; with nil there are no variables.
 func New(variables func(string) string) (p.Provider, error) {
 	served, err := build()
 	if err != nil {
@@ -34,10 +34,12 @@ func New(variables func(string) string) (p.Provider, error) {
 func build() (p.Provider, error) {
 	return infer.NewProviderBuilder().
 		WithDisplayName("Azure Device Provisioning Service").
-		WithDescription("Enrollments and linked hubs of the Azure IoT Hub Device Provisioning Service, and the keys of its policies, as resources.").
+		WithDescription("Enrollments and linked hubs of the Azure IoT Hub Device Provisioning Service, and the keys "+
+			"of its policies, as resources.").
 		WithLicense("Apache-2.0").
 		WithPublisher("evenkeel").
-		WithKeywords("pulumi", "azure", "iot", "dps", "device-provisioning", "enrollment", "category/cloud", "kind/native").
+		WithKeywords("pulumi", "azure", "iot", "dps", "device-provisioning", "enrollment", "category/cloud",
+			"kind/native").
 		WithGoImportPath("evenkeel/sdks/azure-dps").
 		WithModuleMap(map[tokens.ModuleName]tokens.ModuleName{"provider": "index"}).
 		WithConfig(infer.Config(&Config{})).
@@ -52,8 +54,8 @@ func build() (p.Provider, error) {
 		Build()
 }
 
-// checkConfig checks a configuration in a separate provider: infer decodes all configurations into the same value, where properties
-// of an old one would remain if a new one leaves them out.
+// checkConfig checks a configuration in a separate provider: infer decodes all configurations into the same value,
+// where properties of an old one would remain if a new one leaves them out.
 func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
 	scratch, err := build()
 	if err != nil {
@@ -62,9 +64,10 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 	return scratch.CheckConfig(ctx, req)
 }
 
-// adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews, and secrets
-// in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it), and environment variables.
-// The import of a resource that does not exist fails: the engine would treat infer's empty answer as a resource.
+// adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews,
+// and secrets in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before
+// it), and environment variables. The import of a resource that does not exist fails: the engine would treat infer's
+// empty answer as a resource.
 func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted := served
 	adapted.CheckConfig = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
@@ -85,7 +88,8 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adaptReading(&adapted, served, claims, begin)
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 		response, err := served.Diff(begin(ctx, entry.Operation{
-			URN: req.Urn, OldInputs: req.OldInputs, Claims: claims, IsPartlyUnknown: property.New(req.Inputs).HasComputed(),
+			URN: req.Urn, OldInputs: req.OldInputs, Claims: claims,
+			IsPartlyUnknown: property.New(req.Inputs).HasComputed(),
 		}), req)
 		if err == nil {
 			addUnknown(req, &response)
@@ -103,7 +107,8 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
+		response, err := served.Update(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs,
+			Claims: claims}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -118,7 +123,8 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 
 // adaptReading does so for the operations that change nothing: Invoke, Check and Read.
 func adaptReading(
-	adapted *p.Provider, served p.Provider, claims *entry.Claims, begin func(context.Context, entry.Operation) context.Context,
+	adapted *p.Provider, served p.Provider, claims *entry.Claims,
+	begin func(context.Context, entry.Operation) context.Context,
 ) {
 	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
 		response, err := served.Invoke(begin(ctx, entry.Operation{}), req)
@@ -134,7 +140,8 @@ func adaptReading(
 	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
 		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
 		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
-			err = fmt.Errorf("import %s: the resource does not exist; check the id, and the host that the provider is configured for", req.ID)
+			err = fmt.Errorf("import %s: the resource does not exist; check the id, and the host that the provider "+
+				"is configured for", req.ID)
 		}
 		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
 		return response, err

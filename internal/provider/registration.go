@@ -31,10 +31,13 @@ type Registration struct {
 // Annotate describes the type in the schema.
 func (r *Registration) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Registration")
-	an.Describe(r, "The record that the service keeps of a device's registration. A property is absent where the service did not return it.")
+	an.Describe(r, "The record that the service keeps of a device's registration. A property is absent where the "+
+		"service did not return it.")
 	an.Describe(&r.RegistrationID, "Id under which the device registered.")
 	an.Describe(&r.Status, "`unassigned`, `assigning`, `assigned`, `failed` or `disabled`.")
-	an.Describe(&r.Substatus, "How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.")
+	an.Describe(&r.Substatus,
+		"How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or "+
+			"`reprovisionedToInitialAssignment`.")
 	an.Describe(&r.AssignedHub, "Host name of the hub that the device is assigned to.")
 	an.Describe(&r.DeviceID, "Id of the device at that hub.")
 	an.Describe(&r.ErrorCode, "Error code of the service, for the status `failed`.")
@@ -46,8 +49,9 @@ func (r *Registration) Annotate(an infer.Annotator) {
 
 func registrationOf(r dpsservice.Registration) Registration {
 	registration := Registration{
-		RegistrationID: r.RegistrationID, Status: r.Status, Substatus: optional(r.Substatus), AssignedHub: optional(r.AssignedHub),
-		DeviceID: optional(r.DeviceID), ErrorMessage: optional(r.ErrorMessage), Etag: optional(r.Etag),
+		RegistrationID: r.RegistrationID, Status: r.Status, Substatus: optional(r.Substatus),
+		AssignedHub: optional(r.AssignedHub),
+		DeviceID:    optional(r.DeviceID), ErrorMessage: optional(r.ErrorMessage), Etag: optional(r.Etag),
 		CreatedDateTimeUtc: optional(r.CreatedDateTimeUtc), LastUpdatedDateTimeUtc: optional(r.LastUpdatedDateTimeUtc),
 	}
 	if r.ErrorCode != 0 {
@@ -91,12 +95,14 @@ func (a *GetRegistrationArgs) Annotate(an infer.Annotator) {
 
 // Annotate describes the answer in the schema.
 func (r *GetRegistrationResult) Annotate(an infer.Annotator) {
-	an.Describe(&r.Exists, "Whether the record exists. A device that has not registered yet has no record, which is not an error.")
+	an.Describe(&r.Exists,
+		"Whether the record exists. A device that has not registered yet has no record, which is not an error.")
 	an.Describe(&r.Registration, "The record; absent when it does not exist.")
 }
 
 // Invoke reads the record. Only the service's own not-found answer counts as absence.
-func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[GetRegistrationArgs]) (infer.FunctionResponse[GetRegistrationResult], error) {
+func (GetRegistration) Invoke(ctx context.Context,
+	req infer.FunctionRequest[GetRegistrationArgs]) (infer.FunctionResponse[GetRegistrationResult], error) {
 	var response infer.FunctionResponse[GetRegistrationResult]
 	id := req.Input.RegistrationID
 	if err := entry.JoinFaults(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
@@ -135,7 +141,8 @@ type ListRegistrationsResult struct {
 // Annotate describes the function in the schema.
 func (f *ListRegistrations) Annotate(an infer.Annotator) {
 	an.SetToken("index", "listRegistrations")
-	an.Describe(f, "Lists the registration records of the devices of an enrollment group, all pages of them. The records outlive the group, "+
+	an.Describe(f, "Lists the registration records of the devices of an enrollment group, all pages of them. The "+
+		"records outlive the group, "+
 		"so an unknown group has no records, which is not an error.")
 }
 
@@ -150,8 +157,10 @@ func (r *ListRegistrationsResult) Annotate(an infer.Annotator) {
 }
 
 // Invoke reads every page.
-func (ListRegistrations) Invoke(ctx context.Context, req infer.FunctionRequest[ListRegistrationsArgs]) (infer.FunctionResponse[ListRegistrationsResult], error) {
-	response := infer.FunctionResponse[ListRegistrationsResult]{Output: ListRegistrationsResult{Registrations: []Registration{}}}
+func (ListRegistrations) Invoke(ctx context.Context,
+	req infer.FunctionRequest[ListRegistrationsArgs]) (infer.FunctionResponse[ListRegistrationsResult], error) {
+	response := infer.FunctionResponse[ListRegistrationsResult]{
+		Output: ListRegistrationsResult{Registrations: []Registration{}}}
 	id := req.Input.EnrollmentGroupID
 	if err := entry.JoinFaults(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
 		return response, fmt.Errorf("list registrations of group %q: %w", id, err)

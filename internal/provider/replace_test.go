@@ -23,21 +23,28 @@ func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 		kind         p.DiffKind
 		deletesFirst bool // counts only where something replaces, as by the option replaceOnChanges
 	}{
-		{name: "another id", inputs: object{"enrollmentGroupId": "others"}, want: []string{"enrollmentGroupId"}, kind: p.UpdateReplace},
+		{name: "another id", inputs: object{"enrollmentGroupId": "others"}, want: []string{"enrollmentGroupId"},
+			kind: p.UpdateReplace},
 		{name: "letter case of the id", inputs: object{"enrollmentGroupId": "DEVICES"}, deletesFirst: true},
-		{name: "an unknown id", inputs: object{"enrollmentGroupId": unknown}, want: []string{"enrollmentGroupId"}, kind: p.UpdateReplace},
-		{name: "another attestation", inputs: object{"enrollmentGroupId": "devices", "attestation": object{"x509": object{"signingCertificates": object{"primary": root.PEM}}}},
+		{name: "an unknown id", inputs: object{"enrollmentGroupId": unknown}, want: []string{"enrollmentGroupId"},
+			kind: p.UpdateReplace},
+		{name: "another attestation", inputs: object{"enrollmentGroupId": "devices",
+			"attestation": object{"x509": object{"signingCertificates": object{"primary": root.PEM}}}},
 			want: []string{"attestation"}, kind: p.UpdateReplace, deletesFirst: true},
-		{name: "an unknown hub list", inputs: object{"enrollmentGroupId": "devices", "iotHubs": unknown}, want: []string{"iotHubs"}, kind: p.Update, deletesFirst: true},
-		{name: "an unknown key", inputs: object{"enrollmentGroupId": "devices", "attestation": object{"symmetricKey": object{"primaryKey": unknown}}},
+		{name: "an unknown hub list", inputs: object{"enrollmentGroupId": "devices", "iotHubs": unknown},
+			want: []string{"iotHubs"}, kind: p.Update, deletesFirst: true},
+		{name: "an unknown key", inputs: object{"enrollmentGroupId": "devices",
+			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}},
 			want: []string{"attestation.symmetricKey.primaryKey"}, kind: p.Update, deletesFirst: true},
 	}
 	m := manage(t, server, "EnrollmentGroup", "devices")
 	m.up(object{"enrollmentGroupId": "devices"})
 	for _, test := range tests {
 		paths, response := m.diff(m.check(test.inputs))
-		if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) || response.DeleteBeforeReplace != test.deletesFirst {
-			t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace, test.want, test.deletesFirst)
+		if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) ||
+			response.DeleteBeforeReplace != test.deletesFirst {
+			t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace,
+				test.want, test.deletesFirst)
 		}
 		for _, path := range paths {
 			if got := response.DetailedDiff[path].Kind; got != test.kind {
@@ -51,8 +58,10 @@ func TestTheOrderOfHubsHasNoMeaning(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
-	m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": []string{"b.azure-devices.net", "a.azure-devices.net"}})
-	if got := m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": []string{"A.azure-devices.net", "b.azure-devices.net"}}); got != nil {
+	m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": []string{"b.azure-devices.net",
+		"a.azure-devices.net"}})
+	if got := m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed",
+		"iotHubs": []string{"A.azure-devices.net", "b.azure-devices.net"}}); got != nil {
 		t.Errorf("another order and letter case: got %v, want none", got)
 	}
 }
@@ -60,7 +69,8 @@ func TestTheOrderOfHubsHasNoMeaning(t *testing.T) {
 func TestPreviewsKeepUnknownListsAndMaps(t *testing.T) {
 	t.Parallel()
 	m := manage(t, startProvider(t, object{}), "EnrollmentGroup", "devices")
-	inputs := m.check(object{"enrollmentGroupId": "devices", "iotHubs": unknown, "initialTwin": object{"tags": unknown, "desiredProperties": object{"a": "b"}}})
+	inputs := m.check(object{"enrollmentGroupId": "devices", "iotHubs": unknown, "initialTwin": object{"tags": unknown,
+		"desiredProperties": object{"a": "b"}}})
 	preview, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: inputs, DryRun: true})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +78,8 @@ func TestPreviewsKeepUnknownListsAndMaps(t *testing.T) {
 	if got := preview.Properties.Get("iotHubs"); !got.IsComputed() {
 		t.Errorf("an unknown list: got %#v", got)
 	}
-	if got := inputs.Get("initialTwin"); !got.IsMap() || !got.AsMap().Get("tags").IsComputed() || got.AsMap().Get("desiredProperties").HasComputed() {
+	if got := inputs.Get("initialTwin"); !got.IsMap() || !got.AsMap().Get("tags").IsComputed() ||
+		got.AsMap().Get("desiredProperties").HasComputed() {
 		t.Errorf("an unknown map beside a known one: got inputs %#v", got)
 	}
 	if got := preview.Properties.Get("initialTwin"); !got.HasComputed() {
@@ -86,8 +97,9 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 		inputs object
 		want   p.DiffKind
 	}{
-		"registrationId":        {"IndividualEnrollment", object{"registrationId": "device-1"}, p.UpdateReplace},
-		"deviceId":              {"IndividualEnrollment", object{"registrationId": "device-1", "deviceId": "d"}, p.Update},
+		"registrationId": {"IndividualEnrollment", object{"registrationId": "device-1"}, p.UpdateReplace},
+		"deviceId": {"IndividualEnrollment", object{"registrationId": "device-1", "deviceId": "d"},
+			p.Update},
 		"enrollmentGroupId":     {"EnrollmentGroup", object{"enrollmentGroupId": "devices"}, p.UpdateReplace},
 		"provisioningServiceId": {"LinkedHub", link, p.UpdateReplace},
 		"hubHostName":           {"LinkedHub", link, p.UpdateReplace},
@@ -99,7 +111,8 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 			preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: m.inputs, DryRun: true})
 			must(t, err)
 			m.id, m.state = "x", preview.Properties
-			if _, got := m.diff(m.inputs.Set(path, unknown)); got.DetailedDiff[path].Kind != test.want || len(got.DetailedDiff) != 1 {
+			if _, got := m.diff(m.inputs.Set(path, unknown)); got.DetailedDiff[path].Kind != test.want ||
+				len(got.DetailedDiff) != 1 {
 				t.Errorf("an unknown %s: got %v, want %v of it alone", path, got.DetailedDiff, test.want)
 			}
 		})
@@ -110,7 +123,8 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 func TestAnUnknownAttestationReplacesNothing(t *testing.T) {
 	t.Parallel()
 	m := manage(t, startProvider(t, runFake(t).config()), "EnrollmentGroup", "devices")
-	m.up(object{"enrollmentGroupId": "devices", "attestation": object{"x509": object{"caReferences": object{"primary": "ca"}}}})
+	m.up(object{"enrollmentGroupId": "devices", "attestation": object{
+		"x509": object{"caReferences": object{"primary": "ca"}}}})
 	for name, attestation := range map[string]any{"all of it": unknown, "a member": object{"x509": unknown}} {
 		t.Run(name, func(t *testing.T) {
 			_, response := m.diff(m.check(object{"enrollmentGroupId": "devices", "attestation": attestation}))
@@ -149,7 +163,8 @@ func TestCertificatesAreComparedByThumbprint(t *testing.T) {
 	derForm := strings.Join(strings.Split(strings.TrimSpace(first), "\n")[1:], "")
 	derForm = strings.TrimSuffix(derForm, "-----END CERTIFICATE-----")
 	for name, pair := range map[string]object{
-		"the DER form": {"primary": derForm}, "more white space": {"primary": "\n" + first + "\n"}, "the same twice": {"primary": first, "secondary": first},
+		"the DER form": {"primary": derForm}, "more white space": {"primary": "\n" + first + "\n"},
+		"the same twice": {"primary": first, "secondary": first},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if paths, _ := m.diff(m.check(with(pair))); paths != nil {
@@ -157,7 +172,8 @@ func TestCertificatesAreComparedByThumbprint(t *testing.T) {
 			}
 		})
 	}
-	if got := m.up(with(object{"primary": first, "secondary": second})); !slices.Equal(got, []string{"attestation.x509.clientCertificates.secondary"}) {
+	if got := m.up(with(object{"primary": first, "secondary": second})); !slices.Equal(got,
+		[]string{"attestation.x509.clientCertificates.secondary"}) {
 		t.Errorf("rolling in a certificate: got %v", got)
 	}
 
@@ -169,7 +185,8 @@ func TestCertificatesAreComparedByThumbprint(t *testing.T) {
 	}
 
 	again := manage(t, server, "IndividualEnrollment", "device-1")
-	if _, err := again.tryUp(with(object{"primary": first, "secondary": second})); err == nil || !strings.Contains(err.Error(), "nothing shows that this resource created it") {
+	if _, err := again.tryUp(with(object{"primary": first, "secondary": second})); err == nil ||
+		!strings.Contains(err.Error(), "nothing shows that this resource created it") {
 		t.Errorf("creation over an equal X.509 entry: got %v, want a refusal that says why", err)
 	}
 }
@@ -187,7 +204,8 @@ func TestAWebhooksQueryIsInvisibleToRefresh(t *testing.T) {
 	if got := m.refresh(); got != nil {
 		t.Errorf("refresh: got %v, want none", got)
 	}
-	if got := m.inputs.Get("customAllocation").AsMap().Get("webhookUrl"); got.AsString() != "https://f.example/a?code=1" || !got.Secret() {
+	if got := m.inputs.Get("customAllocation").AsMap().Get(
+		"webhookUrl"); got.AsString() != "https://f.example/a?code=1" || !got.Secret() {
 		t.Errorf("the address after refresh: got %v, want the declared one, secret", got)
 	}
 	if got := m.up(inputs("?code=2")); !slices.Equal(got, []string{"customAllocation.webhookUrl"}) {
@@ -218,13 +236,15 @@ func TestSharedAccessKeyRotates(t *testing.T) {
 	}
 
 	inputs := m.check(object{"rotation": 2})
-	preview, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: inputs, OldInputs: m.inputs, DryRun: true})
+	preview, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: inputs,
+		OldInputs: m.inputs, DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	secret := func(text string) property.Value { return property.New(text).WithSecret(true) }
 	for name, want := range map[string]property.Value{
-		"primaryKey": secret(n0), "secondaryKey": secret(s0), "activeKey": secret(n0), "nextKey": unknown.WithSecret(true),
+		"primaryKey": secret(n0), "secondaryKey": secret(s0), "activeKey": secret(n0),
+		"nextKey": unknown.WithSecret(true),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := preview.Properties.Get(name); !got.Equals(want) {
@@ -238,7 +258,8 @@ func TestSharedAccessKeyRotates(t *testing.T) {
 	}
 	for _, rotation := range []int{0, 1, 4} {
 		t.Run(fmt.Sprintf("from 2 to %d", rotation), func(t *testing.T) {
-			if _, err := m.tryUp(object{"rotation": rotation}); err == nil || !strings.Contains(err.Error(), "raise it by one") {
+			if _, err := m.tryUp(object{"rotation": rotation}); err == nil ||
+				!strings.Contains(err.Error(), "raise it by one") {
 				t.Errorf("rotation from 2 to %d: got %v, want a refusal", rotation, err)
 			}
 		})

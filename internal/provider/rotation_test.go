@@ -26,7 +26,8 @@ func (k keyPair) keys() (primary, secondary, active string) {
 func (k keyPair) raise(to int) {
 	k.t.Helper()
 	checked := k.check(object{"rotation": to})
-	preview, err := k.server.Update(p.UpdateRequest{ID: k.id, Urn: k.urn, State: k.state, Inputs: checked, OldInputs: k.inputs, DryRun: true})
+	preview, err := k.server.Update(p.UpdateRequest{ID: k.id, Urn: k.urn, State: k.state, Inputs: checked,
+		OldInputs: k.inputs, DryRun: true})
 	if err != nil {
 		k.t.Fatalf("preview rotation %d: %v", to, err)
 	}
@@ -38,14 +39,15 @@ func (k keyPair) raise(to int) {
 	}
 }
 
-// TestRotationsNeverFailADevice raises both keys of a deployment, in the order in which an update follows their outputs: the keys,
-// the hub's policy, the provisioning service with its link, the provider's configuration. All the while a device, and a new
-// one, register every 100 ms.
+// TestRotationsNeverFailADevice raises both keys of a deployment, in the order in which an update follows their
+// outputs: the keys, the hub's policy, the provisioning service with its link, the provider's configuration. All the
+// while a device, and a new one, register every 100 ms.
 func TestRotationsNeverFailADevice(t *testing.T) {
 	t.Parallel()
 	cloud := newAzure(t, emulator.Options{LRODelay: 50 * time.Millisecond})
 	unconfigured := startProvider(t, object{})
-	link, enroll := keyPair{manage(t, unconfigured, "SharedAccessKey", "link")}, keyPair{manage(t, unconfigured, "SharedAccessKey", "enroll")}
+	link, enroll := keyPair{manage(t, unconfigured, "SharedAccessKey", "link")},
+		keyPair{manage(t, unconfigured, "SharedAccessKey", "enroll")}
 	link.up(object{})
 	enroll.up(object{})
 	group := manage(t, unconfigured, "EnrollmentGroup", "devices")

@@ -57,13 +57,15 @@ func TestTokensArePinned(t *testing.T) {
 	t.Parallel()
 	spec := readSchema(t)
 	got := slices.Sorted(maps.Keys(spec.Resources))
-	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet", "azure-dps:index:IndividualEnrollment", "azure-dps:index:LinkedHub", "azure-dps:index:SharedAccessKey"}
+	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet",
+		"azure-dps:index:IndividualEnrollment", "azure-dps:index:LinkedHub", "azure-dps:index:SharedAccessKey"}
 	if !slices.Equal(got, want) {
 		t.Errorf("resources: got %v, want %v", got, want)
 	}
 	got = slices.Sorted(maps.Keys(spec.Functions))
 	want = []string{
-		"azure-dps:index:deriveDeviceKey", "azure-dps:index:getEnrollmentGroup", "azure-dps:index:getIndividualEnrollment",
+		"azure-dps:index:deriveDeviceKey", "azure-dps:index:getEnrollmentGroup",
+		"azure-dps:index:getIndividualEnrollment",
 		"azure-dps:index:getRegistration", "azure-dps:index:listRegistrations",
 	}
 	if !slices.Equal(got, want) {
@@ -72,9 +74,11 @@ func TestTokensArePinned(t *testing.T) {
 	got = slices.Sorted(maps.Keys(spec.Types))
 	want = nil
 	for _, name := range []string{
-		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair", "CustomAllocation",
+		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair",
+		"CustomAllocation",
 		"EnrollmentSetDefaults", "EnrollmentSetItem",
-		"InitialTwin", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation", "X509Attestation",
+		"InitialTwin", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation",
+		"X509Attestation",
 	} {
 		want = append(want, "azure-dps:index:"+name)
 	}
@@ -108,12 +112,17 @@ func TestSecretsAreSecretInTheSchema(t *testing.T) {
 	}
 	want := []string{
 		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey",
-		"EnrollmentSet.digestKey", "EnrollmentSet.manifestText", "EnrollmentSetItem.primaryKey", "EnrollmentSetItem.secondaryKey", "IndividualEnrollment.primaryKey",
-		"IndividualEnrollment.secondaryKey", "LinkedHub.key", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
+		"EnrollmentSet.digestKey", "EnrollmentSet.manifestText", "EnrollmentSetItem.primaryKey",
+		"EnrollmentSetItem.secondaryKey", "IndividualEnrollment.primaryKey",
+		"IndividualEnrollment.secondaryKey", "LinkedHub.key", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey",
+		"SharedAccessKey.primaryKey",
 		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey",
-		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey", "getEnrollmentGroup.secondaryKey",
-		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey", "provider.clientCertificatePassword",
-		"provider.clientSecret", "provider.connectionString", "provider.key", "provider.oidcRequestToken", "provider.oidcToken",
+		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey",
+		"getEnrollmentGroup.secondaryKey",
+		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey",
+		"provider.clientCertificatePassword",
+		"provider.clientSecret", "provider.connectionString", "provider.key", "provider.oidcRequestToken",
+		"provider.oidcToken",
 	}
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
 		t.Errorf("secret properties: got %v, want %v", names, want)
@@ -154,7 +163,8 @@ func TestEveryPropertyIsDescribed(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]string{
-		"displayName": spec.DisplayName, "description": spec.Description, "license": spec.License, "publisher": spec.Publisher, "version": spec.Version,
+		"displayName": spec.DisplayName, "description": spec.Description, "license": spec.License,
+		"publisher": spec.Publisher, "version": spec.Version,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if value == "" {
@@ -176,20 +186,23 @@ func TestEveryResourceAndFunctionHasAnExample(t *testing.T) {
 	}
 	for name, description := range descriptions {
 		// The example is compiled with the package; it is the one of this token when it bears its name.
-		if want := "\nfunc " + strings.ToUpper(name[:1]) + name[1:] + "(ctx *pulumi.Context"; !strings.Contains(description, want) {
+		if want := "\nfunc " + strings.ToUpper(name[:1]) + name[1:] +
+			"(ctx *pulumi.Context"; !strings.Contains(description, want) {
 			t.Errorf("%s: the description shows no example of that name", name)
 		}
 	}
 	files, err := filepath.Glob(filepath.Join("examples", "*.go"))
 	must(t, err)
 	if got, want := len(files), len(descriptions)+1; got != want {
-		t.Errorf("got %d files of examples, want %d: one for each resource and function, and the package's doc", got, want)
+		t.Errorf("got %d files of examples, want %d: one for each resource and function, and the package's doc", got,
+			want)
 	}
 }
 
 func lastPart(token string) string { return token[strings.LastIndex(token, ":")+1:] }
 
-// inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of their own.
+// inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of
+// their own.
 func inputPaths(t *testing.T, spec schema.PackageSpec, token string) map[string]bool {
 	t.Helper()
 	return typePaths(spec, spec.Resources[token].InputProperties)

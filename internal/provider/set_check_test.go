@@ -46,53 +46,92 @@ func TestASetIsChecked(t *testing.T) {
 		inputs object
 		want   []string
 	}{
-		"nothing":               {object{}, []string{"items"}},
-		"two sources":           {object{"items": items(), "manifestText": "registrationId\na"}, []string{"items"}},
-		"an empty list":         {object{"items": items()}, nil},
-		"a text asset":          {object{"manifest": property.New(textAsset)}, []string{"manifest"}},
-		"a remote asset":        {object{"manifest": property.New(remote)}, []string{"manifest"}},
-		"a missing file":        {object{"manifest": property.New(missing)}, []string{"manifest"}},
-		"an unknown list":       {object{"items": unknown}, nil},
-		"an unknown id":         {object{"items": items(object{"registrationId": unknown})}, nil},
-		"unknown parts":         {object{"items": items(object{"registrationId": "a b", "primaryKey": unknown}, object{"registrationId": "c", "allocationPolicy": unknown, "customAllocation": webhook}, object{"registrationId": "C", "deviceId": ""}, object{"registrationId": unknown})}, []string{"items[0].registrationId", "items[2].deviceId", "items[2].registrationId"}},
-		"an unknown item":       {object{"items": property.New([]property.Value{unknown, property.New(object{"registrationId": "a b"}.properties())})}, []string{"items[1].registrationId"}},
-		"an unknown column":     {object{"manifestText": "registrationId,color\na,red"}, []string{"manifestText"}},
-		"a byte order mark":     {object{"manifestText": "\xef\xbb\xbfregistrationId\na"}, nil},
-		"no column of ids":      {object{"manifestText": "deviceId\na"}, []string{"manifestText"}},
-		"JSON with a typo":      {object{"manifestText": `[{"registrationID":"a","tag":{}}]`}, []string{"manifestText"}},
-		"JSON rows":             {object{"manifestText": `[{"registrationId":7},{"registrationId":"a","reprovisionPolicy":{"migrateDeviceData":true}},{"registrationId":"b"}]`}, []string{"manifestText", "manifestText"}},
-		"JSON that ends":        {object{"manifestText": `[{"registrationId":"a"}`}, []string{"manifestText"}},
-		"nothing at all":        {object{"manifestText": " \n"}, []string{"manifestText"}},
-		"a JSON object":         {object{"manifestText": `{"registrationId":"a"}`}, []string{"manifestText"}},
-		"no rows":               {object{"manifestText": "registrationId\r\n"}, nil},
-		"blank lines":           {object{"manifestText": "registrationId,deviceId\r\n\r\na,b\r\n  \r\n"}, nil},
-		"faulty lines":          {object{"manifestText": "registrationId,tags,iotEdge\na\nb,{\"x\":1},\nc,,,x\nd,,maybe"}, []string{"manifestText", "manifestText", "manifestText", "manifestText"}},
-		"more than an object":   {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""x"":1} {""y"":2}"` + "\n" + `b,"{""x"":1}"`}, []string{"manifestText"}},
-		"numbers that are kept": {object{"manifestText": `[{"registrationId":"a","optionalDeviceInformation":{"n":9007199254740992,"m":[0.1,-1e3,{"o":12345678901234567000}]}}]`}, nil},
-		"too many digits":       {object{"manifestText": `[{"registrationId":"a","tags":{"n":9007199254740993}},{"registrationId":"b","desiredProperties":{"m":[{"o":12345678901234567891}]}},{"registrationId":"c","optionalDeviceInformation":{"x":1e999}}]`}, []string{"manifestText", "manifestText", "manifestText"}},
-		"digits in a cell":      {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""n"":9007199254740993}"` + "\n" + `b,"{""n"":[1,2]}"`}, []string{"manifestText"}},
-		"faulty cells":          {object{"manifestText": "registrationId,iotEdge,tags\na,maybe,\nb,,[1]\nc,yes,x"}, []string{"manifestText", "manifestText", "manifestText", "manifestText"}},
-		"faulty rows":           {object{"manifestText": "registrationId,primaryKey\na b,\nc,!"}, []string{"manifestText", "manifestText"}},
-		"faulty device ids":     {object{"items": items(object{"registrationId": "a", "deviceId": "a b"}, object{"registrationId": "b", "deviceId": strings.Repeat("b", 129)})}, []string{"items[0].deviceId", "items[1].deviceId"}},
-		"one fault for all":     {object{"defaults": object{"allocationPolicy": "static"}, "items": items(object{"registrationId": "a"}, object{"registrationId": "b"})}, []string{"defaults.iotHubs"}},
-		"faulty defaults":       {object{"defaults": object{"allocationPolicy": "random", "provisioningStatus": "off", "iotHubs": []string{"hub"}, "iotHubHostName": "hub", "customAllocation": object{"webhookUrl": "ftp://x", "apiVersion": "1"}}, "items": unknown}, []string{"defaults.allocationPolicy", "defaults.customAllocation.apiVersion", "defaults.customAllocation.webhookUrl", "defaults.iotHubHostName", "defaults.iotHubs", "defaults.provisioningStatus"}},
-		"partly known defaults": {object{"defaults": object{"iotHubs": unknown}, "items": items(object{"registrationId": "a", "allocationPolicy": "static", "primaryKey": "!"})}, []string{"items[0].primaryKey"}},
-		"a policy of its own":   {object{"items": items(object{"registrationId": "a", "allocationPolicy": "custom"}, object{"registrationId": "b", "allocationPolicy": "static"})}, []string{"items[0].customAllocation", "items[1].iotHubs"}},
-		"faults at the item": {object{"items": items(object{"registrationId": "a"}, object{"registrationId": "A", "primaryKey": "!", "certificate": "x", "iotHubs": []string{"hub"}, "deviceId": ""})},
-			[]string{"items[1].allocationPolicy", "items[1].certificate", "items[1].deviceId", "items[1].iotHubs", "items[1].primaryKey", "items[1].registrationId", "items[1].registrationId"}},
-		"a faulty prefix": {object{"idPrefix": "my stack-", "items": items(object{"registrationId": "a"}, object{"registrationId": "b c"})}, []string{"idPrefix", "items[1].registrationId"}},
-		"ids with a prefix": {object{"idPrefix": "one.", "items": items(object{"registrationId": ""}, object{"registrationId": strings.Repeat("a", 124)}, object{"registrationId": strings.Repeat("a", 125)},
-			object{"registrationId": "query"}, object{"registrationId": "b"}, object{"registrationId": "B"})}, []string{"items[0].registrationId", "items[2].registrationId", "items[5].registrationId"}},
-		"names with a prefix": {object{"idPrefix": "one-", "items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)}, object{"registrationId": "b", "certificate": root.leaf(t, "b", time.Hour)})},
+		"nothing":         {object{}, []string{"items"}},
+		"two sources":     {object{"items": items(), "manifestText": "registrationId\na"}, []string{"items"}},
+		"an empty list":   {object{"items": items()}, nil},
+		"a text asset":    {object{"manifest": property.New(textAsset)}, []string{"manifest"}},
+		"a remote asset":  {object{"manifest": property.New(remote)}, []string{"manifest"}},
+		"a missing file":  {object{"manifest": property.New(missing)}, []string{"manifest"}},
+		"an unknown list": {object{"items": unknown}, nil},
+		"an unknown id":   {object{"items": items(object{"registrationId": unknown})}, nil},
+		"unknown parts": {object{"items": items(object{"registrationId": "a b", "primaryKey": unknown},
+			object{"registrationId": "c", "allocationPolicy": unknown, "customAllocation": webhook},
+			object{"registrationId": "C", "deviceId": ""}, object{"registrationId": unknown})},
+			[]string{"items[0].registrationId", "items[2].deviceId", "items[2].registrationId"}},
+		"an unknown item": {object{"items": property.New([]property.Value{unknown,
+			property.New(object{"registrationId": "a b"}.properties())})}, []string{"items[1].registrationId"}},
+		"an unknown column": {object{"manifestText": "registrationId,color\na,red"}, []string{"manifestText"}},
+		"a byte order mark": {object{"manifestText": "\xef\xbb\xbfregistrationId\na"}, nil},
+		"no column of ids":  {object{"manifestText": "deviceId\na"}, []string{"manifestText"}},
+		"JSON with a typo": {object{"manifestText": `[{"registrationID":"a","tag":{}}]`},
+			[]string{"manifestText"}},
+		"JSON rows": {object{
+			"manifestText": `[{"registrationId":7},{"registrationId":"a","reprovisionPolicy":{"migrateDeviceData":true}},{"registrationId":"b"}]`}, []string{"manifestText", "manifestText"}},
+		"JSON that ends": {object{"manifestText": `[{"registrationId":"a"}`}, []string{"manifestText"}},
+		"nothing at all": {object{"manifestText": " \n"}, []string{"manifestText"}},
+		"a JSON object":  {object{"manifestText": `{"registrationId":"a"}`}, []string{"manifestText"}},
+		"no rows":        {object{"manifestText": "registrationId\r\n"}, nil},
+		"blank lines":    {object{"manifestText": "registrationId,deviceId\r\n\r\na,b\r\n  \r\n"}, nil},
+		"faulty lines": {object{
+			"manifestText": "registrationId,tags,iotEdge\na\nb,{\"x\":1},\nc,,,x\nd,,maybe"},
+			[]string{"manifestText", "manifestText", "manifestText", "manifestText"}},
+		"more than an object": {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""x"":1} {""y"":2}"` +
+			"\n" + `b,"{""x"":1}"`}, []string{"manifestText"}},
+		"numbers that are kept": {object{
+			"manifestText": `[{"registrationId":"a","optionalDeviceInformation":{"n":9007199254740992,"m":[0.1,-1e3,{"o":12345678901234567000}]}}]`}, nil},
+		"too many digits": {object{
+			"manifestText": `[{"registrationId":"a","tags":{"n":9007199254740993}},{"registrationId":"b","desiredProperties":{"m":[{"o":12345678901234567891}]}},{"registrationId":"c","optionalDeviceInformation":{"x":1e999}}]`}, []string{"manifestText", "manifestText", "manifestText"}},
+		"digits in a cell": {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""n"":9007199254740993}"` +
+			"\n" + `b,"{""n"":[1,2]}"`}, []string{"manifestText"}},
+		"faulty cells": {object{"manifestText": "registrationId,iotEdge,tags\na,maybe,\nb,,[1]\nc,yes,x"},
+			[]string{"manifestText", "manifestText", "manifestText", "manifestText"}},
+		"faulty rows": {object{"manifestText": "registrationId,primaryKey\na b,\nc,!"},
+			[]string{"manifestText", "manifestText"}},
+		"faulty device ids": {object{"items": items(object{"registrationId": "a", "deviceId": "a b"},
+			object{"registrationId": "b", "deviceId": strings.Repeat("b", 129)})},
+			[]string{"items[0].deviceId", "items[1].deviceId"}},
+		"one fault for all": {object{"defaults": object{"allocationPolicy": "static"},
+			"items": items(object{"registrationId": "a"}, object{"registrationId": "b"})},
+			[]string{"defaults.iotHubs"}},
+		"faulty defaults": {object{"defaults": object{"allocationPolicy": "random", "provisioningStatus": "off",
+			"iotHubs": []string{"hub"}, "iotHubHostName": "hub", "customAllocation": object{"webhookUrl": "ftp://x",
+				"apiVersion": "1"}}, "items": unknown}, []string{"defaults.allocationPolicy",
+			"defaults.customAllocation.apiVersion", "defaults.customAllocation.webhookUrl", "defaults.iotHubHostName",
+			"defaults.iotHubs", "defaults.provisioningStatus"}},
+		"partly known defaults": {object{"defaults": object{"iotHubs": unknown},
+			"items": items(object{"registrationId": "a", "allocationPolicy": "static", "primaryKey": "!"})},
+			[]string{"items[0].primaryKey"}},
+		"a policy of its own": {object{"items": items(object{"registrationId": "a", "allocationPolicy": "custom"},
+			object{"registrationId": "b", "allocationPolicy": "static"})}, []string{"items[0].customAllocation",
+			"items[1].iotHubs"}},
+		"faults at the item": {object{"items": items(object{"registrationId": "a"},
+			object{"registrationId": "A", "primaryKey": "!", "certificate": "x", "iotHubs": []string{"hub"},
+				"deviceId": ""})},
+			[]string{"items[1].allocationPolicy", "items[1].certificate", "items[1].deviceId", "items[1].iotHubs",
+				"items[1].primaryKey", "items[1].registrationId", "items[1].registrationId"}},
+		"a faulty prefix": {object{"idPrefix": "my stack-", "items": items(object{"registrationId": "a"},
+			object{"registrationId": "b c"})}, []string{"idPrefix", "items[1].registrationId"}},
+		"ids with a prefix": {object{"idPrefix": "one.", "items": items(object{"registrationId": ""},
+			object{"registrationId": strings.Repeat("a", 124)}, object{"registrationId": strings.Repeat("a", 125)},
+			object{"registrationId": "query"}, object{"registrationId": "b"}, object{"registrationId": "B"})},
+			[]string{"items[0].registrationId", "items[2].registrationId", "items[5].registrationId"}},
+		"names with a prefix": {object{"idPrefix": "one-",
+			"items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)},
+				object{"registrationId": "b", "certificate": root.leaf(t, "b", time.Hour)})},
 			[]string{"items[1].certificate"}},
-		"an unknown prefix": {object{"idPrefix": unknown, "items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)})}, nil},
+		"an unknown prefix": {object{"idPrefix": unknown,
+			"items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)})}, nil},
 		"certificates and TPMs": {object{"items": items(
-			object{"registrationId": "a", "certificate": root.leaf(t, "a", -time.Hour), "secondaryCertificate": root.leaf(t, "b", time.Hour)},
-			object{"registrationId": "b", "endorsementKey": "AAIB", "storageRootKey": "!"}, object{"registrationId": "c", "caReference": "", "secondaryCaReference": "ca"})},
-			[]string{"items[0].certificate", "items[0].secondaryCertificate", "items[1].endorsementKey", "items[1].storageRootKey", "items[2].caReference"}},
+			object{"registrationId": "a", "certificate": root.leaf(t, "a", -time.Hour),
+				"secondaryCertificate": root.leaf(t, "b", time.Hour)},
+			object{"registrationId": "b", "endorsementKey": "AAIB", "storageRootKey": "!"},
+			object{"registrationId": "c", "caReference": "", "secondaryCaReference": "ca"})},
+			[]string{"items[0].certificate", "items[0].secondaryCertificate", "items[1].endorsementKey",
+				"items[1].storageRootKey", "items[2].caReference"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			checked, err := server.Check(p.CheckRequest{Urn: "urn:pulumi:test::test::azure-dps:index:EnrollmentSet::x", Inputs: test.inputs.properties()})
+			checked, err := server.Check(p.CheckRequest{Urn: "urn:pulumi:test::test::azure-dps:index:EnrollmentSet::x",
+				Inputs: test.inputs.properties()})
 			must(t, err)
 			var got []string
 			for _, failure := range checked.Failures {
@@ -112,7 +151,8 @@ func TestManyInlineItemsAreAdvisedAgainst(t *testing.T) {
 	t.Parallel()
 	set := manage(t, startProvider(t, object{}), "EnrollmentSet", "advised")
 	set.check(object{"items": numbered(2001, 0)})
-	if got := set.messages(); len(got) != 1 || !strings.HasPrefix(got[0], "WARN 2001 inline items") || !strings.Contains(got[0], "manifest") {
+	if got := set.messages(); len(got) != 1 || !strings.HasPrefix(got[0], "WARN 2001 inline items") ||
+		!strings.Contains(got[0], "manifest") {
 		t.Errorf("got %q, want the advice to use a manifest", got)
 	}
 	set.check(object{"manifestText": numberedText(2001, 0)})
@@ -121,7 +161,8 @@ func TestManyInlineItemsAreAdvisedAgainst(t *testing.T) {
 	}
 }
 
-// TestAPreviewCountsTheDevices: the line says how many are added, changed and removed, with the first ids, whatever they come from.
+// TestAPreviewCountsTheDevices: the line says how many are added, changed and removed, with the first ids, whatever
+// they come from.
 func TestAPreviewCountsTheDevices(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -138,7 +179,9 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 			before := service.cloud.lastRequest()
 			for step, want := range map[[2]int]string{
 				{12, 1}: "INFO enrollments: 1 changed (device-00000); 11 unchanged",
-				{20, 7}: "INFO enrollments: 8 added (device-00012, device-00013, device-00014, device-00015, device-00016, …), " +
+				{20,
+					7}: "INFO enrollments: 8 added (device-00012, device-00013, device-00014, device-00015, " +
+					"device-00016, …), " +
 					"7 changed (device-00000, device-00001, device-00002, device-00003, device-00004, …); 5 unchanged",
 				{10, 0}: "INFO enrollments: 2 removed (device-00010, device-00011); 10 unchanged",
 			} {
@@ -152,7 +195,8 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 			}
 			service.remove(t, "/enrollments/device-00003")
 			set.refresh()
-			if got, want := set.messages(), "INFO enrollments: 1 differ from their declaration (device-00003)"; len(got) == 0 || got[0] != want {
+			if got, want := set.messages(), "INFO enrollments: 1 differ from their declaration (device-00003)"; len(
+				got) == 0 || got[0] != want {
 				t.Errorf("%s: refresh: got %q, want %q first", name, got, want)
 			}
 			set.delete()
@@ -179,15 +223,27 @@ func TestTheDiffOfItemsIsPerDevice(t *testing.T) {
 		inputs object
 		want   map[string]p.DiffKind
 	}{
-		"another order":         {object{"items": list("c", "a", "b"), "defaults": tags}, nil},
-		"one in the middle":     {object{"items": list("a", "new", "b", "c"), "defaults": tags}, map[string]p.DiffKind{"items[1]": p.Add}},
-		"one goes":              {object{"items": list("b", "c"), "defaults": tags}, map[string]p.DiffKind{"items[0]": p.Delete}},
-		"one for another":       {object{"items": list("a", "new", "c"), "defaults": tags}, map[string]p.DiffKind{"items[1]": p.Update}},
-		"other defaults":        {object{"items": list("a", "b", "c"), "defaults": object{"provisioningStatus": "disabled"}}, map[string]p.DiffKind{"defaults.initialTwin.tags": p.Update, "defaults.provisioningStatus": p.Update}},
-		"authorities for all":   {object{"items": list("a", "b", "c"), "defaults": object{"initialTwin": tags["initialTwin"], "caReferences": object{"primary": "ca"}}}, map[string]p.DiffKind{"defaults.caReferences": p.Update}},
-		"another attestation":   {object{"items": items(object{"registrationId": "a", "caReference": "ca"}, object{"registrationId": "b"}, object{"registrationId": "c"}), "defaults": tags}, map[string]p.DiffKind{"items[0]": p.Update}},
-		"two properties of one": {object{"items": items(object{"registrationId": "a"}, object{"registrationId": "b", "deviceId": "d", "tags": object{"x": "z"}}, object{"registrationId": "c"}), "defaults": tags}, map[string]p.DiffKind{"items[1].deviceId": p.Update, "items[1].tags": p.Update}},
-		"a manifest instead":    {object{"manifestText": "registrationId\na\nb\n", "defaults": tags}, map[string]p.DiffKind{"manifestText": p.Update}},
+		"another order": {object{"items": list("c", "a", "b"), "defaults": tags}, nil},
+		"one in the middle": {object{"items": list("a", "new", "b", "c"), "defaults": tags},
+			map[string]p.DiffKind{"items[1]": p.Add}},
+		"one goes": {object{"items": list("b", "c"), "defaults": tags},
+			map[string]p.DiffKind{"items[0]": p.Delete}},
+		"one for another": {object{"items": list("a", "new", "c"), "defaults": tags},
+			map[string]p.DiffKind{"items[1]": p.Update}},
+		"other defaults": {object{"items": list("a", "b", "c"),
+			"defaults": object{"provisioningStatus": "disabled"}},
+			map[string]p.DiffKind{"defaults.initialTwin.tags": p.Update, "defaults.provisioningStatus": p.Update}},
+		"authorities for all": {object{"items": list("a", "b", "c"),
+			"defaults": object{"initialTwin": tags["initialTwin"], "caReferences": object{"primary": "ca"}}},
+			map[string]p.DiffKind{"defaults.caReferences": p.Update}},
+		"another attestation": {object{"items": items(object{"registrationId": "a", "caReference": "ca"},
+			object{"registrationId": "b"}, object{"registrationId": "c"}), "defaults": tags},
+			map[string]p.DiffKind{"items[0]": p.Update}},
+		"two properties of one": {object{"items": items(object{"registrationId": "a"},
+			object{"registrationId": "b", "deviceId": "d", "tags": object{"x": "z"}}, object{"registrationId": "c"}),
+			"defaults": tags}, map[string]p.DiffKind{"items[1].deviceId": p.Update, "items[1].tags": p.Update}},
+		"a manifest instead": {object{"manifestText": "registrationId\na\nb\n", "defaults": tags},
+			map[string]p.DiffKind{"manifestText": p.Update}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, response := set.diff(set.check(test.inputs))

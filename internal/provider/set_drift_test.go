@@ -14,7 +14,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// flattened are the properties of items by the paths of an individual enrollment, where the two are spelled differently.
+// flattened are the properties of items by the paths of an individual enrollment, where the two are spelled
+// differently.
 var flattened = map[string]string{
 	"attestation.symmetricKey.primaryKey":           "primaryKey",
 	"attestation.symmetricKey.secondaryKey":         "secondaryKey",
@@ -48,7 +49,8 @@ func asItem(prefix string, inputs object) object {
 		switch flat := flattened[path]; {
 		case flat != "":
 			item[flat] = value
-		case is && slices.ContainsFunc(slices.Collect(maps.Keys(flattened)), func(p string) bool { return strings.HasPrefix(p, path+".") }):
+		case is && slices.ContainsFunc(slices.Collect(maps.Keys(flattened)),
+			func(p string) bool { return strings.HasPrefix(p, path+".") }):
 			maps.Copy(item, asItem(path+".", nested))
 		default:
 			item[path] = value
@@ -79,8 +81,8 @@ func leavesOf(t *testing.T, spec schema.PackageSpec, name string) []string {
 	return leaves
 }
 
-// TestASetReportsEveryDriftAndUpHealsIt walks the schema of items and defaults: a property without a case fails. Whichever says it, the
-// drift is that of one device.
+// TestASetReportsEveryDriftAndUpHealsIt walks the schema of items and defaults: a property without a case fails.
+// Whichever says it, the drift is that of one device.
 func TestASetReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -93,7 +95,8 @@ func TestASetReportsEveryDriftAndUpHealsIt(t *testing.T) {
 			if !covered {
 				t.Fatalf("no case for %s", name)
 			}
-			walk{"EnrollmentSet", id, "/enrollments/" + id, inputs(id, drift), drift.edit, "items[0]." + want}.drifts(t, service, server)
+			walk{"EnrollmentSet", id, "/enrollments/" + id, inputs(id, drift), drift.edit, "items[0]." + want}.drifts(t,
+				service, server)
 		})
 	}
 	for _, property := range leavesOf(t, spec, "EnrollmentSetItem") {
@@ -142,7 +145,8 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 			}
 			set := manage(t, server, "EnrollmentSet", name)
 			set.up(inputs)
-			service.edit(t, "/enrollments/"+id(1), func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
+			service.edit(t, "/enrollments/"+id(1),
+				func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
 			service.remove(t, "/enrollments/"+id(2))
 			if got := set.refresh(); !slices.Equal(got, []string{name}) {
 				t.Errorf("refresh: got %v, want %s", got, name)
@@ -156,7 +160,8 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 				}
 				fresh := *set
 				fresh.server = startProvider(t, object{})
-				if got, want := first(fresh.diff(elided)), []string{`devices["manifest-1"]`, `devices["manifest-2"]`}; !slices.Equal(got, want) {
+				if got, want := first(fresh.diff(elided)),
+					[]string{`devices["manifest-1"]`, `devices["manifest-2"]`}; !slices.Equal(got, want) {
 					t.Errorf("refresh without the file: got %v, want %v", got, want)
 				}
 			}
@@ -183,17 +188,22 @@ func TestAnUpdateNamesAConcurrentChange(t *testing.T) {
 	}{
 		"settings": {set("provisioningStatus", "disabled"), "in its settings;"},
 		"a-key":    {func(entry map[string]any) { keys(entry)["secondaryKey"] = newKey(t) }, "in its secondary key;"},
-		"both":     {func(entry map[string]any) { entry["deviceId"], keys(entry)["primaryKey"] = "d", newKey(t) }, "in its settings and its primary key;"},
+		"both": {func(entry map[string]any) { entry["deviceId"], keys(entry)["primaryKey"] = "d", newKey(t) },
+			"in its settings and its primary key;"},
 		"kind": {func(entry map[string]any) {
-			entry["attestation"] = map[string]any{"type": "tpm", "tpm": map[string]any{"endorsementKey": endorsementKey}}
+			entry["attestation"] = map[string]any{"type": "tpm",
+				"tpm": map[string]any{"endorsementKey": endorsementKey}}
 		}, "in the kind of its attestation;"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			m := manage(t, server, "EnrollmentSet", id)
-			m.up(object{"items": items(object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t)})})
+			m.up(object{"items": items(object{"registrationId": id, "primaryKey": newKey(t),
+				"secondaryKey": newKey(t)})})
 			service.edit(t, "/enrollments/"+id, test.edit)
-			given := object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t), "tags": object{"a": "b"}}
-			if _, err := m.tryUp(object{"items": items(given)}); err == nil || !strings.Contains(err.Error(), test.want) {
+			given := object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t),
+				"tags": object{"a": "b"}}
+			if _, err := m.tryUp(object{"items": items(given)}); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: got %v, want %q in it", id, err, test.want)
 			}
 		})
@@ -220,7 +230,8 @@ func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 	}
 }
 
-// An interrupted run may have made an enrollment without learning its etag, and somebody may have changed its keys since.
+// An interrupted run may have made an enrollment without learning its etag, and somebody may have changed its keys
+// since.
 func TestAKeyThatChangedBeforeTheEtagWasLearntShows(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -232,7 +243,8 @@ func TestAKeyThatChangedBeforeTheEtagWasLearntShows(t *testing.T) {
 	})
 	record := strings.Fields(set.state.Get("devices").AsMap().Get("one").AsString())
 	record[0] = "-"
-	set.state = set.state.Set("devices", property.New(map[string]property.Value{"one": property.New(strings.Join(record, " "))}))
+	set.state = set.state.Set("devices", property.New(map[string]property.Value{"one": property.New(strings.Join(record,
+		" "))}))
 	set.up(object{"items": items(one, two)})
 	if got := set.refresh(); !slices.Equal(got, []string{"items[0].primaryKey"}) {
 		t.Errorf("refresh: got %v, want the key", got)

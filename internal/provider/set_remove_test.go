@@ -12,7 +12,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// recordKeeper holds registration records in a service's place. They live on when an enrollment is deleted, and refusals can be had.
+// recordKeeper holds registration records in a service's place. They live on when an enrollment is deleted, and
+// refusals can be had.
 type recordKeeper struct {
 	mu  sync.Mutex
 	ids map[string]bool
@@ -98,21 +99,28 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		later       object // a change in between that has to change nothing at the service
 		want        []string
 	}{
-		"the set goes, told":         {first: object{"deleteRegistrations": true}},
-		"the set goes, told later":   {later: object{"deleteRegistrations": true}},
-		"the set goes, not told":     {want: []string{"a", "b", "c"}},
-		"the set goes, told to keep": {first: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false}, want: []string{"a", "b", "c"}},
-		"a device goes, told":        {first: object{"deleteRegistrations": true}, then: object{"items": plain("a", "c"), "deleteRegistrations": true}, want: []string{"a", "c"}},
-		"a device goes, told now":    {then: object{"items": plain("a", "c"), "deleteRegistrations": true}, want: []string{"a", "c"}},
-		"a device goes, not told":    {first: object{"deleteRegistrations": true}, then: object{"items": plain("a", "c")}, want: []string{"a", "b", "c"}},
-		"another attestation, told": {then: object{"deleteRegistrations": true, "items": items(object{"registrationId": "a"}, object{"registrationId": "b", "endorsementKey": endorsementKey},
-			object{"registrationId": "c"}, object{"registrationId": "silent"})}, want: []string{"a", "c"}},
+		"the set goes, told":       {first: object{"deleteRegistrations": true}},
+		"the set goes, told later": {later: object{"deleteRegistrations": true}},
+		"the set goes, not told":   {want: []string{"a", "b", "c"}},
+		"the set goes, told to keep": {first: object{"deleteRegistrations": true},
+			later: object{"deleteRegistrations": false}, want: []string{"a", "b", "c"}},
+		"a device goes, told": {first: object{"deleteRegistrations": true},
+			then: object{"items": plain("a", "c"), "deleteRegistrations": true}, want: []string{"a", "c"}},
+		"a device goes, told now": {then: object{"items": plain("a", "c"), "deleteRegistrations": true},
+			want: []string{"a", "c"}},
+		"a device goes, not told": {first: object{"deleteRegistrations": true},
+			then: object{"items": plain("a", "c")}, want: []string{"a", "b", "c"}},
+		"another attestation, told": {then: object{"deleteRegistrations": true,
+			"items": items(object{"registrationId": "a"},
+				object{"registrationId": "b", "endorsementKey": endorsementKey},
+				object{"registrationId": "c"}, object{"registrationId": "silent"})}, want: []string{"a", "c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service, _ := openService(t)
 			records := keepRecords("a", "b", "c", "somebody-else") // silent never registered
-			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet", "devices")
+			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
+				"devices")
 			inputs := object{"items": plain("a", "b", "c", "silent")}
 			set.up(inputs.edited(test.first))
 			if test.later != nil {
@@ -142,19 +150,24 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 			service, _ := openService(t)
 			records := keepRecords(ids...)
 			records.refuse = func(id string, _ int) bool { return id == "b" }
-			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet", "devices")
+			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
+				"devices")
 			inputs := object{"items": plain(ids...), "deleteRegistrations": true}
 			set.up(inputs)
 			if next != "destroy twice" {
 				_, err := set.tryUp(object{"items": plain("a"), "deleteRegistrations": true})
-				if err == nil || !strings.Contains(err.Error(), "1 of 2 removed") || !strings.Contains(err.Error(), `delete registration "b"`) || strings.Contains(err.Error(), `"c"`) {
+				if err == nil || !strings.Contains(err.Error(), "1 of 2 removed") ||
+					!strings.Contains(err.Error(), `delete registration "b"`) || strings.Contains(err.Error(), `"c"`) {
 					t.Fatalf("up: got %v, want the record of b alone", err)
 				}
-				if got, want := devicesOf(set), []string{"a", "b"}; !slices.Equal(got, want) || !slices.Equal(enrolled(t, set, ids...), want) {
-					t.Fatalf("after the fault: got devices %v with enrollments of %v, want %v", got, enrolled(t, set, ids...), want)
+				if got, want := devicesOf(set), []string{"a", "b"}; !slices.Equal(got, want) ||
+					!slices.Equal(enrolled(t, set, ids...), want) {
+					t.Fatalf("after the fault: got devices %v with enrollments of %v, want %v", got,
+						enrolled(t, set, ids...), want)
 				}
 				set.refresh()
-			} else if err := set.server.Delete(deleteOf(set)); err == nil || !strings.Contains(err.Error(), `delete registration "b"`) {
+			} else if err := set.server.Delete(deleteOf(set)); err == nil ||
+				!strings.Contains(err.Error(), `delete registration "b"`) {
 				t.Fatalf("destroy: got %v, want the record of b", err)
 			} else if got := enrolled(t, set, ids...); !slices.Equal(got, []string{"b"}) {
 				t.Fatalf("after the fault: got enrollments of %v, want b's", got)
@@ -168,14 +181,15 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 				set.delete()
 			}
 			if got := records.left(); !slices.Equal(got, want) || !slices.Equal(enrolled(t, set, ids...), want) {
-				t.Errorf("in the end: got records of %v and enrollments of %v, want %v", got, enrolled(t, set, ids...), want)
+				t.Errorf("in the end: got records of %v and enrollments of %v, want %v", got, enrolled(t, set, ids...),
+					want)
 			}
 		})
 	}
 }
 
-// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments, and what fails then is kept
-// for the next up, though the enrollment is gone.
+// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments, and
+// what fails then is kept for the next up, though the enrollment is gone.
 func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 	t.Parallel()
 	told := object{"deleteRegistrations": true}
@@ -187,7 +201,8 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 				ids[id] = true
 			}
 		}
-		set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet", "devices")
+		set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
+			"devices")
 		set.up(told.edited(object{"items": plain("a", "b")}))
 		return set, records
 	}
@@ -206,13 +221,16 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 		})
 	}
 	for name, last := range map[string]object{
-		"and stays away": told.edited(object{"items": plain("a")}), "and comes back": told.edited(object{"items": plain("a", "b")}), "and is not told any more": {"items": plain("a")},
+		"and stays away":           told.edited(object{"items": plain("a")}),
+		"and comes back":           told.edited(object{"items": plain("a", "b")}),
+		"and is not told any more": {"items": plain("a")},
 	} {
 		t.Run("a fault then, "+name, func(t *testing.T) {
 			t.Parallel()
 			set, records := begin(t)
 			records.refuse = func(_ string, nth int) bool { return nth == 2 }
-			if _, err := set.tryUp(told.edited(object{"items": plain("a")})); err == nil || !strings.Contains(err.Error(), `delete registration "b"`) {
+			if _, err := set.tryUp(told.edited(object{"items": plain("a")})); err == nil ||
+				!strings.Contains(err.Error(), `delete registration "b"`) {
 				t.Fatalf("up: got %v, want the record of b", err)
 			}
 			if got := enrolled(t, set, "a", "b"); !slices.Equal(got, []string{"a"}) {
@@ -227,11 +245,13 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 			if got := set.up(last); len(got) == 0 {
 				t.Error("the next up has nothing to do")
 			}
-			want := map[string][]string{"and stays away": nil, "and comes back": {"b"}, "and is not told any more": {"b"}}[name]
+			want := map[string][]string{"and stays away": nil, "and comes back": {"b"},
+				"and is not told any more": {"b"}}[name]
 			if got := records.left(); !slices.Equal(got, want) {
 				t.Errorf("got records of %v, want %v", got, want)
 			}
-			if got := enrolled(t, set, "a", "b"); !slices.Equal(got, devicesOf(set)) || slices.Contains(got, "b") != (name == "and comes back") {
+			if got := enrolled(t, set, "a", "b"); !slices.Equal(got, devicesOf(set)) ||
+				slices.Contains(got, "b") != (name == "and comes back") {
 				t.Errorf("got enrollments of %v and devices %v", got, devicesOf(set))
 			}
 			if got := set.refresh(); got != nil {

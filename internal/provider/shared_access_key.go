@@ -20,12 +20,12 @@ var (
 	_ infer.ExplicitDependencies[SharedAccessKeyArgs, SharedAccessKeyState] = SharedAccessKey{}
 )
 
-// SharedAccessKey is a pair of keys for a shared access policy of a hub or a provisioning service. It exists in the stack's
-// state only.
+// SharedAccessKey is a pair of keys for a shared access policy of a hub or a provisioning service. It exists in the
+// stack's state only.
 //
-// Rotation n activates key n; even keys are primary, odd ones secondary, so both 0 and 1 exist from the start. Raising the rotation
-// to n (from 2 on) replaces key n-2, which no client should use since the previous raise, by key n. So the policy has a key before
-// clients use it, and a raise leaves the key valid that they used until then.
+// Rotation n activates key n; even keys are primary, odd ones secondary, so both 0 and 1 exist from the start. Raising
+// the rotation to n (from 2 on) replaces key n-2, which no client should use since the previous raise, by key n. So the
+// policy has a key before clients use it, and a raise leaves the key valid that they used until then.
 type SharedAccessKey struct{}
 
 // SharedAccessKeyArgs are the inputs of a SharedAccessKey.
@@ -45,14 +45,18 @@ type SharedAccessKeyState struct {
 // Annotate describes the resource in the schema.
 func (k *SharedAccessKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "SharedAccessKey")
-	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It sends no request: the keys exist in the stack's state, "+
-		"as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.")
+	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It sends no request: the keys "+
+		"exist in the stack's state, "+
+		"as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use "+
+		"`activeKey`.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *SharedAccessKeyArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.Rotation, "Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, "+
-		"a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.")
+	an.Describe(&a.Rotation,
+		"Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves "+
+			"the old key valid, "+
+			"a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.")
 }
 
 // Annotate describes the properties in the schema.
@@ -60,7 +64,9 @@ func (s *SharedAccessKeyState) Annotate(an infer.Annotator) {
 	an.Describe(&s.PrimaryKey, "The policy's primary key, base64.")
 	an.Describe(&s.SecondaryKey, "The policy's secondary key, base64.")
 	an.Describe(&s.ActiveKey, "The key of the two that clients should use now.")
-	an.Describe(&s.NextKey, "The key that the next rotation introduces, generated in advance so that all values are known in the preview of a rotation. Do not use it.")
+	an.Describe(&s.NextKey,
+		"The key that the next rotation introduces, generated in advance so that all values are known in the preview "+
+			"of a rotation. Do not use it.")
 }
 
 func (a SharedAccessKeyArgs) rotation() int {
@@ -71,8 +77,10 @@ func (a SharedAccessKeyArgs) rotation() int {
 }
 
 // Create generates the keys.
-func (SharedAccessKey) Create(_ context.Context, req infer.CreateRequest[SharedAccessKeyArgs]) (infer.CreateResponse[SharedAccessKeyState], error) {
-	response := infer.CreateResponse[SharedAccessKeyState]{ID: req.Name, Output: SharedAccessKeyState{SharedAccessKeyArgs: req.Inputs}}
+func (SharedAccessKey) Create(_ context.Context, req infer.CreateRequest[SharedAccessKeyArgs]) (
+	infer.CreateResponse[SharedAccessKeyState], error) {
+	response := infer.CreateResponse[SharedAccessKeyState]{ID: req.Name,
+		Output: SharedAccessKeyState{SharedAccessKeyArgs: req.Inputs}}
 	if req.DryRun {
 		return response, nil
 	}
@@ -103,7 +111,8 @@ func (SharedAccessKey) WireDependencies(f infer.FieldSelector, _ *SharedAccessKe
 }
 
 // Update activates the other key, after replacing it by the next key if it was active before.
-func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.UpdateResponse[SharedAccessKeyState], error) {
+func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedAccessKeyArgs,
+	SharedAccessKeyState]) (infer.UpdateResponse[SharedAccessKeyState], error) {
 	state := req.State
 	from, to := state.rotation(), req.Inputs.rotation()
 	state.SharedAccessKeyArgs = req.Inputs
@@ -111,8 +120,9 @@ func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedA
 		return infer.UpdateResponse[SharedAccessKeyState]{Output: state}, nil
 	}
 	if to != from+1 {
-		return infer.UpdateResponse[SharedAccessKeyState]{}, fmt.Errorf("rotate shared access key: rotation changes from %d to %d; raise it by one, "+
-			"so that the key in use stays valid until all clients have the new one", from, to)
+		return infer.UpdateResponse[SharedAccessKeyState]{},
+			fmt.Errorf("rotate shared access key: rotation changes from %d to %d; raise it by one, "+
+				"so that the key in use stays valid until all clients have the new one", from, to)
 	}
 	if to >= 2 {
 		if to%2 == 0 {
@@ -133,26 +143,32 @@ func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedA
 }
 
 // Read returns the state unchanged. Only the state contains the keys, so an import is not possible.
-func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState], error) {
+func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAccessKeyArgs,
+	SharedAccessKeyState]) (infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState], error) {
 	if req.State.PrimaryKey == "" {
-		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it exists in its stack's state only")
+		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{},
+			errors.New("a shared access key cannot be imported: it exists in its stack's state only")
 	}
 	return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState](req), nil
 }
 
 // Check refuses a negative rotation.
-func (SharedAccessKey) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[SharedAccessKeyArgs], error) {
+func (SharedAccessKey) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[SharedAccessKeyArgs],
+	error) {
 	args, failures, err := infer.DefaultCheck[SharedAccessKeyArgs](ctx, req.NewInputs)
 	if args.rotation() < 0 {
-		failures = append(failures, p.CheckFailure{Property: "rotation", Reason: "it is negative: it counts rotations from 0"})
+		failures = append(failures, p.CheckFailure{Property: "rotation",
+			Reason: "it is negative: it counts rotations from 0"})
 	}
 	return infer.CheckResponse[SharedAccessKeyArgs]{Inputs: args, Failures: failures}, err
 }
 
 // Diff compares the counts of rotations; an absent one is 0.
-func (SharedAccessKey) Diff(_ context.Context, req infer.DiffRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.DiffResponse, error) {
+func (SharedAccessKey) Diff(_ context.Context, req infer.DiffRequest[SharedAccessKeyArgs,
+	SharedAccessKeyState]) (infer.DiffResponse, error) {
 	if req.Inputs.rotation() == req.State.rotation() {
 		return infer.DiffResponse{}, nil
 	}
-	return infer.DiffResponse{HasChanges: true, DetailedDiff: map[string]p.PropertyDiff{"rotation": {Kind: p.Update, InputDiff: true}}}, nil
+	return infer.DiffResponse{HasChanges: true, DetailedDiff: map[string]p.PropertyDiff{"rotation": {Kind: p.Update,
+		InputDiff: true}}}, nil
 }

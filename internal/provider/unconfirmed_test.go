@@ -10,8 +10,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/integration"
 )
 
-// TestACreationWithoutAnAnswerIsFinished: the state says that nobody knows whether the entry was made, and whatever comes next finds
-// out. Entries without keys carry no other sign of who made them.
+// TestACreationWithoutAnAnswerIsFinished: the state says that nobody knows whether the entry was made, and whatever
+// comes next finds out. Entries without keys carry no other sign of who made them.
 func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
@@ -20,12 +20,15 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 		kind, idName string
 		attestation  func(id string) object
 	}{
-		"keys": {"IndividualEnrollment", "registrationId", func(string) object { return object{"symmetricKey": object{}} }},
+		"keys": {"IndividualEnrollment", "registrationId",
+			func(string) object { return object{"symmetricKey": object{}} }},
 		"certificate": {"IndividualEnrollment", "registrationId", func(id string) object {
 			return object{"x509": object{"clientCertificates": object{"primary": root.leaf(t, id, time.Hour)}}}
 		}},
-		"tpm":   {"IndividualEnrollment", "registrationId", func(string) object { return object{"tpm": object{"endorsementKey": endorsementKey}} }},
-		"group": {"EnrollmentGroup", "enrollmentGroupId", func(string) object { return object{"x509": object{"signingCertificates": object{"primary": root.PEM}}} }},
+		"tpm": {"IndividualEnrollment", "registrationId",
+			func(string) object { return object{"tpm": object{"endorsementKey": endorsementKey}} }},
+		"group": {"EnrollmentGroup", "enrollmentGroupId",
+			func(string) object { return object{"x509": object{"signingCertificates": object{"primary": root.PEM}}} }},
 	} {
 		for _, fate := range []string{"made", "not made", "foreign"} {
 			for _, next := range []string{"up", "change", "refresh", "destroy"} {
@@ -49,7 +52,8 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 					created, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
 					m.id, m.inputs, m.state = created.ID, checked, created.Properties
 					if created.PartialState == nil || m.id == "" || m.state.Get("etag").AsString() != "?" {
-						t.Fatalf("got %v, id %q, %v, want a state that says that nobody knows", created.PartialState, m.id, err)
+						t.Fatalf("got %v, id %q, %v, want a state that says that nobody knows", created.PartialState,
+							m.id, err)
 					}
 					m.server = direct
 					if fate == "foreign" {
@@ -99,10 +103,12 @@ func (m *managed) goOn(t *testing.T, fate, next string, inputs object) {
 		}
 	default:
 		if next == "change" {
-			inputs = inputs.edited(object{"provisioningStatus": "disabled", "initialTwin": object{"tags": object{"a": "b"}}})
+			inputs = inputs.edited(object{"provisioningStatus": "disabled",
+				"initialTwin": object{"tags": object{"a": "b"}}})
 		}
 		checked := m.check(inputs) // the engine updates what is unfinished, whatever Diff says
-		updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: m.inputs})
+		updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
+			OldInputs: m.inputs})
 		if fate == "foreign" {
 			if err == nil || !strings.Contains(err.Error(), "exists already") {
 				t.Errorf("up: got %v, want that it exists already", err)

@@ -70,7 +70,8 @@ func unknownLike(present, value property.Value) property.Value {
 }
 
 // identities are the properties whose change means another object.
-var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
+var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true,
+	"hubHostName": true}
 
 // addUnknown makes every property that holds an unknown value part of a diff: typed values do not distinguish unknown
 // from empty. An attestation that is wholly unknown does not replace the resource because its kind seems absent.

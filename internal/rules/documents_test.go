@@ -148,13 +148,15 @@ var runBy = map[string]string{
 	"docs/how-to/terraform.md":       "acceptance/az/howto_test.go",
 	"docs/how-to/hosts.md":           "acceptance/az/hosts_test.go",
 	"docs/how-to/plain-mqtt.md":      "cmd/keel/page_test.go",
-	"docs/reference/keel.md":         "cmd/keel/reference_test.go", // written from the help, whose examples help_test.go parses
+	// written from the help, whose examples help_test.go parses
+	"docs/reference/keel.md": "cmd/keel/reference_test.go",
 }
 
 // commandLine is how a command of a page begins.
 var commandLine = regexp.MustCompile(`^(\$ )?(keel|pulumi|make|go|az|git|curl|npm|sudo|eval|export) `)
 
-// TestEachCommandOfThePagesRunsOrSaysWhyNot holds the pages to blocks of commands that a test runs or that give a reason.
+// TestEachCommandOfThePagesRunsOrSaysWhyNot holds the pages to blocks of commands that a test runs or that give a
+// reason.
 func TestEachCommandOfThePagesRunsOrSaysWhyNot(t *testing.T) {
 	t.Parallel()
 	for _, name := range pages.Run {

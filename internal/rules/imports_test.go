@@ -7,18 +7,23 @@ import (
 	"testing"
 )
 
-// owned says which folders alone may import a path, and why. Tests may import anything, but for the rows that say otherwise.
+// owned says which folders alone may import a path, and why. Tests may import anything, but for the rows that say
+// otherwise.
 var owned = []struct {
 	path   string
 	owners []string
 	reason string
 }{
-	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"}, "the MQTT server stays behind one small interface of our own"},
+	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"},
+		"the MQTT server stays behind one small interface of our own"},
 	{"github.com/gorilla/websocket", []string{"emulator/internal/broker"}, "a WebSocket is one more way to the broker"},
 	{"github.com/google/go-tpm", []string{"emulator/internal/tpmseal"}, "sealing to a TPM is all that is wanted of it"},
-	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only the provider knows the provider framework"},
-	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/program"}, "Azure resources are declared by the program alone"},
-	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"}, "code generation is a tool, not a part of the product"},
+	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps",
+		"tools/generate"}, "only the provider knows the provider framework"},
+	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/program"},
+		"Azure resources are declared by the program alone"},
+	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"},
+		"code generation is a tool, not a part of the product"},
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state", "internal/durable/durabletest"},
 		"what is true, and how it is kept, is decided in one place; tests borrow its file system"},
 	{module + "/internal/durable/durabletest", nil, "it is for tests"},
@@ -27,30 +32,42 @@ var owned = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},
-	{module + "/dpsservice", []string{"internal/provider", "dpsservice", "cmd", "acceptance"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
-	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
-	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/azure/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
-	{module + "/internal/azure/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
-	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
+	{module + "/dpsservice", []string{"internal/provider", "dpsservice", "cmd", "acceptance"},
+		"fake and client share no wire types: a misspelt field shared by both would pass every test"},
+	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"},
+		"its words are those of the two APIs of DPS"},
+	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/azure/hublink",
+		"internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
+	{module + "/internal/azure/hublink", []string{"internal/provider"},
+		"only the resource LinkedHub changes single links"},
+	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"},
+		"who speaks to Azure logs in; the local plugin is given its credentials"},
 	{module + "/emulator/internal/domain", []string{"emulator"}, "it is the emulator's side of the wire"},
-	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra", "internal/fleet/deviceca"},
+	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra",
+		"internal/fleet/deviceca"},
 		"those say whom to certify; the others load what they made"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},
 	{module + "/internal/azure/hub", []string{"cmd"}, "only keel looks after the devices of a hub"},
-	{module + "/internal/fleet/deviceca", []string{"cmd", "acceptance"}, "certificates of devices are made for people and tests; the program is given them"},
+	{module + "/internal/fleet/deviceca", []string{"cmd", "acceptance"},
+		"certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/keel/controlapi", []string{"cmd"}, "only keel steers the emulator"},
-	{module + "/internal/keel/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
-	{module + "/internal/keel/azurenative", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
+	{module + "/internal/keel/errorcodes", []string{"cmd"},
+		"it explains codes to people; programs go by what they are told"},
+	{module + "/internal/keel/azurenative", []string{"cmd"},
+		"the local plugin is served by keel, and known to nobody else"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
-	{module + "/internal/program/topology", []string{".", "internal/program"}, "only the program turns configuration into resources"},
-	{module + "/internal/keel/environment", []string{"cmd", "acceptance"}, "driving Pulumi is the business of the command line, and of those who measure it"},
+	{module + "/internal/program/topology", []string{".", "internal/program"},
+		"only the program turns configuration into resources"},
+	{module + "/internal/keel/environment", []string{"cmd", "acceptance"},
+		"driving Pulumi is the business of the command line, and of those who measure it"},
 	{module + "/internal/keel/toolchain", []string{"cmd"}, "building tools is the command line's business"},
 	{module + "/internal/keel/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
 	{module + "/internal/fleet/spread", []string{"cmd", "emulator/internal/control", "tools/generate"},
 		"it draws for people how devices spread: on a terminal, on the page and in the documents"},
 	{module + "/cmd", nil, "a command is nobody's library"},
-	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
+	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"},
+		"the provider is a process of its own"},
 }
 
 func TestEachHeavyDependencyAndEachPackageHasItsOwners(t *testing.T) {
@@ -65,7 +82,8 @@ func TestEachHeavyDependencyAndEachPackageHasItsOwners(t *testing.T) {
 					continue
 				}
 				if !anyUnder(f.dir, rule.owners) {
-					t.Errorf("%s imports %s: %s; it belongs to %s", f.path, imported, rule.reason, strings.Join(rule.owners, ", "))
+					t.Errorf("%s imports %s: %s; it belongs to %s", f.path, imported, rule.reason,
+						strings.Join(rule.owners, ", "))
 				}
 			}
 		}
@@ -79,16 +97,27 @@ var banned = []struct {
 	tests  bool
 	reason string
 }{
-	{"emulator", []string{module + "/internal/azure/domain", "github.com/pulumi", module + "/dpsservice", module + "/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false, "the emulator knows Azure, not its users"},
-	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module + "/emulator/internal/registration", module + "/dpsservice"}, false, "what the two APIs share knows neither, and clients share nothing with it"},
-	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm", module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
-	{"internal/conformance", []string{module + "/emulator", module + "/dpsservice", module + "/internal/azure/hub", module + "/dpsdevice", module + "/internal/provider"}, true, "what it expects must not be what our own code says"},
-	{"internal/keel/azurenative", []string{module + "/emulator"}, false, "the local plugin must do what the real one does, not what the emulator likes"},
-	{"internal/program/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},
+	{"emulator", []string{module + "/internal/azure/domain", "github.com/pulumi", module + "/dpsservice", module +
+		"/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false,
+		"the emulator knows Azure, not its users"},
+	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module +
+		"/emulator/internal/registration", module + "/dpsservice"}, false,
+		"what the two APIs share knows neither, and clients share nothing with it"},
+	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm",
+		module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
+	{"internal/conformance", []string{module + "/emulator", module + "/dpsservice", module + "/internal/azure/hub",
+		module + "/dpsdevice", module + "/internal/provider"}, true,
+		"what it expects must not be what our own code says"},
+	{"internal/keel/azurenative", []string{module + "/emulator"}, false,
+		"the local plugin must do what the real one does, not what the emulator likes"},
+	{"internal/program/topology", []string{"net/http", "net", "os", "os/exec"}, false,
+		"it is pure: no network, files or environment"},
 	{"internal/azure/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
 	{"dpsservice", []string{"github.com/pulumi"}, false, "a client of the service, for anyone"},
-	{"internal/azure/login", []string{"github.com/pulumi", module + "/emulator"}, false, "logging in is the same for anyone"},
-	{"internal/azure/hublink", []string{"github.com/pulumi", module + "/emulator"}, false, "a client of Azure, for anyone"},
+	{"internal/azure/login", []string{"github.com/pulumi", module + "/emulator"}, false,
+		"logging in is the same for anyone"},
+	{"internal/azure/hublink", []string{"github.com/pulumi", module + "/emulator"}, false,
+		"a client of Azure, for anyone"},
 	{"dpsdevice", []string{"github.com/pulumi", module + "/emulator/internal"}, false, "a device knows neither"},
 }
 
@@ -101,7 +130,8 @@ func TestFoldersKeepOutOfWhatIsNotTheirs(t *testing.T) {
 			}
 			for _, imported := range f.imports() {
 				for _, path := range rule.paths {
-					if imported == path || strings.Contains(path, "/") && under(imported, path) || path == "github.com/pulumi" && under(imported, path) {
+					if imported == path || strings.Contains(path, "/") && under(imported, path) ||
+						path == "github.com/pulumi" && under(imported, path) {
 						t.Errorf("%s imports %s: %s", f.path, imported, rule.reason)
 					}
 				}
@@ -134,7 +164,8 @@ func TestSharedAccessSignaturesNeedTheStandardLibraryOnly(t *testing.T) {
 	for _, f := range files(t) {
 		for _, imported := range f.imports() {
 			if f.dir == "internal/azure/sas" && !f.test && strings.Contains(strings.Split(imported, "/")[0], ".") {
-				t.Errorf("%s imports %s: fake and client share this package, so it stays on the standard library", f.path, imported)
+				t.Errorf("%s imports %s: fake and client share this package, so it stays on the standard library",
+					f.path, imported)
 			}
 		}
 	}

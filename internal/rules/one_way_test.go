@@ -17,7 +17,8 @@ var oneWay = []struct {
 }{
 	{"emulator", "net/http", "ServeMux", nil, "emulator/internal/routes is the router of every surface"},
 	{"emulator", "net/http", "NewServeMux", nil, "emulator/internal/routes is the router of every surface"},
-	{".", "crypto/x509", "CreateCertificate", []string{"internal/authority", "acceptance"}, "internal/authority creates every certificate"},
+	{".", "crypto/x509", "CreateCertificate", []string{"internal/authority", "acceptance"},
+		"internal/authority creates every certificate"},
 }
 
 func TestThereIsOneWayForEachThing(t *testing.T) {
@@ -27,7 +28,8 @@ func TestThereIsOneWayForEachThing(t *testing.T) {
 			continue
 		}
 		for _, rule := range oneWay {
-			if rule.dir != "." && !under(f.dir, rule.dir) || anyUnder(f.dir, rule.owners) || !contains(f.imports(), rule.path) {
+			if rule.dir != "." && !under(f.dir, rule.dir) || anyUnder(f.dir, rule.owners) ||
+				!contains(f.imports(), rule.path) {
 				continue
 			}
 			pkg := rule.path[strings.LastIndexByte(rule.path, '/')+1:]
@@ -46,11 +48,13 @@ func TestThereIsOneWayForEachThing(t *testing.T) {
 }
 
 // azureName matches a text that holds the name of a domain of Azure and no space, so that it is no prose.
-var azureName = regexp.MustCompile(`^\S*(azure-devices|azure\.(com|net|us|cn|de)|microsoftonline\.|chinacloudapi\.|windows\.net|usgovcloudapi\.)\S*$`)
+var azureName = regexp.MustCompile(
+	`^\S*(azure-devices|azure\.(com|net|us|cn|de)|microsoftonline\.|chinacloudapi\.|windows\.net|usgovcloudapi\.)\S*$`)
 
-// azureNames are the packages that list them: one for clients, one for the emulator. The suite of conformance names them
-// again on purpose, and examples are programs of users.
-var azureNames = []string{"internal/azure/domain", "emulator/internal/domain", "internal/conformance", "internal/provider/examples", "acceptance"}
+// azureNames are the packages that list them: one for clients, one for the emulator. The suite of conformance names
+// them again on purpose, and examples are programs of users.
+var azureNames = []string{"internal/azure/domain", "emulator/internal/domain", "internal/conformance",
+	"internal/provider/examples", "acceptance"}
 
 func TestDomainsOfAzureAreNamedInOnePlacePerSide(t *testing.T) {
 	t.Parallel()

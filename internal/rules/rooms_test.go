@@ -8,19 +8,23 @@ import (
 	"testing"
 )
 
-// rooms are the folders of internal that hold packages of one kind, and the rooms that each may import, with the reason.
+// rooms are the folders of internal that hold packages of one kind, and the rooms that each may import, with the
+// reason.
 var rooms = map[string]struct {
 	imports []string
 	reason  string
 }{
-	"azure":    {nil, "clients of Azure and its rules know nobody who uses them"},
-	"program":  {[]string{"azure"}, "what main.go calls knows Azure's rules, and neither the provider nor the command line"},
+	"azure": {nil, "clients of Azure and its rules know nobody who uses them"},
+	"program": {[]string{"azure"},
+		"what main.go calls knows Azure's rules, and neither the provider nor the command line"},
 	"provider": {[]string{"azure"}, "the provider is a process of its own that any program may use"},
 	"fleet":    {nil, "devices as a population are the same for the command line and for the emulator's page"},
-	"keel":     {[]string{"azure", "fleet"}, "the parts of the command line know Azure and devices; what they run, they start as processes"},
+	"keel": {[]string{"azure", "fleet"},
+		"the parts of the command line know Azure and devices; what they run, they start as processes"},
 }
 
-// apart are the packages of internal outside the rooms: they know no room, and every room may import them but for tests.
+// apart are the packages of internal outside the rooms: they know no room, and every room may import them but for
+// tests.
 var apart = []string{"authority", "await", "conformance", "durable", "hint", "rules"}
 
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
@@ -46,8 +50,8 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// layers are the packages of the provider's room, the lowest first: each may import those before it. So an entry knows nothing of sets,
-// and neither knows how the provider is configured.
+// layers are the packages of the provider's room, the lowest first: each may import those before it. So an entry knows
+// nothing of sets, and neither knows how the provider is configured.
 var layers = []string{"internal/provider/entry", "internal/provider/set", "internal/provider"}
 
 func TestPackagesOfTheProviderImportOnlyLowerOnes(t *testing.T) {
@@ -65,7 +69,8 @@ func TestPackagesOfTheProviderImportOnlyLowerOnes(t *testing.T) {
 		for _, imported := range f.imports() {
 			path, isOwn := strings.CutPrefix(imported, module+"/")
 			if other := slices.Index(layers, path); isOwn && other >= layer {
-				t.Errorf("%s imports %s: arrows in internal/provider go from the provider to sets to entries", f.path, path)
+				t.Errorf("%s imports %s: arrows in internal/provider go from the provider to sets to entries", f.path,
+					path)
 			}
 		}
 	}

@@ -72,7 +72,8 @@ func TestOnlyCommandsEndTheProcessOrReadItsEnvironment(t *testing.T) {
 	t.Parallel()
 	banned := map[string]bool{
 		"os.Exit": true, "os.Getenv": true, "os.LookupEnv": true, "os.Environ": true,
-		"log.Fatal": true, "log.Fatalf": true, "log.Print": true, "log.Printf": true, "log.Println": true, "slog.SetDefault": true,
+		"log.Fatal": true, "log.Fatalf": true, "log.Print": true, "log.Printf": true, "log.Println": true,
+		"slog.SetDefault": true,
 	}
 	for _, f := range files(t) {
 		// The program hands os.Getenv to the guard of its target, which is why the top is exempt.
@@ -105,7 +106,8 @@ func TestGoModReplacesTheGeneratedSDKOnly(t *testing.T) {
 
 func TestPackageNamesSayWhatTheyAreFor(t *testing.T) {
 	t.Parallel()
-	empty := map[string]bool{"util": true, "utils": true, "common": true, "helpers": true, "helper": true, "models": true, "shared": true, "base": true, "misc": true, "internal": true}
+	empty := map[string]bool{"util": true, "utils": true, "common": true, "helpers": true, "helper": true,
+		"models": true, "shared": true, "base": true, "misc": true, "internal": true}
 	for _, f := range files(t) {
 		if empty[strings.TrimSuffix(f.ast.Name.Name, "_test")] {
 			t.Errorf("%s is in a package named %s, which says nothing", f.path, f.ast.Name.Name)

@@ -30,7 +30,8 @@ func TestNoBuildProductIsTracked(t *testing.T) {
 	for _, name := range names {
 		info, err := os.Lstat(filepath.Join(root, filepath.FromSlash(name)))
 		if err == nil && info.Size() > maxTracked {
-			t.Errorf("%s has %d bytes: remove it from git, and name it in .gitignore if a build writes it", name, info.Size())
+			t.Errorf("%s has %d bytes: remove it from git, and name it in .gitignore if a build writes it", name,
+				info.Size())
 		}
 	}
 }

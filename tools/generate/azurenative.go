@@ -78,7 +78,8 @@ func (doc document) packageSpec() (schema.PackageSpec, error) {
 		spec.Functions[doc.token(name)] = doc.functionSpec(fn)
 	}
 	for name, typ := range doc.Types {
-		spec.Types[doc.token(name)] = schema.ComplexTypeSpec{ObjectTypeSpec: doc.objectSpec(typ.Description, typ.Properties)}
+		spec.Types[doc.token(name)] = schema.ComplexTypeSpec{ObjectTypeSpec: doc.objectSpec(typ.Description,
+			typ.Properties)}
 	}
 	for name, typ := range doc.Enums {
 		spec.Types[doc.token(name)] = enumSpec(typ)
@@ -169,7 +170,8 @@ func (doc document) typeSpec(notation string) schema.TypeSpec {
 		return schema.TypeSpec{Type: "string", Ref: "#/types/" + doc.token(name)}
 	}
 	if name, ok := strings.CutPrefix(notation, "string|enum:"); ok {
-		return schema.TypeSpec{OneOf: []schema.TypeSpec{{Type: "string"}, {Type: "string", Ref: "#/types/" + doc.token(name)}}}
+		return schema.TypeSpec{OneOf: []schema.TypeSpec{{Type: "string"},
+			{Type: "string", Ref: "#/types/" + doc.token(name)}}}
 	}
 	if notation == "any" {
 		return schema.TypeSpec{Ref: "pulumi.json#/Any"}

@@ -4,8 +4,8 @@
 //
 //	go run ./tools/generate          write what is not fresh
 //	go run ./tools/generate -check   change nothing, fail when something is not fresh
-//	go run ./tools/generate -sdks F  write the SDKs for TypeScript and Python, which the repository does not hold, into the folder F, and compile
-//	                                 and run them there as far as the machine has the tools
+//	go run ./tools/generate -sdks F  write the SDKs for TypeScript and Python, which the repository does not contain,
+//	                                 to the folder F, and compile and run them there if the machine has the tools
 package main
 
 import (
@@ -29,7 +29,8 @@ type target struct {
 
 // targets lists everything this command makes; folders are relative to the repository's root.
 var targets = []target{
-	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
+	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"},
+		generate: azureNativeDevices},
 	{folder: "internal/keel/azurenative", only: []string{"table.json"}, generate: requestTable},
 	{folder: "sdks/azure-dps", generate: azureDPS},
 	{folder: "docs/images", only: []string{"spread.svg"}, generate: spreadPlot},

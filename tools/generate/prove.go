@@ -32,12 +32,16 @@ type proof struct {
 func proofs(tokens []string) []proof {
 	node := []string{"npm", "--version"}
 	return []proof{
-		{"nodejs", "installs what it depends on", node, []string{"npm", "install", "--no-audit", "--no-fund", "--loglevel", "error"}},
-		{"nodejs", "compiles, with a program that uses it", node, []string{"npm", "run", "--silent", "build", "--", "-p", "tsconfig.use.json"}},
-		{"nodejs", "serves that program, which declares every resource and asks every function", node, append([]string{"node", "bin/use.js"}, tokens...)},
+		{"nodejs", "installs what it depends on", node, []string{"npm", "install", "--no-audit", "--no-fund",
+			"--loglevel", "error"}},
+		{"nodejs", "compiles, with a program that uses it", node, []string{"npm", "run", "--silent", "build", "--",
+			"-p", "tsconfig.use.json"}},
+		{"nodejs", "serves that program, which declares every resource and asks every function", node,
+			append([]string{"node", "bin/use.js"}, tokens...)},
 		{"python", "compiles", []string{"python3", "--version"}, []string{"python3", "-m", "compileall", "-q", "."}},
 		// Pulumi's own package is not installed for this.
-		{"python", "can be imported", []string{"python3", "-c", "import pulumi"}, []string{"python3", "-c", "import pulumi_azure_dps"}},
+		{"python", "can be imported", []string{"python3", "-c", "import pulumi"},
+			[]string{"python3", "-c", "import pulumi_azure_dps"}},
 	}
 }
 
@@ -69,7 +73,8 @@ func prove(folder string, out io.Writer) error {
 	}
 	for _, p := range proofs(tokens) {
 		if execute("", p.needs) != nil {
-			fmt.Fprintf(out, "%s: not tried whether it %s, for want of: %s\n", p.language, p.does, strings.Join(p.needs, " "))
+			fmt.Fprintf(out, "%s: not tried whether it %s, for want of: %s\n", p.language, p.does,
+				strings.Join(p.needs, " "))
 			continue
 		}
 		if err := execute(filepath.Join(folder, p.language), p.command); err != nil {

@@ -58,7 +58,8 @@ func run(root string) error {
 			}
 		}
 	}
-	return errors.New("the versions of the modules do not settle: compare the requirements of go.mod and tools/*/go.mod")
+	return errors.New("the versions of the modules do not settle: " +
+		"compare the requirements of go.mod and tools/*/go.mod")
 }
 
 // modules returns root and the folders of tools that are separate modules.

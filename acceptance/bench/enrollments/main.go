@@ -1,5 +1,6 @@
-// Command enrollments is the Pulumi program by which `make bench` measures what enrollments cost: as many as the configuration key
-// count says, in the form that the key form names. The access to the provisioning service is configured too. It deploys nothing else.
+// Command enrollments is the Pulumi program by which `make bench` measures what enrollments cost: as many as the
+// configuration key count says, in the form that the key form names. The access to the provisioning service is
+// configured too. It deploys nothing else.
 package main
 
 import (
@@ -32,7 +33,8 @@ func declare(ctx *pulumi.Context, c *config.Config, provider pulumi.ResourceOpti
 	case "none":
 		return nil
 	case "manifest":
-		_, err := azuredps.NewEnrollmentSet(ctx, "devices", &azuredps.EnrollmentSetArgs{Manifest: pulumi.NewFileAsset(c.Require("manifest"))}, provider)
+		_, err := azuredps.NewEnrollmentSet(ctx, "devices",
+			&azuredps.EnrollmentSetArgs{Manifest: pulumi.NewFileAsset(c.Require("manifest"))}, provider)
 		return err
 	case "items":
 		items := make(azuredps.EnrollmentSetItemArray, count)
@@ -45,7 +47,8 @@ func declare(ctx *pulumi.Context, c *config.Config, provider pulumi.ResourceOpti
 		for i := range count {
 			var err error
 			if form == "single" {
-				_, err = azuredps.NewIndividualEnrollment(ctx, deviceID(i), &azuredps.IndividualEnrollmentArgs{RegistrationId: pulumi.String(deviceID(i))}, provider)
+				_, err = azuredps.NewIndividualEnrollment(ctx, deviceID(i),
+					&azuredps.IndividualEnrollmentArgs{RegistrationId: pulumi.String(deviceID(i))}, provider)
 			} else {
 				_, err = azuredps.NewSharedAccessKey(ctx, deviceID(i), nil, provider)
 			}

@@ -77,7 +77,8 @@ func refuse(conn net.Conn) error {
 	}
 	// Both in one write, so that no client sends anything in between.
 	refusal := described(failure, symbol(condition), text(description))
-	if err := write(conn, append(frame(amqpFrame, described(open, text("evenkeel"))), frame(amqpFrame, described(closing, refusal))...)); err != nil {
+	if err := write(conn, append(frame(amqpFrame, described(open, text("evenkeel"))),
+		frame(amqpFrame, described(closing, refusal))...)); err != nil {
 		return err
 	}
 	// Closing a connection with unread data may discard what was written.
@@ -87,7 +88,8 @@ func refuse(conn net.Conn) error {
 }
 
 func passSASL(conn net.Conn) error {
-	if err := write(conn, append(header(sasl), frame(saslFrame, described(saslMechanisms, symbols("ANONYMOUS", "EXTERNAL", "PLAIN")))...)); err != nil {
+	if err := write(conn, append(header(sasl), frame(saslFrame,
+		described(saslMechanisms, symbols("ANONYMOUS", "EXTERNAL", "PLAIN")))...)); err != nil {
 		return err
 	}
 	if err := skipFrame(conn); err != nil {

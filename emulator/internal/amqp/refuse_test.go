@@ -11,7 +11,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// What clients begin with: the header, a frame with the performative open of the container "c", and one with sasl-init for PLAIN.
+// What clients begin with: the header, a frame with the performative open of the container "c", and one with sasl-init
+// for PLAIN.
 const (
 	plain    = "AMQP\x00\x01\x00\x00"
 	secured  = "AMQP\x03\x01\x00\x00"
@@ -49,18 +50,21 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 
 func TestAMQPIsRefusedInAMQP(t *testing.T) {
 	t.Parallel()
-	for name, said := range map[string]string{"hub client": plain + open, "DPS client with a key": secured + saslInit + plain + open} {
+	for name, said := range map[string]string{"hub client": plain + open, "DPS client with a key": secured + saslInit +
+		plain + open} {
 		t.Run(name, func(t *testing.T) {
 			heard, err := refuse(t, said)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			header, rest, _ := strings.Cut(heard, plain)
-			if wantSASL := strings.HasPrefix(said, secured); wantSASL != strings.HasPrefix(header, secured) || wantSASL != strings.HasSuffix(header, "\x00\x53\x44\xc0\x03\x01\x50\x00") {
+			if wantSASL := strings.HasPrefix(said, secured); wantSASL != strings.HasPrefix(header, secured) ||
+				wantSASL != strings.HasSuffix(header, "\x00\x53\x44\xc0\x03\x01\x50\x00") {
 				t.Errorf("%s: got %q before the connection", name, header)
 			}
 			opened, closed, _ := strings.Cut(rest, "\x00\x53\x18")
-			if !strings.Contains(opened, "\x00\x53\x10") || !strings.Contains(closed, "\xa3\x14amqp:not-implemented\xa1") {
+			if !strings.Contains(opened, "\x00\x53\x10") ||
+				!strings.Contains(closed, "\xa3\x14amqp:not-implemented\xa1") {
 				t.Errorf("%s: got %q, want open and close with the error", name, rest)
 			}
 			for rest := opened + "\x00\x53\x18" + closed; rest != ""; { // each frame is as long as it says
@@ -77,7 +81,8 @@ func TestAMQPIsRefusedInAMQP(t *testing.T) {
 func TestOtherProtocolsAreNotRefusedAsAMQP(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]string{
-		"HTTP": "GET / HTTP/1.1\r\n\r\n", "a huge frame": plain + "\xff\xff\xff\xff", "a tiny frame": plain + "\x00\x00\x00\x01",
+		"HTTP": "GET / HTTP/1.1\r\n\r\n", "a huge frame": plain + "\xff\xff\xff\xff", "a tiny frame": plain +
+			"\x00\x00\x00\x01",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if heard, err := refuse(t, said); err == nil || strings.Contains(heard, "not-implemented") {

@@ -147,7 +147,8 @@ func (s *surface) serve(w http.ResponseWriter, r *http.Request) error {
 
 func (s *surface) checkSubscription(id string) error {
 	if _, err := uuid.Parse(id); err != nil {
-		return armError(http.StatusBadRequest, "InvalidSubscriptionId", "The provided subscription identifier '%s' is malformed or invalid.", id)
+		return armError(http.StatusBadRequest, "InvalidSubscriptionId",
+			"The provided subscription identifier '%s' is malformed or invalid.", id)
 	}
 	if !strings.EqualFold(id, s.Subscription) {
 		return armError(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", id)
@@ -165,7 +166,8 @@ func (s *surface) commonHeaders(w http.ResponseWriter, r *http.Request) {
 		correlation = uuid.NewString()
 	}
 	h.Set("x-ms-correlation-request-id", correlation)
-	if id := r.Header.Get("x-ms-client-request-id"); id != "" && strings.EqualFold(r.Header.Get("x-ms-return-client-request-id"), "true") {
+	if id := r.Header.Get("x-ms-client-request-id"); id != "" &&
+		strings.EqualFold(r.Header.Get("x-ms-return-client-request-id"), "true") {
 		h.Set("x-ms-client-request-id", id)
 	}
 	// Fidelity: the remaining quota never decreases.

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// What the Azure CLI expects of answers, and sends. Source: azure-cli 2.45.0, command_modules/iot/custom.py, unless a test names another.
+// What the Azure CLI expects of answers, and sends. Source: azure-cli 2.45.0, command_modules/iot/custom.py, unless a
+// test names another.
 
 // "hub.additional_properties['resourcegroup']": it looks hubs up in the lists, and goes on with their group.
 func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
@@ -23,7 +24,8 @@ func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
 	var inGroup, inSubscription struct{ Value []placed }
 	s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &inGroup)
 	s.must("GET", "/../../providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &inSubscription)
-	for name, p := range map[string]placed{"PUT": made, "GET": got, "group": inGroup.Value[0], "subscription": inSubscription.Value[0]} {
+	for name, p := range map[string]placed{"PUT": made, "GET": got, "group": inGroup.Value[0],
+		"subscription": inSubscription.Value[0]} {
 		t.Run(name, func(t *testing.T) {
 			if p != (placed{"rg", subscription}) {
 				t.Errorf("%s: got %+v, want the group and the subscription", name, p)
@@ -42,7 +44,8 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 		before, after string
 		want          int
 	}{
-		{"{'IF-MATCH': '", "'}", 201}, {`{"If-Match": "`, `"}`, 201}, {"{ 'if-match' : '", "' }", 201}, {"", "", 201}, {`W/"`, `"`, 201},
+		{"{'IF-MATCH': '", "'}", 201}, {`{"If-Match": "`, `"}`, 201}, {"{ 'if-match' : '", "' }", 201}, {"", "", 201},
+		{`W/"`, `"`, 201},
 		{"{'IF-MATCH': '", "x'}", 412}, {"", "x", 412},
 	} {
 		s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
@@ -51,7 +54,8 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 			t.Errorf("%s…%s: got %d, want %d", test.before, test.after, got, test.want)
 		}
 	}
-	for match, want := range map[string]int{"{'IF-MATCH': None}": 201, "{'IF-MATCH': '*'}": 201, "{'IF-MATCH': 'AAAAAAAAAAA='}": 412} {
+	for match, want := range map[string]int{"{'IF-MATCH': None}": 201, "{'IF-MATCH': '*'}": 201,
+		"{'IF-MATCH': 'AAAAAAAAAAA='}": 412} {
 		t.Run(match, func(t *testing.T) {
 			if got := s.putMatching(aHub+ofHub, match); got != want {
 				t.Errorf("%s: got %d, want %d", match, got, want)
@@ -62,7 +66,8 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 
 // putMatching puts a hub with an If-Match, and returns the status.
 func (s surface) putMatching(path, match string) int {
-	r := httptest.NewRequest("PUT", "https://arm.example/subscriptions/"+subscription+"/resourceGroups/rg"+path, strings.NewReader(hubStart+`{}}`))
+	r := httptest.NewRequest("PUT", "https://arm.example/subscriptions/"+subscription+"/resourceGroups/rg"+path,
+		strings.NewReader(hubStart+`{}}`))
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	r.Header.Set("If-Match", match)
 	w := httptest.NewRecorder()
@@ -85,7 +90,8 @@ func TestRightsOfTheFirstPolicies(t *testing.T) {
 		got[p.KeyName] = p.Rights
 	}
 	for name, want := range map[string]string{
-		"iothubowner": "RegistryWrite, ServiceConnect, DeviceConnect", "service": "ServiceConnect", "device": "DeviceConnect",
+		"iothubowner": "RegistryWrite, ServiceConnect, DeviceConnect", "service": "ServiceConnect",
+		"device":       "DeviceConnect",
 		"registryRead": "RegistryRead", "registryReadWrite": "RegistryWrite",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,14 +102,15 @@ func TestRightsOfTheFirstPolicies(t *testing.T) {
 	}
 }
 
-// Source: Azure/azure-iot-cli-extension, azext_iot/iothub/providers/state.py: the hub comes first, with an identity, and then its
-// certificates, each with the hub it depends on.
+// Source: Azure/azure-iot-cli-extension, azext_iot/iothub/providers/state.py: the hub comes first, with an identity,
+// and then its certificates, each with the hub it depends on.
 func TestAGroupIsExportedAsATemplate(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()
 	authority, _ := selfSigned(t)
-	s.must("PUT", aHub+"/certificates/c1"+ofHub, `{"properties":{"certificate":"`+base64.StdEncoding.EncodeToString(authority)+`"}}`, http.StatusCreated, nil)
+	s.must("PUT", aHub+"/certificates/c1"+ofHub, `{"properties":{"certificate":"`+
+		base64.StdEncoding.EncodeToString(authority)+`"}}`, http.StatusCreated, nil)
 	type template struct {
 		Template struct {
 			Schema    string `json:"$schema"`
@@ -123,14 +130,18 @@ func TestAGroupIsExportedAsATemplate(t *testing.T) {
 	} {
 		t.Run(resources, func(t *testing.T) {
 			var got template
-			s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":`+resources+`,"options":"SkipAllParameterization"}`, http.StatusOK, &got)
+			s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":`+resources+
+				`,"options":"SkipAllParameterization"}`, http.StatusOK, &got)
 			var names []string
 			for _, r := range got.Template.Resources {
 				names = append(names, r.Name)
-				if r.APIVersion == "" || r.Properties == nil || strings.HasSuffix(r.Type, "certificates") != (len(r.DependsOn) == 1) {
+				if r.APIVersion == "" || r.Properties == nil ||
+					strings.HasSuffix(r.Type, "certificates") != (len(r.DependsOn) == 1) {
 					t.Errorf("%s: got %+v, want a resource of a template", resources, r)
 				}
-				if strings.HasSuffix(r.Type, "/IotHubs") && (r.Identity["type"] != "None" || r.Properties["hostName"] != nil || r.Properties["routing"] == nil) {
+				if strings.HasSuffix(r.Type, "/IotHubs") &&
+					(r.Identity["type"] != "None" || r.Properties["hostName"] != nil ||
+						r.Properties["routing"] == nil) {
 					t.Errorf("%s: got %+v, want what can be set of a hub, and its identity", resources, r)
 				}
 			}
@@ -139,7 +150,8 @@ func TestAGroupIsExportedAsATemplate(t *testing.T) {
 			}
 		})
 	}
-	s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":["`+prefix+`IotHubs/absent"]}`, http.StatusNotFound, nil)
+	s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":["`+prefix+`IotHubs/absent"]}`,
+		http.StatusNotFound, nil)
 	s.must("POST", "/../absent/exportTemplate?api-version=2021-04-01", `{"resources":["*"]}`, http.StatusNotFound, nil)
 }
 
@@ -155,7 +167,8 @@ func TestDeviceStreamsAreReadWithAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.makeGroup()
-	s.must("PUT", aHub+ofHub, hubStart+`{"deviceStreams":{"streamingEndpoints":["https://x"]}}}`, http.StatusCreated, nil)
+	s.must("PUT", aHub+ofHub, hubStart+`{"deviceStreams":{"streamingEndpoints":["https://x"]}}}`, http.StatusCreated,
+		nil)
 	var hub struct {
 		Properties struct{ DeviceStreams map[string]any }
 	}

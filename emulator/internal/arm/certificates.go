@@ -109,7 +109,8 @@ func (p parent) etag(child state.Child) string {
 func (c *call) certificate(p parent) (state.Child, state.Certificate, error) {
 	child, err := c.State.Child(p.host, state.CertificateKind, c.values["child"])
 	if isKind(err, state.NotFound) {
-		return child, state.Certificate{}, providerError(numberChildNotFound, "The certificate '%s' was not found.", c.values["child"])
+		return child, state.Certificate{}, providerError(numberChildNotFound, "The certificate '%s' was not found.",
+			c.values["child"])
 	}
 	if err != nil {
 		return child, state.Certificate{}, err
@@ -123,13 +124,15 @@ func (c *call) matched(p parent) (state.Child, state.Certificate, error) {
 	child, record, err := c.certificate(p)
 	if given := etagOf(c.r.Header.Get("If-Match")); err == nil && given != state.MustExist && given != p.etag(child) {
 		// The code and text are from crossplane-contrib/provider-upjet-azure#299.
-		err = providerError(numberPrecondition, "Invalid ETag supplied. ETag supplied must match the ETag of the certificate.")
+		err = providerError(numberPrecondition,
+			"Invalid ETag supplied. ETag supplied must match the ETag of the certificate.")
 	}
 	return child, record, err
 }
 
 // keep stores a certificate and responds with it.
-func (c *call) keep(p parent, child state.Child, record state.Certificate, show func(parent, state.Child, state.Certificate) (certificateBody, error)) error {
+func (c *call) keep(p parent, child state.Child, record state.Certificate,
+	show func(parent, state.Child, state.Certificate) (certificateBody, error)) error {
 	record.Updated = c.State.Now()
 	if err := child.SetCertificate(record); err != nil {
 		return err

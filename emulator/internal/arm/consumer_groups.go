@@ -95,14 +95,16 @@ func (c *call) putConsumerGroup() error {
 		return c.json(http.StatusOK, c.showConsumerGroup(hub, defaultConsumerGroup, hub.Created))
 	}
 	if !consumerGroupName.MatchString(name) {
-		return invalid("The consumer group name '%s' is invalid: it has 1 to 50 letters, digits, '.', '-' or '_'.", name)
+		return invalid("The consumer group name '%s' is invalid: it has 1 to 50 letters, digits, '.', '-' or '_'.",
+			name)
 	}
 	if _, err := c.State.Child(hub.Host(), c.childKind(), name); isKind(err, state.NotFound) {
 		data, err := json.Marshal(c.State.Now())
 		if err != nil {
 			return err
 		}
-		if _, _, err := c.State.PutChild(state.Child{Parent: hub.Host(), Kind: c.childKind(), Name: name, Body: data}, state.Unconditional); err != nil {
+		if _, _, err := c.State.PutChild(state.Child{Parent: hub.Host(), Kind: c.childKind(), Name: name, Body: data},
+			state.Unconditional); err != nil {
 			return err
 		}
 	} else if err != nil {

@@ -117,7 +117,8 @@ func (d description) validateObject(path string, value map[string]any, as *schem
 func TestAnswersAreAsDescribed(t *testing.T) {
 	t.Parallel()
 	const list = "/providers/Microsoft.Devices/provisioningServices?api-version="
-	for _, version := range []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"} {
+	for _, version := range []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31",
+		"2026-11-01"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			s, described := newSurface(t), readDescription(t, "provisioningServices", version)
@@ -139,8 +140,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 				`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`,
 			)
 			for name, test := range map[string]struct{ body, as string }{
-				"get": {one, "ProvisioningServiceDescription"}, "patch": {patched, "ProvisioningServiceDescription"}, "put": {put, "ProvisioningServiceDescription"},
-				"list": {all, "ProvisioningServiceDescriptionListResult"}, "keys": {keys, "SharedAccessSignatureAuthorizationRuleListResult"},
+				"get": {one, "ProvisioningServiceDescription"}, "patch": {patched, "ProvisioningServiceDescription"},
+				"put":  {put, "ProvisioningServiceDescription"},
+				"list": {all, "ProvisioningServiceDescriptionListResult"},
+				"keys": {keys, "SharedAccessSignatureAuthorizationRuleListResult"},
 			} {
 				t.Run(name, func(t *testing.T) {
 					var value any

@@ -77,7 +77,8 @@ var statusNames = map[int]string{
 func (s *surface) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *wireError
 	if !errors.As(err, &e) {
-		e = &wireError{status: http.StatusInternalServerError, code: "InternalServerError", message: "The server encountered an internal error. " + err.Error()}
+		e = &wireError{status: http.StatusInternalServerError, code: "InternalServerError",
+			message: "The server encountered an internal error. " + err.Error()}
 	}
 	if e.number == 0 {
 		w.Header().Set("x-ms-failure-cause", "gateway")
@@ -88,7 +89,8 @@ func (s *surface) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	writeJSON(w, e.status, providerBody{
 		Code: e.number, HTTPStatusCode: statusNames[e.status],
-		Message: fmt.Sprintf("%s If you contact a support representative please include this correlation identifier: %s, timestamp: %s, errorcode: IH%d.",
+		Message: fmt.Sprintf("%s If you contact a support representative please include this correlation identifier: "+
+			"%s, timestamp: %s, errorcode: IH%d.",
 			e.message, uuid.NewString(), s.State.Now().UTC().Format("2006-01-02 15:04:05Z"), e.number),
 	})
 }
@@ -100,11 +102,14 @@ func (s *surface) unauthorized(w http.ResponseWriter, r *http.Request, reason er
 	case errors.Is(reason, entra.ErrNoToken):
 		code, message = "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
 	case errors.Is(reason, entra.ErrExpired):
-		code, message = "ExpiredAuthenticationToken", "The access token expiry has passed. Get a new token and try again."
+		code, message = "ExpiredAuthenticationToken",
+			"The access token expiry has passed. Get a new token and try again."
 	case errors.Is(reason, entra.ErrAudience):
-		code, message = "InvalidAuthenticationTokenAudience", "The access token has been obtained for the wrong audience or resource."
+		code, message = "InvalidAuthenticationTokenAudience",
+			"The access token has been obtained for the wrong audience or resource."
 	}
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization_uri="https://%s/%s", error="%s", error_description="%s"`,
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(
+		`Bearer authorization_uri="https://%s/%s", error="%s", error_description="%s"`,
 		r.Host, entra.TenantID, hint, message))
 	return armError(http.StatusUnauthorized, code, "%s", message)
 }
@@ -120,7 +125,8 @@ func groupNotFound(name string) error {
 
 func resourceNotFound(kind string, id state.ResourceID) error {
 	return armError(http.StatusNotFound, "ResourceNotFound",
-		"The Resource 'Microsoft.Devices/%s/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+		"The Resource 'Microsoft.Devices/%s/%s' under resource group '%s' was not found. For more details please go "+
+			"to https://aka.ms/ARMResourceNotFoundFix",
 		kind, id.Name, id.Group)
 }
 
@@ -159,7 +165,8 @@ func (c *call) refusal(kind string, err error) error {
 }
 
 func notActive(kind, name string) error {
-	return providerError(numberNotActive, "%s '%s' is not in Active state. Try the request again after it is in Active state.", noun(kind), name)
+	return providerError(numberNotActive,
+		"%s '%s' is not in Active state. Try the request again after it is in Active state.", noun(kind), name)
 }
 
 // noun is the name of the kind in error texts.

@@ -46,7 +46,8 @@ func (c *call) exportTemplate() error {
 		return err
 	}
 	return c.json(http.StatusOK, map[string]any{"template": map[string]any{
-		"$schema": domain.TemplateSchema, "contentVersion": "1.0.0.0", "parameters": map[string]any{}, "variables": map[string]any{},
+		"$schema": domain.TemplateSchema, "contentVersion": "1.0.0.0", "parameters": map[string]any{},
+		"variables": map[string]any{},
 		"resources": resources,
 	}})
 }
@@ -92,7 +93,8 @@ func (c *call) templateResources(wanted []string) ([]templateResource, error) {
 	}
 	for _, id := range wanted {
 		if id != "*" && !found[strings.ToLower(strings.TrimRight(id, "/"))] {
-			return nil, armError(http.StatusNotFound, "ResourceNotFound", "The resource '%s' was not found in the resource group '%s'.", id, c.values["group"])
+			return nil, armError(http.StatusNotFound, "ResourceNotFound",
+				"The resource '%s' was not found in the resource group '%s'.", id, c.values["group"])
 		}
 	}
 	return append(resources, certificates...), nil
@@ -114,7 +116,8 @@ func (c *call) hubTemplate(hub state.Hub) (templateResource, []templateResource,
 		}
 	}
 	resource := templateResource{
-		Type: shown.Type, APIVersion: newest(hubVersions), Name: shown.Name, Location: shown.Location, Tags: shown.Tags, SKU: shown.SKU,
+		Type: shown.Type, APIVersion: newest(hubVersions), Name: shown.Name, Location: shown.Location, Tags: shown.Tags,
+		SKU:      shown.SKU,
 		Identity: shown.Identity, Properties: shown.Properties,
 	}
 	children, err := c.State.Children(hub.Host(), state.CertificateKind)
@@ -147,7 +150,8 @@ func (c *call) serviceTemplate(service state.Service) (templateResource, error) 
 	}
 	p := shown.Properties
 	return templateResource{
-		Type: shown.Type, APIVersion: newest(serviceVersions), Name: shown.Name, Location: shown.Location, Tags: shown.Tags, SKU: shown.SKU,
+		Type: shown.Type, APIVersion: newest(serviceVersions), Name: shown.Name, Location: shown.Location,
+		Tags: shown.Tags, SKU: shown.SKU,
 		Identity: shown.Identity,
 		Properties: struct {
 			IotHubs          []linkBody `json:"iotHubs"`

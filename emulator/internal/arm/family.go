@@ -24,14 +24,16 @@ type family[T any] struct {
 
 var hubs = family[state.Hub]{
 	kind: hubKind, operation: operationOfHub,
-	get: (*state.State).Hub, list: (*state.State).Hubs, setTags: (*state.State).SetHubTags, remove: (*state.State).DeleteHub,
+	get: (*state.State).Hub, list: (*state.State).Hubs, setTags: (*state.State).SetHubTags,
+	remove: (*state.State).DeleteHub,
 	common: func(h state.Hub) state.Resource { return h.Resource },
 	show:   func(c *call, h state.Hub) (any, error) { return c.showHub(h) },
 }
 
 var services = family[state.Service]{
 	kind: serviceKind, operation: operationOfService,
-	get: (*state.State).Service, list: (*state.State).Services, setTags: (*state.State).SetServiceTags, remove: (*state.State).DeleteService,
+	get: (*state.State).Service, list: (*state.State).Services, setTags: (*state.State).SetServiceTags,
+	remove: (*state.State).DeleteService,
 	common: func(v state.Service) state.Resource { return v.Resource },
 	show:   func(c *call, v state.Service) (any, error) { return c.showService(v) },
 }

@@ -56,7 +56,8 @@ type filterParser struct {
 func (c *call) filterOf(tagsOnly bool) (wanted filter, hideTags bool, err error) {
 	text := c.r.URL.Query().Get("$filter")
 	if len(text) > maxFilter {
-		return nil, false, armError(http.StatusBadRequest, "InvalidFilterInQueryString", "The filter is longer than %d bytes.", maxFilter)
+		return nil, false, armError(http.StatusBadRequest, "InvalidFilterInQueryString",
+			"The filter is longer than %d bytes.", maxFilter)
 	}
 	p := filterParser{tagsOnly: tagsOnly}
 	rest := text
@@ -79,7 +80,8 @@ func (c *call) filterOf(tagsOnly bool) (wanted filter, hideTags bool, err error)
 
 func invalidFilter(text string) error {
 	return armError(http.StatusBadRequest, "InvalidFilterInQueryString",
-		"The filter '%s' is invalid: the emulator supports resourceType, name, resourceGroup and location (lists of groups do not), tagName and tagValue.", text)
+		"The filter '%s' is invalid: the emulator supports resourceType, name, resourceGroup and location (lists of "+
+			"groups do not), tagName and tagValue.", text)
 }
 
 // next consumes the next token if it is that word, case-insensitively.

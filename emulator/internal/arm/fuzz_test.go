@@ -49,14 +49,21 @@ const resources = "/subscriptions/" + subscription + "/resourceGroups/rg/provide
 func FuzzPath(f *testing.F) {
 	s := newSurface(f).withResources(f)
 	for _, seed := range []struct{ method, path, query string }{
-		{"GET", resources + "/IotHubs/hub-1", "api-version=2023-06-30"}, {"POST", resources + "/iothubs/hub-1/listkeys", "api-version=2023-06-30"},
+		{"GET", resources + "/IotHubs/hub-1", "api-version=2023-06-30"}, {"POST", resources + "/iothubs/hub-1/listkeys",
+			"api-version=2023-06-30"},
 		{"POST", resources + "/IotHubs/hub-1/IotHubKeys/iothubowner/listkeys", "api-version=2021-07-02"},
 		{"GET", resources + "/provisioningServices/dps-1/certificates/%2e%2e", "api-version=2022-12-12"},
-		{"POST", "/subscriptions/" + subscription + "/providers/Microsoft.Devices/checkNameAvailability", "api-version=2023-06-30"},
-		{"GET", "/subscriptions/" + subscription + "/providers/Microsoft.Devices/locations/westeurope/operationResults/abc", "api-version=2023-06-30&asyncinfo"},
-		{"GET", "//subscriptions/../%00", "api-version=%zz"}, {"HEAD", "/subscriptions/" + subscription + "/resourcegroups/rg", "api-version=2022-09-01&api-version=x"},
-		{"PATCH", resources + "/IotHubs/hub-1/eventHubEndpoints/events/ConsumerGroups/a", "$top=-1"}, {"OPTIONS", "*", ""},
-		{"GET", "/subscriptions/" + subscription + "/resources", "api-version=2025-04-01&$filter=tagName+eq+'a'+and+(name+ne+'it''s'+or+startswith(tagName,'b'))"},
+		{"POST", "/subscriptions/" + subscription + "/providers/Microsoft.Devices/checkNameAvailability",
+			"api-version=2023-06-30"},
+		{"GET", "/subscriptions/" + subscription +
+			"/providers/Microsoft.Devices/locations/westeurope/operationResults/abc",
+			"api-version=2023-06-30&asyncinfo"},
+		{"GET", "//subscriptions/../%00", "api-version=%zz"}, {"HEAD", "/subscriptions/" + subscription +
+			"/resourcegroups/rg", "api-version=2022-09-01&api-version=x"},
+		{"PATCH", resources + "/IotHubs/hub-1/eventHubEndpoints/events/ConsumerGroups/a", "$top=-1"},
+		{"OPTIONS", "*", ""},
+		{"GET", "/subscriptions/" + subscription + "/resources",
+			"api-version=2025-04-01&$filter=tagName+eq+'a'+and+(name+ne+'it''s'+or+startswith(tagName,'b'))"},
 	} {
 		f.Add(seed.method, seed.path, seed.query)
 	}
@@ -74,7 +81,8 @@ func FuzzPath(f *testing.F) {
 func FuzzBody(f *testing.F) {
 	s := newSurface(f).withResources(f)
 	targets := []string{
-		"/IotHubs/hub-1?api-version=2023-06-30", "/IotHubs/hub-2?api-version=2022-04-30-preview", "/provisioningServices/dps-1?api-version=2022-12-12",
+		"/IotHubs/hub-1?api-version=2023-06-30", "/IotHubs/hub-2?api-version=2022-04-30-preview",
+		"/provisioningServices/dps-1?api-version=2022-12-12",
 		"/provisioningServices/dps-2?api-version=2021-10-15", "/IotHubs/hub-1/certificates/c?api-version=2023-06-30",
 		"/IotHubs/hub-1/eventHubEndpoints/events/ConsumerGroups/g?api-version=2023-06-30",
 	}
@@ -82,7 +90,8 @@ func FuzzBody(f *testing.F) {
 		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"RegistryRead","primaryKey":"YQ=="}]}}`,
 		`{"location":"West Europe","sku":{"name":"F1","capacity":-1},"tags":{"a":null},"properties":{"cloudToDevice":{"maxDeliveryCount":1e9,"defaultTtlAsIso8601":"P1Y"}}}`,
 		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"iotHubs":[{"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=a;SharedAccessKey=****","location":"x","allocationWeight":-1}]}}`,
-		`{"properties":{"ipFilterRules":[{"ipMask":"999.0.0.0/99"}],"allocationPolicy":"Hashed"}}`, `{"properties":{"certificate":"YQ==","isVerified":true}}`, `[[[[`,
+		`{"properties":{"ipFilterRules":[{"ipMask":"999.0.0.0/99"}],"allocationPolicy":"Hashed"}}`,
+		`{"properties":{"certificate":"YQ==","isVerified":true}}`, `[[[[`,
 	} {
 		f.Add(byte(i), []byte(seed))
 	}
@@ -112,14 +121,18 @@ func FuzzCertificate(f *testing.F) {
 		if form%2 == 0 {
 			text = base64.StdEncoding.EncodeToString(certificate)
 		}
-		body, err := json.Marshal(map[string]any{"properties": map[string]any{"certificate": text, "isVerified": form%4 < 2}})
+		body, err := json.Marshal(map[string]any{"properties": map[string]any{"certificate": text,
+			"isVerified": form%4 < 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, parent := range []string{"/IotHubs/hub-1", "/provisioningServices/dps-1"} {
-			version := map[bool]string{true: "?api-version=2023-06-30", false: "?api-version=2022-12-12"}[strings.HasPrefix(parent, "/IotHubs")]
-			for _, call := range []struct{ method, path string }{{"PUT", ""}, {"GET", ""}, {"POST", "/generateVerificationCode"}, {"POST", "/verify"}, {"DELETE", ""}} {
-				target, err := url.Parse("https://arm.example" + resources + parent + "/certificates/c" + call.path + version)
+			version := map[bool]string{true: "?api-version=2023-06-30",
+				false: "?api-version=2022-12-12"}[strings.HasPrefix(parent, "/IotHubs")]
+			for _, call := range []struct{ method, path string }{{"PUT", ""}, {"GET", ""},
+				{"POST", "/generateVerificationCode"}, {"POST", "/verify"}, {"DELETE", ""}} {
+				target, err := url.Parse("https://arm.example" + resources + parent + "/certificates/c" + call.path +
+					version)
 				if err != nil {
 					t.Fatal(err)
 				}

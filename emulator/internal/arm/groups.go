@@ -71,7 +71,8 @@ func (c *call) openGroup() error {
 }
 
 func groupDeleting(name string) error {
-	return armError(http.StatusConflict, "ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this operation.", name)
+	return armError(http.StatusConflict, "ResourceGroupBeingDeleted",
+		"The resource group '%s' is in deprovisioning state and cannot perform this operation.", name)
 }
 
 // putGroup creates a group (201) or replaces its tags (200).
@@ -83,7 +84,8 @@ func (c *call) putGroup() error {
 	name := c.values["group"]
 	if !groupName.MatchString(name) || strings.HasSuffix(name, ".") {
 		return armError(http.StatusBadRequest, "InvalidResourceGroupName",
-			"The provided resource group name '%s' is invalid: it has 1 to 90 letters, digits, '-', '_', '.', '(' or ')' and does not end with '.'.", name)
+			"The provided resource group name '%s' is invalid: it has 1 to 90 letters, digits, '-', '_', '.', '(' or "+
+				"')' and does not end with '.'.", name)
 	}
 	if body.Location == "" {
 		return locationRequired()
@@ -95,12 +97,15 @@ func (c *call) putGroup() error {
 	switch old, err := c.State.Group(c.values["subscription"], name); {
 	case err == nil && old.Location != location:
 		return armError(http.StatusConflict, "InvalidResourceGroupLocation",
-			"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", location, old.Location)
+			"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", location,
+			old.Location)
 	case err != nil && !knownLocation(location):
 		return armError(http.StatusBadRequest, "LocationNotAvailableForResourceGroup",
-			"The provided location '%s' is not available for resource group. List of available regions is '%s'.", body.Location, locationNames())
+			"The provided location '%s' is not available for resource group. List of available regions is '%s'.",
+			body.Location, locationNames())
 	}
-	g, created, err := c.State.PutGroup(state.Group{Subscription: c.Subscription, Name: name, Location: location, Tags: body.Tags})
+	g, created, err := c.State.PutGroup(state.Group{Subscription: c.Subscription, Name: name, Location: location,
+		Tags: body.Tags})
 	if err != nil {
 		return c.groupRefusal(err)
 	}
@@ -236,7 +241,8 @@ func (c *call) listResources() error {
 			return
 		}
 		shown := genericResource{
-			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location, Tags: r.Tags, SKU: showSKU(r.SKU),
+			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location,
+			Tags: r.Tags, SKU: showSKU(r.SKU),
 		}
 		if hideTags {
 			shown.Tags = nil

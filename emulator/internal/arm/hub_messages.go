@@ -86,7 +86,8 @@ func checkCloudToDevice(raw json.RawMessage) error {
 			continue
 		}
 		if length, ok := parsePeriod(*period.text); !ok || length < period.min || length > period.max {
-			return invalid("cloudToDevice.%s is a period of ISO 8601 from %v to %v, not '%s'.", period.name, period.min, period.max, *period.text)
+			return invalid("cloudToDevice.%s is a period of ISO 8601 from %v to %v, not '%s'.", period.name, period.min,
+				period.max, *period.text)
 		}
 	}
 	return nil

@@ -12,21 +12,27 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Others in a request are
-// read-only or unknown, and passed over.
+// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Others in a
+// request are read-only or unknown, and passed over.
 var hubSettings = []string{
-	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList", "publicNetworkAccess",
-	"ipFilterRules", "networkRuleSets", "minTlsVersion", "eventHubEndpoints", "routing", "storageEndpoints", "messagingEndpoints",
-	"enableFileUploadNotifications", "cloudToDevice", "comments", "deviceStreams", "features", "enableDataResidency", "rootCertificate", "encryption",
+	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList",
+	"publicNetworkAccess",
+	"ipFilterRules", "networkRuleSets", "minTlsVersion", "eventHubEndpoints", "routing", "storageEndpoints",
+	"messagingEndpoints",
+	"enableFileUploadNotifications", "cloudToDevice", "comments", "deviceStreams", "features", "enableDataResidency",
+	"rootCertificate", "encryption",
 }
 
 // defaultHubProperties are the properties that a GET returns if a PUT omitted them (recorded in Azure/azure-cli,
 // test_hub_wait).
 var defaultHubProperties = map[string]json.RawMessage{
-	"routing": json.RawMessage(`{"endpoints":{"serviceBusQueues":[],"serviceBusTopics":[],"eventHubs":[],"storageContainers":[]},` +
-		`"routes":[],"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","condition":"true","endpointNames":["events"],"isEnabled":true}}`),
-	"storageEndpoints":              json.RawMessage(`{"$default":{"sasTtlAsIso8601":"PT1H","connectionString":"","containerName":""}}`),
-	"messagingEndpoints":            json.RawMessage(`{"fileNotifications":{"lockDurationAsIso8601":"PT5S","ttlAsIso8601":"PT1H","maxDeliveryCount":10}}`),
+	"routing": json.RawMessage(
+		`{"endpoints":{"serviceBusQueues":[],"serviceBusTopics":[],"eventHubs":[],"storageContainers":[]},` +
+			`"routes":[],"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","condition":"true","endpointNames":["events"],"isEnabled":true}}`),
+	"storageEndpoints": json.RawMessage(
+		`{"$default":{"sasTtlAsIso8601":"PT1H","connectionString":"","containerName":""}}`),
+	"messagingEndpoints": json.RawMessage(
+		`{"fileNotifications":{"lockDurationAsIso8601":"PT5S","ttlAsIso8601":"PT1H","maxDeliveryCount":10}}`),
 	"enableFileUploadNotifications": json.RawMessage(`false`),
 	"cloudToDevice": json.RawMessage(`{"maxDeliveryCount":10,"defaultTtlAsIso8601":"PT1H",` +
 		`"feedback":{"lockDurationAsIso8601":"PT5S","ttlAsIso8601":"PT1H","maxDeliveryCount":10}}`),
@@ -51,7 +57,8 @@ type eventHub struct {
 }
 
 // readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
-func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
+func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage,
+	error) {
 	old := map[string]json.RawMessage{}
 	if present != nil {
 		record, err := readRecord(present.Properties)
@@ -79,7 +86,8 @@ func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state
 	if err != nil {
 		return nil, err
 	}
-	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil && before.PartitionCount != events.PartitionCount {
+	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil &&
+		before.PartitionCount != events.PartitionCount {
 		return nil, invalid("The partition count of an IotHub cannot be changed: it is %d.", before.PartitionCount)
 	}
 	if err := checkHubForm(kept); err != nil {
@@ -110,10 +118,12 @@ func readEvents(raw json.RawMessage) (eventHub, error) {
 		events.RetentionTimeInDays = defaultRetention
 	}
 	if events.PartitionCount < 2 || events.PartitionCount > maxPartitions {
-		return eventHub{}, invalid("The endpoint events has 2 to %d partitions, not %d.", maxPartitions, events.PartitionCount)
+		return eventHub{}, invalid("The endpoint events has 2 to %d partitions, not %d.", maxPartitions,
+			events.PartitionCount)
 	}
 	if events.RetentionTimeInDays < 1 || events.RetentionTimeInDays > maxRetention {
-		return eventHub{}, invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention, events.RetentionTimeInDays)
+		return eventHub{}, invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention,
+			events.RetentionTimeInDays)
 	}
 	return events, nil
 }
@@ -154,7 +164,8 @@ func showHub(h state.Hub) (hubBody, error) {
 	sku := showSKU(h.SKU)
 	body := hubBody{
 		ID: resourcePath(hubKind, h.ID), Name: h.ID.Name, Type: provider + "/" + hubKind, Location: h.Location,
-		ResourceGroup: h.ID.Group, SubscriptionID: h.ID.Subscription, Tags: tagsOrEmpty(h.Tags), ETag: h.ETag(), Properties: properties, SKU: &sku,
+		ResourceGroup: h.ID.Group, SubscriptionID: h.ID.Subscription, Tags: tagsOrEmpty(h.Tags), ETag: h.ETag(),
+		Properties: properties, SKU: &sku,
 		SystemData: map[string]string{"createdAt": stamp(h.Created)},
 	}
 	if body.Identity, err = showIdentity(record.Identity, body.ID); err != nil {
@@ -176,7 +187,8 @@ func completeEvents(e *eventHub, hub string) {
 	sum := fnv.New64a()
 	sum.Write([]byte(name)) // never fails
 	e.Path = name
-	e.Endpoint = fmt.Sprintf("sb://iothub-ns-%.10s-%d-%010x.%s/", name, sum.Sum64()%1_000_000, sum.Sum64()&0xff_ffff_ffff, domain.ServiceBus)
+	e.Endpoint = fmt.Sprintf("sb://iothub-ns-%.10s-%d-%010x.%s/", name, sum.Sum64()%1_000_000,
+		sum.Sum64()&0xff_ffff_ffff, domain.ServiceBus)
 }
 
 type hubLocation struct {
@@ -188,9 +200,11 @@ type hubLocation struct {
 // incomplete.
 var pairs = [][2]string{
 	{"eastus", "westus"}, {"eastus2", "centralus"}, {"northcentralus", "southcentralus"}, {"westus2", "westcentralus"},
-	{"northeurope", "westeurope"}, {"uksouth", "ukwest"}, {"francecentral", "francesouth"}, {"germanywestcentral", "germanynorth"},
+	{"northeurope", "westeurope"}, {"uksouth", "ukwest"}, {"francecentral", "francesouth"},
+	{"germanywestcentral", "germanynorth"},
 	{"switzerlandnorth", "switzerlandwest"}, {"swedencentral", "swedensouth"}, {"norwayeast", "norwaywest"},
-	{"eastasia", "southeastasia"}, {"japaneast", "japanwest"}, {"australiaeast", "australiasoutheast"}, {"canadacentral", "canadaeast"},
+	{"eastasia", "southeastasia"}, {"japaneast", "japanwest"}, {"australiaeast", "australiasoutheast"},
+	{"canadacentral", "canadaeast"},
 	{"koreacentral", "koreasouth"}, {"centralindia", "southindia"}, {"brazilsouth", "southcentralus"},
 }
 

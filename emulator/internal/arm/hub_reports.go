@@ -24,7 +24,8 @@ func (s *surface) routeReports() {
 			if _, err := hubs.read(c); err != nil {
 				return err
 			}
-			return armError(http.StatusNotImplemented, "NotImplemented", "%s is not emulated: see docs/reference/fidelity.md.", what)
+			return armError(http.StatusNotImplemented, "NotImplemented",
+				"%s is not emulated: see docs/reference/fidelity.md.", what)
 		})
 	}
 }
@@ -81,7 +82,8 @@ func (c *call) quotaMetrics() error {
 		received = int64(c.Received(hub.Host()))
 	}
 	return c.json(http.StatusOK, list{[]quotaMetric{
-		{"TotalMessages", received, tiers[hub.SKU.Name].messages * hub.SKU.Capacity}, {"TotalDeviceCount", int64(n.Total), devices},
+		{"TotalMessages", received, tiers[hub.SKU.Name].messages * hub.SKU.Capacity},
+		{"TotalDeviceCount", int64(n.Total), devices},
 	}})
 }
 
@@ -107,7 +109,8 @@ func (c *call) hubSKUs() error {
 		if tier == state.Free {
 			scale = "None"
 		}
-		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: string(tier), Capacity: new(int64(1))}, map[string]any{
+		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: string(tier),
+			Capacity: new(int64(1))}, map[string]any{
 			"minimum": 1, "maximum": tiers[name].maxUnits, "default": 1, "scaleType": scale,
 		}})
 	}

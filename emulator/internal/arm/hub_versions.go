@@ -9,9 +9,9 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// What the api-versions of hubs differ in. As with provisioning services, a version shows the members that it has, a PUT
-// with a member that it does not have is refused, and a PUT resets what it leaves out. Sources: iothub.json of 2021-07-02,
-// 2023-06-30 and 2026-11-01, and the types that Bicep makes from the previews (Azure/bicep-types-az).
+// What the api-versions of hubs differ in. As with provisioning services, a version shows the members that it has, a
+// PUT with a member that it does not have is refused, and a PUT resets what it leaves out. Sources: iothub.json of
+// 2021-07-02, 2023-06-30 and 2026-11-01, and the types that Bicep makes from the previews (Azure/bicep-types-az).
 
 const (
 	versionOfStreams    = "2022-04-30-preview"
@@ -25,15 +25,18 @@ var hubVersions = []string{"2021-07-02", versionOfStreams, versionOfContainers, 
 // likeHubs are versions that Azure serves, or served, without a description here; each is answered as a described one.
 // Previews from 2019-07-01 on are answered as 2022-04-30-preview, because the Azure CLI reads device streams with them.
 var likeHubs = map[string]string{
-	"2015-08-15-preview": "2021-07-02", "2016-02-03": "2021-07-02", "2017-01-19": "2021-07-02", "2017-07-01": "2021-07-02",
+	"2015-08-15-preview": "2021-07-02", "2016-02-03": "2021-07-02", "2017-01-19": "2021-07-02",
+	"2017-07-01": "2021-07-02",
 	"2018-01-22": "2021-07-02", "2018-04-01": "2021-07-02", "2018-04-01-preview": "2021-07-02",
 	"2018-12-01-preview": "2021-07-02", "2019-03-22": "2021-07-02", "2019-03-22-preview": "2021-07-02",
 	"2019-11-04": "2021-07-02", "2020-01-01": "2021-07-02", "2020-03-01": "2021-07-02", "2020-04-01": "2021-07-02",
 	"2020-06-15": "2021-07-02", "2020-08-01": "2021-07-02", "2020-08-31": "2021-07-02", "2021-03-31": "2021-07-02",
 	"2021-07-01": "2021-07-02",
 
-	"2019-07-01-preview": versionOfStreams, "2020-07-10-preview": versionOfStreams, "2020-08-31-preview": versionOfStreams,
-	"2021-02-01-preview": versionOfStreams, "2021-03-03-preview": versionOfStreams, "2021-07-01-preview": versionOfStreams,
+	"2019-07-01-preview": versionOfStreams, "2020-07-10-preview": versionOfStreams,
+	"2020-08-31-preview": versionOfStreams,
+	"2021-02-01-preview": versionOfStreams, "2021-03-03-preview": versionOfStreams,
+	"2021-07-01-preview": versionOfStreams,
 	"2021-07-02-preview": versionOfStreams, "2022-11-15-preview": versionOfStreams,
 
 	"2023-06-30-preview": versionOfContainers, "2025-08-01-preview": versionOfContainers,
@@ -102,7 +105,8 @@ func (c *call) checkHubMembers(properties map[string]json.RawMessage) error {
 			}
 			if newest := in[len(in)-1]; newest < version {
 				return providerError(
-					numberTooNew, "Setting %s is not supported on this api-version. Use %s api-version.", group.path+name, newest,
+					numberTooNew, "Setting %s is not supported on this api-version. Use %s api-version.", group.path+
+						name, newest,
 				)
 			}
 			return tooNew(group.path+name, in[0])

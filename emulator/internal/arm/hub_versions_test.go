@@ -32,23 +32,27 @@ func TestAHubIsPutWithTheMembersThatItsVersionHas(t *testing.T) {
 		version, properties string
 		want                string // of the message; "": 201
 	}{
-		"streams, too early":          {"2021-07-02", streams, "Use 2022-04-30-preview api-version or higher"},
-		"streams":                     {"2022-04-30-preview", streams, ""},
-		"streams, dropped":            {"2026-11-01", streams, "Use 2022-04-30-preview api-version."},
-		"encryption, too early":       {"2020-03-01", `"encryption":{"keySource":"k"}`, "Use 2022-04-30-preview"},
-		"root certificate":            {"2023-06-30", `"rootCertificate":{"enableRootCertificateV2":true}`, "Use 2022-04-30-preview"},
-		"no root certificate":         {"2023-06-30", `"rootCertificate":null`, ""},
-		"collections":                 {"2022-04-30-preview", collections, ""},
-		"collections, dropped":        {"2023-06-30", collections, "Setting routing.endpoints.cosmosDBSqlCollections"},
-		"containers, too early":       {"2022-04-30-preview", containers, "Use 2023-06-30 api-version or higher"},
-		"containers":                  {"2026-11-01", containers, ""},
-		"event streams":               {"2026-11-01", eventStream, ""},
-		"event streams, too early":    {"2023-06-30", eventStream, "Use 2026-11-01 api-version or higher"},
-		"event streams, 2025":         {"2025-08-01-preview", eventStream, "Use 2026-11-01 api-version or higher"},
-		"a namespace of a preview":    {"2026-05-01-preview", `"deviceRegistry":{"namespaceResourceId":"/n"}`, "does not link IoT hubs"},
-		"a namespace, older":          {"2023-06-30", `"deviceRegistry":{"namespaceResourceId":"/n"}`, "does not link IoT hubs"},
-		"a namespace, read-only":      {"2026-11-01", `"deviceRegistry":{"namespaceResourceId":"/n"}`, ""},
-		"host names, read-only":       {"2026-11-01", `"deviceHostName":"a","serviceHostName":"b","iotHubDetails":{"gatewayVersion":"V2"}`, ""},
+		"streams, too early":    {"2021-07-02", streams, "Use 2022-04-30-preview api-version or higher"},
+		"streams":               {"2022-04-30-preview", streams, ""},
+		"streams, dropped":      {"2026-11-01", streams, "Use 2022-04-30-preview api-version."},
+		"encryption, too early": {"2020-03-01", `"encryption":{"keySource":"k"}`, "Use 2022-04-30-preview"},
+		"root certificate": {"2023-06-30", `"rootCertificate":{"enableRootCertificateV2":true}`,
+			"Use 2022-04-30-preview"},
+		"no root certificate":      {"2023-06-30", `"rootCertificate":null`, ""},
+		"collections":              {"2022-04-30-preview", collections, ""},
+		"collections, dropped":     {"2023-06-30", collections, "Setting routing.endpoints.cosmosDBSqlCollections"},
+		"containers, too early":    {"2022-04-30-preview", containers, "Use 2023-06-30 api-version or higher"},
+		"containers":               {"2026-11-01", containers, ""},
+		"event streams":            {"2026-11-01", eventStream, ""},
+		"event streams, too early": {"2023-06-30", eventStream, "Use 2026-11-01 api-version or higher"},
+		"event streams, 2025":      {"2025-08-01-preview", eventStream, "Use 2026-11-01 api-version or higher"},
+		"a namespace of a preview": {"2026-05-01-preview", `"deviceRegistry":{"namespaceResourceId":"/n"}`,
+			"does not link IoT hubs"},
+		"a namespace, older": {"2023-06-30", `"deviceRegistry":{"namespaceResourceId":"/n"}`,
+			"does not link IoT hubs"},
+		"a namespace, read-only": {"2026-11-01", `"deviceRegistry":{"namespaceResourceId":"/n"}`, ""},
+		"host names, read-only": {"2026-11-01",
+			`"deviceHostName":"a","serviceHostName":"b","iotHubDetails":{"gatewayVersion":"V2"}`, ""},
 		"routing of another form":     {"2023-06-30", `"routing":{"endpoints":7}`, "form of the specification"},
 		"routing null, endpoint null": {"2023-06-30", `"routing":{"endpoints":null,"routes":null}`, ""},
 	} {
@@ -104,7 +108,8 @@ func TestAHubIsShownWithTheMembersThatItsVersionHas(t *testing.T) {
 			"2026-11-01": "cosmosDBSqlContainers eventStreams",
 		}},
 		{"2022-04-30-preview", streams + "," + collections, map[string]string{
-			"2021-07-02": "", "2019-07-01-preview": "cosmosDBSqlCollections deviceStreams", "2023-06-30": "", "2026-11-01": "",
+			"2021-07-02": "", "2019-07-01-preview": "cosmosDBSqlCollections deviceStreams", "2023-06-30": "",
+			"2026-11-01":         "",
 			"2022-04-30-preview": "cosmosDBSqlCollections deviceStreams",
 		}},
 	} {
@@ -130,9 +135,11 @@ func TestAPutResetsWhatItsVersionDoesNotHaveUnlessToldToKeepIt(t *testing.T) {
 			s := newSurfaceWith(t, arm.Options{KeepNewerMembers: keep})
 			s.inventory()
 			want := map[bool]string{true: "eventStreams"}[keep]
-			for _, plain := range []string{`{}`, `{"routing":{"routes":[]}}`, `{"routing":{"endpoints":{"eventHubs":[]}}}`} {
+			for _, plain := range []string{`{}`, `{"routing":{"routes":[]}}`,
+				`{"routing":{"endpoints":{"eventHubs":[]}}}`} {
 				s.call("PUT", hubAt+"2026-11-01", hubBefore+`{`+eventStream+`}}`)
-				if status, body := s.call("PUT", hubAt+"2023-06-30", hubBefore+plain+`}`); status != http.StatusCreated {
+				if status, body := s.call("PUT", hubAt+"2023-06-30", hubBefore+plain+
+					`}`); status != http.StatusCreated {
 					t.Fatalf("%s: got %d %s", plain, status, body)
 				}
 				_, body := s.call("GET", hubAt+"2026-11-01", "")
@@ -161,7 +168,8 @@ func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
 	const start = `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`
 	full := start + `"disableLocalAuth":true,"portalOperationsHostName":"p"},"identity":{"type":"SystemAssigned"}}`
 	for version, want := range map[string]string{
-		"2021-10-15": "true SystemAssigned p", "2022-12-12": "true SystemAssigned ", "2023-03-01-preview": "true  ", "2026-08-31": "  ",
+		"2021-10-15": "true SystemAssigned p", "2022-12-12": "true SystemAssigned ", "2023-03-01-preview": "true  ",
+		"2026-08-31": "  ",
 	} {
 		s.call("PUT", dps+"2026-08-31", full)
 		if status, body := s.call("PUT", dps+version, start+`}}`); status != http.StatusCreated {
@@ -207,7 +215,8 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 			ask("put", "IotHubDescription", "PUT", hubAt, fullHub)
 			got := ask("get", "IotHubDescription", "GET", hubAt, "")
 			ask("list", "IotHubDescriptionListResult", "GET", all, "")
-			ask("keys", "SharedAccessSignatureAuthorizationRuleListResult", "POST", strings.Replace(hubAt, "?", "/listkeys?", 1), "")
+			ask("keys", "SharedAccessSignatureAuthorizationRuleListResult", "POST",
+				strings.Replace(hubAt, "?", "/listkeys?", 1), "")
 			ask("patch", "IotHubDescription", "PATCH", hubAt, `{"tags":{"c":"d"}}`)
 			ask("put again", "IotHubDescription", "PUT", hubAt, got)
 			for name, answer := range answers {
@@ -217,7 +226,8 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 				}
 				for _, wrong := range described.validate(name, value, &schema{Ref: "#/definitions/" + answer.as}) {
 					// Recorded traffic of the Azure CLI shows these two, whatever the description has.
-					if !strings.Contains(wrong, ".resourcegroup: no such") && !strings.Contains(wrong, ".subscriptionid: no such") {
+					if !strings.Contains(wrong, ".resourcegroup: no such") &&
+						!strings.Contains(wrong, ".subscriptionid: no such") {
 						t.Error(wrong)
 					}
 				}
@@ -236,7 +246,8 @@ func TestAHubIsPutWithNullsAndWithItsOwnAnswer(t *testing.T) {
 			nulls[name] = nil
 		}
 		hub := map[string]any{
-			"location": "westeurope", "sku": map[string]any{"name": "S1", "capacity": 1, "tier": nil}, "properties": nulls, "tags": nil,
+			"location": "westeurope", "sku": map[string]any{"name": "S1", "capacity": 1, "tier": nil},
+			"properties": nulls, "tags": nil,
 			"identity": nil, "systemData": nil, "id": nil, "name": nil, "type": nil, "etag": nil,
 		}
 		body, err := json.Marshal(hub)
@@ -326,8 +337,9 @@ func TestLinksShowTheirConnectionProfileInOneVersion(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()
-	s.call("PUT", dps+"2026-08-31", `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[{"location":"westeurope",`+
-		`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]}}`)
+	s.call("PUT", dps+"2026-08-31",
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[{"location":"westeurope",`+
+			`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]}}`)
 	for version, want := range map[string]string{"2026-08-31": "", "2026-11-01": "", "2026-11-02-preview": "Classic"} {
 		_, body := s.call("GET", dps+version, "")
 		if got := member(t, body, "properties", "iotHubs", 0, "connectionProfile"); got != want {

@@ -31,7 +31,8 @@ func (s *surface) routeHubs() {
 	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/iothubs", hubs.getAll)
 	s.route("POST "+hubItem+"/listkeys", hubs.listKeys)
 	s.route("POST "+hubItem+"/iothubkeys/{key}/listkeys", hubs.getKey)
-	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checknameavailability", (*call).checkHubName)
+	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checknameavailability",
+		(*call).checkHubName)
 }
 
 // hubBody is IotHubDescription. Most properties are stored as sent, because the surface interprets few of them.
@@ -72,8 +73,8 @@ func (c *call) putHub() error {
 	if err := c.checkHubMembers(body.Properties); err != nil {
 		return err
 	}
-	if !hubName.MatchString(id.Name) || allDigits.MatchString(id.Name) {
-		return invalid("The IotHub name '%s' is invalid: it has 3 to 50 letters, digits and hyphens, not digits alone, no hyphen first or last.", id.Name)
+	if err := checkHubName(id.Name); err != nil {
+		return err
 	}
 	present, err := c.presentHub(id)
 	if err != nil {
@@ -119,6 +120,14 @@ func (c *call) putHub() error {
 		return err
 	}
 	return c.answerHubPut(hub, created, !isNull(body.Properties["authorizationPolicies"]))
+}
+
+func checkHubName(name string) error {
+	if !hubName.MatchString(name) || allDigits.MatchString(name) {
+		return invalid("The IotHub name '%s' is invalid: it has 3 to 50 letters, digits and hyphens, not digits "+
+			"alone, no hyphen first or last.", name)
+	}
+	return nil
 }
 
 // answerHubPut returns a hub in transition: without its host name if it is new.
@@ -177,7 +186,8 @@ func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
 	wanted := state.SKU{Name: name, Capacity: capacity}
 	if old != nil {
 		if !canBecome(old.SKU, wanted) {
-			return state.SKU{}, invalid("An IotHub of tier %s cannot be changed to tier %s.", old.SKU.Tier(), wanted.Tier())
+			return state.SKU{}, invalid("An IotHub of tier %s cannot be changed to tier %s.", old.SKU.Tier(),
+				wanted.Tier())
 		}
 	}
 	return wanted, nil

@@ -25,7 +25,8 @@ type identityUser struct {
 
 // identityTypes are the values of ResourceIdentityType. The first spelling of each is that of hubs; services omit the
 // space.
-var identityTypes = []string{"SystemAssigned", "UserAssigned", "SystemAssigned, UserAssigned", "SystemAssigned,UserAssigned", "None"}
+var identityTypes = []string{"SystemAssigned", "UserAssigned", "SystemAssigned, UserAssigned",
+	"SystemAssigned,UserAssigned", "None"}
 
 // readIdentity checks the identity of a request.
 func readIdentity(raw json.RawMessage) error {

@@ -42,7 +42,8 @@ func (c *call) readLinks(bodies []linkBody, present *state.Service) ([]state.Lin
 			return nil, err
 		}
 		if seen[link.HubHost] {
-			return nil, providerError(numberDuplicateHubs, "Cannot have duplicate iot hubs in description: '%s'.", link.HubHost)
+			return nil, providerError(numberDuplicateHubs, "Cannot have duplicate iot hubs in description: '%s'.",
+				link.HubHost)
 		}
 		seen[link.HubHost] = true
 		if link.Key != masked {
@@ -50,7 +51,8 @@ func (c *call) readLinks(bodies []linkBody, present *state.Service) ([]state.Lin
 			// sent with a key.
 			if _, err := c.State.HubByHost(link.HubHost); isKind(err, state.NotFound) {
 				return nil, providerError(numberHubNotFound,
-					"Unable to find the IoThub `%s`. Check if the hub exists and the connection information is correct.", link.HubHost)
+					"Unable to find the IoThub `%s`. Check if the hub exists and the connection information is correct.",
+					link.HubHost)
 			} else if err != nil {
 				return nil, err
 			}
@@ -69,7 +71,8 @@ func readLink(b linkBody) (state.Link, error) {
 		fields[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
 	}
 	link := state.Link{
-		HubHost: strings.ToLower(fields["hostname"]), KeyName: fields["sharedaccesskeyname"], Key: fields["sharedaccesskey"],
+		HubHost: strings.ToLower(fields["hostname"]), KeyName: fields["sharedaccesskeyname"],
+		Key:      fields["sharedaccesskey"],
 		Location: b.Location, Apply: b.ApplyAllocationPolicy, Weight: b.AllocationWeight,
 	}
 	if err := b.checkAuthentication(); err != nil {
@@ -77,16 +80,20 @@ func readLink(b linkBody) (state.Link, error) {
 	}
 	switch {
 	case b.HostName != "" && state.ClassicHost(b.HostName) != state.ClassicHost(link.HubHost):
-		return link, invalid("The hostName '%s' of a linked hub and its connection string name different hubs.", b.HostName)
+		return link, invalid("The hostName '%s' of a linked hub and its connection string name different hubs.",
+			b.HostName)
 	case link.HubHost == "" || link.KeyName == "" || link.Key == "":
-		return link, invalid("The connection string of a linked hub needs HostName, SharedAccessKeyName and SharedAccessKey.")
+		return link,
+			invalid("The connection string of a linked hub needs HostName, SharedAccessKeyName and SharedAccessKey.")
 	case link.Location == "":
 		return link, invalid("The linked hub '%s' needs a location.", link.HubHost)
 	case state.IsServiceHostOfHub(cmp.Or(b.HostName, link.HubHost)):
 		// The Azure CLI refuses it; what Azure answers is not known.
-		return link, invalid("The host name '%s' is that of a hub's service API, under which no hub is linked.", cmp.Or(b.HostName, link.HubHost))
+		return link, invalid("The host name '%s' is that of a hub's service API, under which no hub is linked.",
+			cmp.Or(b.HostName, link.HubHost))
 	case link.Weight != nil && (*link.Weight < minWeight || *link.Weight > maxWeight):
-		return link, invalid("The allocation weight of the linked hub '%s' is %d to %d, not %d.", link.HubHost, minWeight, maxWeight, *link.Weight)
+		return link, invalid("The allocation weight of the linked hub '%s' is %d to %d, not %d.", link.HubHost,
+			minWeight, maxWeight, *link.Weight)
 	}
 	if b.HostName != "" {
 		link.HubHost = strings.ToLower(b.HostName) // of the hub's names the one to be told to devices
@@ -100,7 +107,8 @@ func storedKey(link state.Link, present *state.Service) (string, error) {
 			return key, nil
 		}
 	}
-	return "", invalid("The key of the linked hub '%s' is masked, and none is stored for it and the policy '%s'.", link.HubHost, link.KeyName)
+	return "", invalid("The key of the linked hub '%s' is masked, and none is stored for it and the policy '%s'.",
+		link.HubHost, link.KeyName)
 }
 
 // showLinks returns links with masked keys. Members that were not set are omitted.
@@ -109,7 +117,8 @@ func showLinks(links []state.Link) []linkBody {
 	for i, l := range links {
 		bodies[i] = linkBody{
 			ApplyAllocationPolicy: l.Apply, AllocationWeight: l.Weight, Name: l.HubHost, Location: l.Location,
-			ConnectionString: "HostName=" + l.HubHost + ";SharedAccessKeyName=" + l.KeyName + ";SharedAccessKey=" + masked,
+			ConnectionString: "HostName=" + l.HubHost + ";SharedAccessKeyName=" + l.KeyName + ";SharedAccessKey=" +
+				masked,
 		}
 	}
 	return bodies

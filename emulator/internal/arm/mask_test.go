@@ -65,7 +65,8 @@ func newSurfaceWith(t testing.TB, o arm.Options) surface {
 
 func (s surface) call(method, path, body string) (int, string) {
 	s.t.Helper()
-	r := httptest.NewRequest(method, "https://arm.example/subscriptions/"+subscription+"/resourceGroups/rg"+path, strings.NewReader(body))
+	r := httptest.NewRequest(method, "https://arm.example/subscriptions/"+subscription+"/resourceGroups/rg"+path,
+		strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
@@ -77,14 +78,17 @@ func TestSecretsOfHubPropertiesAreMasked(t *testing.T) {
 	s := newSurface(t)
 	const hub = "/providers/Microsoft.Devices/IotHubs/hub-1?api-version=2023-06-30"
 	put := func(endpoints, storage string) (int, string) {
-		return s.call("PUT", hub, `{"location":"westeurope","sku":{"name":"S1"},"properties":{"storageEndpoints":{"$default":{"containerName":"c","connectionString":"`+
-			storage+`"}},"routing":{"endpoints":{"eventHubs":[`+endpoints+`]}}}}`)
+		return s.call("PUT", hub,
+			`{"location":"westeurope","sku":{"name":"S1"},"properties":{"storageEndpoints":{"$default":{"containerName":"c","connectionString":"`+
+				storage+`"}},"routing":{"endpoints":{"eventHubs":[`+endpoints+`]}}}}`)
 	}
 	endpoint := func(name, key string) string {
-		return `{"name":"` + name + `","connectionString":"Endpoint=sb://` + name + `.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=` + key + `"}`
+		return `{"name":"` + name + `","connectionString":"Endpoint=sb://` + name +
+			`.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=` + key + `"}`
 	}
 	const storage = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey="
-	if status, body := s.call("PUT", "?api-version=2022-09-01", `{"location":"westeurope"}`); status != http.StatusCreated {
+	if status, body := s.call("PUT", "?api-version=2022-09-01",
+		`{"location":"westeurope"}`); status != http.StatusCreated {
 		t.Fatalf("put group: got %d %s", status, body)
 	}
 	stored := func() []byte {
@@ -95,7 +99,8 @@ func TestSecretsOfHubPropertiesAreMasked(t *testing.T) {
 		return h.Properties
 	}
 	secrets := []string{"c2VjcmV0LW9uZQ==", "c2VjcmV0LXR3bw==", "c2VjcmV0LXRocmVl"}
-	if status, body := put(endpoint("one", secrets[0])+","+endpoint("two", secrets[1]), storage+secrets[2]); status != http.StatusCreated {
+	if status, body := put(endpoint("one", secrets[0])+","+endpoint("two", secrets[1]), storage+
+		secrets[2]); status != http.StatusCreated {
 		t.Fatalf("put hub: got %d %s", status, body)
 	}
 	_, shown := s.call("GET", hub, "")
@@ -111,7 +116,8 @@ func TestSecretsOfHubPropertiesAreMasked(t *testing.T) {
 		t.Errorf("got %d masks in %s, want 3", got, shown)
 	}
 	// The masked strings come back, in another order, and one is new.
-	if status, body := put(endpoint("two", "****")+","+endpoint("three", "bmV3")+","+endpoint("one", "****"), storage+"****"); status != http.StatusCreated {
+	if status, body := put(endpoint("two", "****")+","+endpoint("three", "bmV3")+","+endpoint("one", "****"), storage+
+		"****"); status != http.StatusCreated {
 		t.Fatalf("put hub again: got %d %s", status, body)
 	}
 	for _, secret := range append(secrets, "bmV3") {

@@ -94,7 +94,8 @@ type operationError struct {
 func (c *call) getOperation() error {
 	op, err := c.State.Async(c.values["operation"])
 	if isKind(err, state.NotFound) {
-		return armError(http.StatusNotFound, "OperationNotFound", "The operation '%s' could not be found.", c.values["operation"])
+		return armError(http.StatusNotFound, "OperationNotFound", "The operation '%s' could not be found.",
+			c.values["operation"])
 	}
 	if err != nil {
 		return fmt.Errorf("read operation: %w", err)

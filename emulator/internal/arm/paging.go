@@ -22,7 +22,8 @@ func pageOf[T any](c *call, items []T) error {
 	if text := query.Get("$top"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return armError(http.StatusBadRequest, "InvalidTopInQueryString", "The $top '%s' is not a positive number.", text)
+			return armError(http.StatusBadRequest, "InvalidTopInQueryString", "The $top '%s' is not a positive number.",
+				text)
 		}
 		top = min(n, maxPage)
 	}

@@ -19,7 +19,8 @@ type policyBody struct {
 // Rights in Azure's order.
 var (
 	hubRights     = []string{"RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"}
-	serviceRights = []string{"ServiceConfig", "DeviceConnect", "EnrollmentRead", "EnrollmentWrite", "RegistrationStatusRead", "RegistrationStatusWrite"}
+	serviceRights = []string{"ServiceConfig", "DeviceConnect", "EnrollmentRead", "EnrollmentWrite",
+		"RegistrationStatusRead", "RegistrationStatusWrite"}
 )
 
 // maxPolicies is the largest number of policies. Source: "IoT Hub quotas and throttling"; that the limit also holds
@@ -45,7 +46,8 @@ func defaultHubPolicies() []state.Policy {
 // defaultServicePolicies is the policy of a provisioning service whose creation names none (recorded in
 // Azure/azure-cli, test_dps_lifecycle).
 func defaultServicePolicies() []state.Policy {
-	return []state.Policy{{Name: "provisioningserviceowner", Rights: []string{"ServiceConfig", "DeviceConnect", "EnrollmentWrite"}}}
+	return []state.Policy{{Name: "provisioningserviceowner", Rights: []string{"ServiceConfig", "DeviceConnect",
+		"EnrollmentWrite"}}}
 }
 
 // readPolicies converts the policies of a request to the state's. The list replaces the current one completely. A
@@ -68,7 +70,9 @@ func readPolicies(bodies []policyBody, rights []string, present []state.Policy) 
 		if p.Rights, err = readRights(b, rights); err != nil {
 			return nil, err
 		}
-		if i := slices.IndexFunc(present, func(old state.Policy) bool { return strings.EqualFold(old.Name, b.KeyName) }); i >= 0 {
+		if i := slices.IndexFunc(present, func(old state.Policy) bool {
+			return strings.EqualFold(old.Name, b.KeyName)
+		}); i >= 0 {
 			if p.PrimaryKey == "" {
 				p.PrimaryKey = present[i].PrimaryKey
 			}
@@ -81,7 +85,8 @@ func readPolicies(bodies []policyBody, rights []string, present []state.Policy) 
 				continue
 			}
 			if _, err := sas.DecodeKey(key); err != nil {
-				return nil, invalid("The keys of the shared access policy '%s' must be base64 of %d to %d bytes.", b.KeyName, sas.MinKeyBytes, sas.MaxKeyBytes)
+				return nil, invalid("The keys of the shared access policy '%s' must be base64 of %d to %d bytes.",
+					b.KeyName, sas.MinKeyBytes, sas.MaxKeyBytes)
 			}
 		}
 		policies = append(policies, p)
@@ -97,7 +102,8 @@ func readRights(b policyBody, known []string) ([]string, error) {
 		word = strings.TrimSpace(word)
 		i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, word) })
 		if i < 0 {
-			return nil, invalid("The shared access policy '%s' has an unknown right '%s'; rights are %s.", b.KeyName, word, strings.Join(known, ", "))
+			return nil, invalid("The shared access policy '%s' has an unknown right '%s'; rights are %s.", b.KeyName,
+				word, strings.Join(known, ", "))
 		}
 		if !slices.Contains(rights, known[i]) {
 			rights = append(rights, known[i])
@@ -111,7 +117,8 @@ func readRights(b policyBody, known []string) ([]string, error) {
 func showPolicies(policies []state.Policy) []policyBody {
 	bodies := make([]policyBody, len(policies))
 	for i, p := range policies {
-		bodies[i] = policyBody{KeyName: p.Name, PrimaryKey: p.PrimaryKey, SecondaryKey: p.SecondaryKey, Rights: strings.Join(p.Rights, ", ")}
+		bodies[i] = policyBody{KeyName: p.Name, PrimaryKey: p.PrimaryKey, SecondaryKey: p.SecondaryKey,
+			Rights: strings.Join(p.Rights, ", ")}
 	}
 	return bodies
 }
@@ -123,5 +130,6 @@ func (c *call) onePolicy(policies []state.Policy) (policyBody, error) {
 			return showPolicies([]state.Policy{p})[0], nil
 		}
 	}
-	return policyBody{}, providerError(numberKeyNotFound, "The shared access policy '%s' was not found.", c.values["key"])
+	return policyBody{}, providerError(numberKeyNotFound, "The shared access policy '%s' was not found.",
+		c.values["key"])
 }

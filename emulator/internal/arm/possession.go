@@ -31,7 +31,8 @@ func newCode() (string, error) {
 
 // guidETag is the form of provisioning services' etags: base64 of a quoted GUID.
 func guidETag(version uint64) string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `"%08x-0000-0300-0000-%012x"`, version>>48, version&0xffff_ffff_ffff))
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `"%08x-0000-0300-0000-%012x"`, version>>48,
+		version&0xffff_ffff_ffff))
 }
 
 // parseCertificate parses PEM, base64 of PEM, or base64 of DER: clients send all three.
@@ -123,9 +124,11 @@ func showCertificate(p parent, child state.Child, record state.Certificate) (cer
 	sum := sha1.Sum(record.DER)
 	date := func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
 	body := certificateBody{
-		ID: p.path + "/certificates/" + child.Name, Name: child.Name, Type: provider + "/" + p.kind + "/Certificates", ETag: p.etag(child),
+		ID: p.path + "/certificates/" + child.Name, Name: child.Name, Type: provider + "/" + p.kind + "/Certificates",
+		ETag: p.etag(child),
 		Properties: certificateProperties{
-			Subject: parsed.Subject.CommonName, Expiry: date(parsed.NotAfter), Thumbprint: strings.ToUpper(hex.EncodeToString(sum[:])),
+			Subject: parsed.Subject.CommonName, Expiry: date(parsed.NotAfter),
+			Thumbprint: strings.ToUpper(hex.EncodeToString(sum[:])),
 			IsVerified: record.Verified, Created: date(time.Time{}), Updated: date(record.Updated),
 		},
 	}

@@ -57,7 +57,8 @@ var connectionStatuses = []string{"Pending", "Approved", "Rejected", "Disconnect
 
 func showConnection(p parent, child state.Child) (connectionBody, error) {
 	body := connectionBody{
-		ID: p.path + "/privateEndpointConnections/" + child.Name, Name: child.Name, Type: provider + "/" + p.kind + "/PrivateEndpointConnections",
+		ID: p.path + "/privateEndpointConnections/" + child.Name, Name: child.Name, Type: provider + "/" + p.kind +
+			"/PrivateEndpointConnections",
 	}
 	return body, json.Unmarshal(child.Body, &body.Properties)
 }
@@ -87,14 +88,16 @@ func (c *call) putConnection(p parent) error {
 		}
 	}
 	if known == "" {
-		return invalid("The status '%s' of a private endpoint connection is unknown; use one of %s.", sent.State.Status, strings.Join(connectionStatuses, ", "))
+		return invalid("The status '%s' of a private endpoint connection is unknown; use one of %s.", sent.State.Status,
+			strings.Join(connectionStatuses, ", "))
 	}
 	sent.State.Status = known
 	data, err := json.Marshal(sent)
 	if err != nil {
 		return err
 	}
-	child, created, err := c.State.PutChild(state.Child{Parent: p.host, Kind: connectionKind, Name: name, Body: data}, state.Unconditional)
+	child, created, err := c.State.PutChild(state.Child{Parent: p.host, Kind: connectionKind, Name: name, Body: data},
+		state.Unconditional)
 	if err != nil {
 		return err
 	}
@@ -184,7 +187,8 @@ func (p parent) linkResource() linkResource {
 	if p.ofHub {
 		group, zones = "iotHub", []string{domain.PrivateLink + domain.Hub, domain.PrivateLink + domain.ServiceBus}
 	}
-	r := linkResource{ID: p.path + "/privateLinkResources/" + group, Name: group, Type: provider + "/" + p.kind + "/PrivateLinkResources"}
+	r := linkResource{ID: p.path + "/privateLinkResources/" + group, Name: group, Type: provider + "/" + p.kind +
+		"/PrivateLinkResources"}
 	r.Properties.GroupID, r.Properties.RequiredMembers, r.Properties.RequiredZoneNames = group, []string{group}, zones
 	return r
 }

@@ -73,7 +73,8 @@ func (c *call) providerBody() map[string]any {
 		phase = "NotRegistered"
 	}
 	return map[string]any{
-		"id": "/subscriptions/" + c.Subscription + "/providers/" + provider, "namespace": provider, "registrationState": phase,
+		"id": "/subscriptions/" + c.Subscription + "/providers/" + provider, "namespace": provider,
+		"registrationState":  phase,
 		"registrationPolicy": "RegistrationRequired",
 		"resourceTypes":      []any{kind(hubKind, servedHubs), kind(serviceKind, servedServices)},
 	}
@@ -92,7 +93,8 @@ func (c *call) listResourceTypes() error {
 // otherProvider responds for every provider but Microsoft.Devices as Azure does for unknown ones ("Resolve errors for
 // resource provider registration"). Fidelity: Azure has many.
 func (c *call) otherProvider() error {
-	return armError(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.values["namespace"])
+	return armError(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.",
+		c.values["namespace"])
 }
 
 // registerProvider is Providers_Register, unregisterProvider Providers_Unregister. Fidelity: they take effect at
@@ -134,7 +136,8 @@ func (c *call) checkRegistered() error {
 		return nil
 	}
 	return armError(http.StatusConflict, "MissingSubscriptionRegistration",
-		"The subscription is not registered to use namespace '%s'. See https://aka.ms/rps-not-found for how to register subscriptions.", provider)
+		"The subscription is not registered to use namespace '%s'. See https://aka.ms/rps-not-found for how to "+
+			"register subscriptions.", provider)
 }
 
 // usage is UserSubscriptionQuota, with the current use.
@@ -147,8 +150,8 @@ type usage struct {
 	Name         map[string]string `json:"name"`
 }
 
-// getUsages is ResourceProviderCommon_GetSubscriptionQuota. It has two entries, whose names the tests of Azure's SDK for .NET rely on
-// (IotHubLifeCycleTests). Fidelity: the rest of an entry is unsure.
+// getUsages is ResourceProviderCommon_GetSubscriptionQuota. It has two entries, whose names the tests of Azure's SDK
+// for .NET rely on (IotHubLifeCycleTests). Fidelity: the rest of an entry is unsure.
 func (c *call) getUsages() error {
 	paid, free, _, err := c.used()
 	if err != nil {
@@ -199,7 +202,8 @@ func (c *call) checkHubQuota(sku state.SKU) error {
 	if used < limit {
 		return nil
 	}
-	return providerError(numberQuota, "Max number of Iot Hubs exceeded for sku = %s, Max Allowed = %d, Current = %d in the subscription Id: %s.",
+	return providerError(numberQuota,
+		"Max number of Iot Hubs exceeded for sku = %s, Max Allowed = %d, Current = %d in the subscription Id: %s.",
 		name, limit, used+1, c.Subscription)
 }
 
@@ -209,14 +213,16 @@ func (c *call) checkServiceQuota() error {
 	if err != nil || services < c.Quotas.Services {
 		return err
 	}
-	return providerError(numberQuota, "Max number of Provisioning Services exceeded, Max Allowed = %d, Current = %d in the subscription Id: %s.",
+	return providerError(numberQuota,
+		"Max number of Provisioning Services exceeded, Max Allowed = %d, Current = %d in the subscription Id: %s.",
 		c.Quotas.Services, services+1, c.Subscription)
 }
 
 // listOperations is Operations_List. Fidelity: Azure lists more, for example those of its portal.
 func (c *call) listOperations() error {
 	operations := []any{}
-	for _, of := range []struct{ kind, noun string }{{hubKind, "IoT Hub"}, {serviceKind, "IoT Hub Device Provisioning Service"}} {
+	for _, of := range []struct{ kind, noun string }{{hubKind, "IoT Hub"},
+		{serviceKind, "IoT Hub Device Provisioning Service"}} {
 		for _, verb := range []string{"Read", "Write", "Delete"} {
 			operations = append(operations, map[string]any{
 				"name": provider + "/" + of.kind + "/" + verb,

@@ -56,7 +56,8 @@ func showSKU(s state.SKU) skuBody {
 }
 
 func resourcePath(kind string, id state.ResourceID) string {
-	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.Group + "/providers/" + provider + "/" + kind + "/" + id.Name
+	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.Group + "/providers/" + provider + "/" + kind +
+		"/" + id.Name
 }
 
 func locationRequired() error {
@@ -75,12 +76,14 @@ func checkPlace(kind, name, asked string, present *state.Resource) error {
 	}
 	if present == nil && !knownLocation(plainLocation(asked)) {
 		return armError(http.StatusBadRequest, "LocationNotAvailableForResourceType",
-			"The provided location '%s' is not available for resource type '%s/%s'. List of available regions for the resource type is '%s'.",
+			"The provided location '%s' is not available for resource type '%s/%s'. List of available regions for "+
+				"the resource type is '%s'.",
 			asked, provider, kind, locationNames())
 	}
 	if present != nil && plainLocation(asked) != plainLocation(present.Location) {
 		return armError(http.StatusConflict, "InvalidResourceLocation",
-			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name "+
+				"cannot be created in location '%s'. Please select a new resource name.",
 			name, present.Location, present.ID.Group, asked)
 	}
 	return nil
@@ -88,7 +91,8 @@ func checkPlace(kind, name, asked string, present *state.Resource) error {
 
 func checkTags(tags map[string]string) error {
 	if len(tags) > maxTags {
-		return armError(http.StatusBadRequest, "InvalidTags", "The resource has %d tags; at most %d are allowed.", len(tags), maxTags)
+		return armError(http.StatusBadRequest, "InvalidTags", "The resource has %d tags; at most %d are allowed.",
+			len(tags), maxTags)
 	}
 	for name, value := range tags {
 		switch {
@@ -96,7 +100,8 @@ func checkTags(tags map[string]string) error {
 			return armError(http.StatusBadRequest, "InvalidTagNameCharacters",
 				"The tag name '%s' is invalid: it has 1 to %d characters, none of <>%%&\\?/.", name, maxTagName)
 		case len(value) > maxTagValue:
-			return armError(http.StatusBadRequest, "TagValueTooLong", "The value of tag '%s' is longer than %d characters.", name, maxTagValue)
+			return armError(http.StatusBadRequest, "TagValueTooLong",
+				"The value of tag '%s' is longer than %d characters.", name, maxTagValue)
 		}
 	}
 	return nil

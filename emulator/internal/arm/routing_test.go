@@ -20,10 +20,12 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		)
 	}
 	endpoint := func(name string) string {
-		return `{"name":"` + name + `","connectionString":"Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=a;EntityPath=e"}`
+		return `{"name":"` + name +
+			`","connectionString":"Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=a;EntityPath=e"}`
 	}
 	route := func(endpoint string) string {
-		return `"routes":[{"name":"r","source":"DeviceMessages","condition":"true","endpointNames":["` + endpoint + `"],"isEnabled":true}]`
+		return `"routes":[{"name":"r","source":"DeviceMessages","condition":"true","endpointNames":["` + endpoint +
+			`"],"isEnabled":true}]`
 	}
 	one := `"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusQueues":[]}`
 	for _, test := range []struct{ routing, want string }{
@@ -33,12 +35,16 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		{`{"endpoints":{"eventHubs":[]},` + route("one") + `}`, "EndpointName:one."}, // taken away from under its route
 		{`{` + route("events") + `}`, ""},
 		{`{` + route("eventgrid") + `}`, ""},
-		{`{"endpoints":{"cosmosDBSqlContainers":[` + endpoint("c") + `],"storageContainers":[` + endpoint("s") + `]},` + route("c") + `}`, ""},
+		{`{"endpoints":{"cosmosDBSqlContainers":[` + endpoint("c") + `],"storageContainers":[` + endpoint("s") + `]},` +
+			route("c") + `}`, ""},
 		{`{"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","endpointNames":["nowhere"],"isEnabled":true}}`, "Fallback route has an undefined endpoint"},
-		{`{"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, ""},
-		{`{"enrichments":[{"key":"k","value":"v","endpointNames":["nowhere"]}]}`, "Enrichment has an undefined endpoint, Enrichment Key:k, EndpointName:nowhere."},
+		{`{"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`,
+			""},
+		{`{"enrichments":[{"key":"k","value":"v","endpointNames":["nowhere"]}]}`,
+			"Enrichment has an undefined endpoint, Enrichment Key:k, EndpointName:nowhere."},
 		{`{` + one + `,"enrichments":[{"key":"k","value":"v","endpointNames":["one","events"]}]}`, ""},
-		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`, "a unique name"},
+		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`,
+			"a unique name"},
 		{`{"endpoints":{"eventHubs":[` + endpoint("Events") + `]}}`, "a unique name"},
 		{`{"endpoints":[]}`, "the form of the specification"},
 		{`null`, ""},

@@ -160,7 +160,8 @@ func versionRefused(method, kind, version string, served []string) error {
 	return armError(
 		http.StatusNotFound,
 		"InvalidResourceType",
-		"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The supported api-versions are '%s'.",
+		"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The "+
+			"supported api-versions are '%s'.",
 		kind,
 		version,
 		strings.Join(served, ","),

@@ -49,13 +49,17 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 			`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+properties+`}`+more+`}`,
 		)
 	}
-	const on, identity = `"disableLocalAuth":true,"enableDataResidency":null`, `,"identity":{"type":"SystemAssigned","userAssignedIdentities":null}`
-	if status, body := put("2026-11-01", on+`,"deviceRegistryNamespaces":[],"idScope":"x"`, identity+`,"etag":null,"id":"/x"`); status != http.StatusCreated {
+	const on, identity = `"disableLocalAuth":true,"enableDataResidency":null`,
+		`,"identity":{"type":"SystemAssigned","userAssignedIdentities":null}`
+	if status, body := put("2026-11-01", on+`,"deviceRegistryNamespaces":[],"idScope":"x"`, identity+
+		`,"etag":null,"id":"/x"`); status != http.StatusCreated {
 		t.Fatalf("got %d %s, want nulls and read-only members taken", status, body)
 	}
 	for version, want := range map[string][3]string{ // disableLocalAuth, identity.type, deviceRegistryNamespaces
-		"2017-11-15": {"", "", ""}, "2021-10-15": {"", "", ""}, "2022-12-12": {"", "", ""}, "2023-03-01-preview": {"", "SystemAssigned", ""},
-		"2025-02-01-preview": {"", "SystemAssigned", ""}, "2026-06-01-preview": {"true", "SystemAssigned", ""}, "2026-08-31": {"true", "SystemAssigned", ""},
+		"2017-11-15": {"", "", ""}, "2021-10-15": {"", "", ""}, "2022-12-12": {"", "", ""},
+		"2023-03-01-preview": {"", "SystemAssigned", ""},
+		"2025-02-01-preview": {"", "SystemAssigned", ""}, "2026-06-01-preview": {"true", "SystemAssigned", ""},
+		"2026-08-31": {"true", "SystemAssigned", ""},
 		"2026-11-01": {"true", "SystemAssigned", "[]"}, "2026-11-02-preview": {"true", "SystemAssigned", "[]"},
 	} {
 		t.Run(version, func(t *testing.T) {
@@ -77,14 +81,18 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 		version, properties, more string
 		status                    int
 	}{
-		"local auth, older":          {"2022-12-12", `"disableLocalAuth":false`, "", 400},
-		"identity, older":            {"2022-12-12", "", identity, 400},
-		"no local auth, older":       {"2023-03-01-preview", `"disableLocalAuth":null`, `,"identity":null`, 201},
-		"host name, older":           {"2023-03-01-preview", `"iotHubs":[{"hostName":"hub-1.azure-devices.net"}]`, "", 400},
-		"authentication, older":      {"2022-12-12", `"iotHubs":[{"authenticationType":"KeyBased"}]`, "", 400},
-		"a namespace of a preview":   {"2025-02-01-preview", `"deviceRegistryNamespace":{"resourceId":"/n"}`, "", 400},
-		"an unknown kind":            {"2026-08-31", `"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westus","authenticationType":"Magic"}]`, "", 400},
-		"an identity link":           {"2026-08-31", `"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westus","authenticationType":"SystemAssigned"}]`, "", 400},
+		"local auth, older":    {"2022-12-12", `"disableLocalAuth":false`, "", 400},
+		"identity, older":      {"2022-12-12", "", identity, 400},
+		"no local auth, older": {"2023-03-01-preview", `"disableLocalAuth":null`, `,"identity":null`, 201},
+		"host name, older": {"2023-03-01-preview", `"iotHubs":[{"hostName":"hub-1.azure-devices.net"}]`, "",
+			400},
+		"authentication, older":    {"2022-12-12", `"iotHubs":[{"authenticationType":"KeyBased"}]`, "", 400},
+		"a namespace of a preview": {"2025-02-01-preview", `"deviceRegistryNamespace":{"resourceId":"/n"}`, "", 400},
+		"an unknown kind": {"2026-08-31",
+			`"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westus","authenticationType":"Magic"}]`, "",
+			400},
+		"an identity link": {"2026-08-31",
+			`"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westus","authenticationType":"SystemAssigned"}]`, "", 400},
 		"local auth that is no bool": {"2026-08-31", `"disableLocalAuth":"yes"`, "", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +131,9 @@ func TestLinksHaveTheirNamesFrom2026On(t *testing.T) {
 	s := newSurface(t)
 	s.inventory()
 	const link = `"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westeurope","connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]`
-	if status, body := s.call("PUT", dps+"2026-08-31", `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+link+`}}`); status != http.StatusCreated {
+	if status, body := s.call("PUT", dps+"2026-08-31",
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+link+
+			`}}`); status != http.StatusCreated {
 		t.Fatalf("got %d %s", status, body)
 	}
 	_, before := s.call("GET", dps+"2026-08-31", "")

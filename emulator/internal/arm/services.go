@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	servicesOfGroup = "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.devices/provisioningservices"
-	serviceItem     = servicesOfGroup + "/{name}"
+	servicesOfGroup = "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.devices/" +
+		"provisioningservices"
+	serviceItem = servicesOfGroup + "/{name}"
 )
 
 // serviceName is the rule of resource-name-rules.
@@ -29,7 +30,8 @@ func (s *surface) routeServices() {
 	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/provisioningservices", services.getAll)
 	s.route("POST "+serviceItem+"/listkeys", services.listKeys)
 	s.route("POST "+serviceItem+"/keys/{key}/listkeys", services.getKey)
-	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checkprovisioningservicenameavailability", (*call).checkServiceName)
+	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checkprovisioningservicenameavailability",
+		(*call).checkServiceName)
 }
 
 // serviceBody is ProvisioningServiceDescription.
@@ -96,7 +98,8 @@ func (c *call) putService() error {
 		return err
 	}
 	if !serviceName.MatchString(id.Name) {
-		return invalid("The provisioning service name '%s' is invalid: it has 3 to 64 letters, digits and hyphens, no hyphen last.", id.Name)
+		return invalid("The provisioning service name '%s' is invalid: it has 3 to 64 letters, digits and hyphens, "+
+			"no hyphen last.", id.Name)
 	}
 	present, err := c.presentService(id)
 	if err != nil {
@@ -186,7 +189,9 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	service.SKU = state.SKU{Name: "S1", Capacity: units}
 	var ok bool
 	if service.Allocation, ok = allocations[strings.ToLower(body.Properties.AllocationPolicy)]; !ok {
-		return invalid("The allocation policy '%s' is unknown; a provisioning service has Hashed, GeoLatency or Static.", body.Properties.AllocationPolicy)
+		return invalid("The allocation policy '%s' is unknown; "+
+			"a provisioning service has Hashed, GeoLatency or Static.",
+			body.Properties.AllocationPolicy)
 	}
 	if service.Links, err = c.readLinks(body.Properties.IotHubs, present); err != nil {
 		return err
@@ -252,7 +257,8 @@ func showService(v state.Service) (serviceBody, error) {
 		return serviceBody{}, err
 	}
 	if v.Phase == state.Activating {
-		body.Properties.IDScope, body.Properties.ServiceOperationsHostName, body.Properties.DeviceProvisioningHostName = nil, "", ""
+		p := body.Properties
+		p.IDScope, p.ServiceOperationsHostName, p.DeviceProvisioningHostName = nil, "", ""
 	}
 	return body, nil
 }

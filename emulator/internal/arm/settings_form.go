@@ -50,7 +50,8 @@ type hubForm struct {
 
 // routeSources are the values of RoutingSource, 2023-06-30, and of the preview that azure-native 2.92.3 uses.
 var routeSources = []string{
-	"Invalid", "DeviceMessages", "TwinChangeEvents", "DeviceLifecycleEvents", "DeviceJobLifecycleEvents", "DeviceConnectionStateEvents", "DigitalTwinChangeEvents", "MqttBrokerMessages",
+	"Invalid", "DeviceMessages", "TwinChangeEvents", "DeviceLifecycleEvents", "DeviceJobLifecycleEvents",
+	"DeviceConnectionStateEvents", "DigitalTwinChangeEvents", "MqttBrokerMessages",
 }
 
 // checkHubForm checks the settings of a hub.
@@ -69,7 +70,8 @@ func checkHubForm(kept map[string]json.RawMessage) error {
 	if err := oneOf("features", form.Features, "", "None", "DeviceManagement"); err != nil {
 		return err
 	}
-	if err := oneOf("networkRuleSets.defaultAction", form.NetworkRuleSets.DefaultAction, "", "Deny", "Allow"); err != nil {
+	if err := oneOf("networkRuleSets.defaultAction", form.NetworkRuleSets.DefaultAction, "", "Deny",
+		"Allow"); err != nil {
 		return err
 	}
 	for _, route := range form.Routing.Routes {
@@ -126,5 +128,6 @@ func oneOf(name, value string, known ...string) error {
 	if slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, value) }) {
 		return nil
 	}
-	return invalid("The value '%s' of %s is unknown; use one of %s.", value, name, strings.TrimPrefix(strings.Join(known, ", "), ", "))
+	return invalid("The value '%s' of %s is unknown; use one of %s.", value, name,
+		strings.TrimPrefix(strings.Join(known, ", "), ", "))
 }

@@ -32,7 +32,8 @@ func (c *call) getSubscription() error { return c.json(http.StatusOK, c.subscrip
 
 // listTenants is Tenants_List.
 func (c *call) listTenants() error {
-	return c.json(http.StatusOK, list{[]any{map[string]any{"id": "/tenants/" + entra.TenantID, "tenantId": entra.TenantID}}})
+	return c.json(http.StatusOK, list{[]any{map[string]any{"id": "/tenants/" + entra.TenantID,
+		"tenantId": entra.TenantID}}})
 }
 
 // nameAvailability responds for both kinds. The reason is "Invalid" even for a free name (recorded in

@@ -30,7 +30,8 @@ type tagsResource struct {
 const tagsOf = "/providers/microsoft.resources/tags/default"
 
 func (s *surface) routeTags() {
-	for item, find := range map[string]func(*call) (tagged, error){hubItem: hubs.tagged, serviceItem: services.tagged, groupItem: (*call).taggedGroup} {
+	for item, find := range map[string]func(*call) (tagged, error){
+		hubItem: hubs.tagged, serviceItem: services.tagged, groupItem: (*call).taggedGroup} {
 		with := func(h func(*call, tagged) error) handler {
 			return func(c *call) error {
 				of, err := find(c)
@@ -77,7 +78,8 @@ func (c *call) taggedGroup() (tagged, error) {
 }
 
 func (c *call) showTags(of tagged) error {
-	answer := tagsResource{ID: of.id + "/providers/Microsoft.Resources/tags/default", Name: "default", Type: "Microsoft.Resources/tags"}
+	answer := tagsResource{ID: of.id + "/providers/Microsoft.Resources/tags/default", Name: "default",
+		Type: "Microsoft.Resources/tags"}
 	answer.Properties.Tags = tagsOrEmpty(of.tags)
 	return c.json(http.StatusOK, answer)
 }
@@ -115,7 +117,8 @@ func (c *call) patchTags(of tagged) error {
 			deleteTag(kept, name, func(present string) bool { return present == value })
 		}
 	default:
-		return armError(http.StatusBadRequest, "InvalidTagsOperation", "The operation '%s' is unknown; use Merge, Replace or Delete.", body.Operation)
+		return armError(http.StatusBadRequest, "InvalidTagsOperation",
+			"The operation '%s' is unknown; use Merge, Replace or Delete.", body.Operation)
 	}
 	return c.keepTags(of, kept)
 }

@@ -51,8 +51,8 @@ func (s surface) makeGroup() {
 
 const ofGroups = "?api-version=2022-09-01"
 
-// Sources: iothub_endpoint_servicebus_queue_resource.go ("if routing.Endpoints.EventHubs == nil"), iothub_fallback_route_resource_test.go
-// (Name must not be nil); recorded in Azure/azure-cli, test_hub_wait.
+// Sources: iothub_endpoint_servicebus_queue_resource.go ("if routing.Endpoints.EventHubs == nil"),
+// iothub_fallback_route_resource_test.go (Name must not be nil); recorded in Azure/azure-cli, test_hub_wait.
 func TestRoutingIsShownWhole(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
@@ -64,8 +64,10 @@ func TestRoutingIsShownWhole(t *testing.T) {
 		{`{"endpoints":{"serviceBusQueues":[` + queue + `]}}`, "1 0 0 0", ""},
 		{`{"endpoints":{"serviceBusQueues":[` + queue + `],"eventHubs":null},"routes":null}`, "1 0 0 0", ""},
 		{`{"endpoints":null,"fallbackRoute":null}`, "0 0 0 0", ""},
-		{`{"fallbackRoute":{"source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, "0 0 0 0", "$fallback"},
-		{`{"fallbackRoute":{"name":null,"source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, "0 0 0 0", "$fallback"},
+		{`{"fallbackRoute":{"source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, "0 0 0 0",
+			"$fallback"},
+		{`{"fallbackRoute":{"name":null,"source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`,
+			"0 0 0 0", "$fallback"},
 		{`null`, "0 0 0 0", "$fallback"},
 	} {
 		s.must("PUT", aHub+ofHub, hubStart+`{"routing":`+test.routing+`}}`, http.StatusCreated, nil)
@@ -103,14 +105,16 @@ func TestRoutingIsShownWhole(t *testing.T) {
 	}
 }
 
-// Source: iothub_resource.go, IothubConnectionStringSuppress ("Azure ... will include the port number in the GET response").
+// Source: iothub_resource.go, IothubConnectionStringSuppress ("Azure ... will include the port number in the GET
+// response").
 func TestConnectionStringsOfNamespacesShowThePort(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.makeGroup()
 	put := func(connection string, want int) {
 		t.Helper()
-		s.must("PUT", aHub+ofHub, hubStart+`{"routing":{"endpoints":{"eventHubs":[{"name":"e1","connectionString":"`+connection+`"}]}}}}`, want, nil)
+		s.must("PUT", aHub+ofHub, hubStart+`{"routing":{"endpoints":{"eventHubs":[{"name":"e1","connectionString":"`+
+			connection+`"}]}}}}`, want, nil)
 	}
 	const key, other = "SharedAccessKeyName=k;SharedAccessKey=", ";EntityPath=e"
 	const shown = "Endpoint=sb://ns1.servicebus.windows.net:5671/;" + key + "****" + other
@@ -125,21 +129,23 @@ func TestConnectionStringsOfNamespacesShowThePort(t *testing.T) {
 					t.Errorf("%s: got %s, want %s", sent, body, shown)
 				}
 				put(masked, http.StatusCreated)
-				if hub, err := s.state.HubByHost("hub-1.azure-devices.net"); err != nil || !bytes.Contains(hub.Properties, []byte("=AAAA")) {
+				if hub, err := s.state.HubByHost("hub-1.azure-devices.net"); err != nil ||
+					!bytes.Contains(hub.Properties, []byte("=AAAA")) {
 					t.Errorf("%s after %s: got a hub without its key, %v", masked, sent, err)
 				}
 			}
 		})
 	}
 	put(strings.Replace(shown, "ns1", "ns2", 1), http.StatusBadRequest)
-	s.must("PUT", aHub+ofHub, hubStart+`{"storageEndpoints":{"$default":{"containerName":"c","CONNECTIONSTRING":"AccountName=a;AccountKey=c2VjcmV0"}}}}`, http.StatusCreated, nil)
+	s.must("PUT", aHub+ofHub, hubStart+
+		`{"storageEndpoints":{"$default":{"containerName":"c","CONNECTIONSTRING":"AccountName=a;AccountKey=c2VjcmV0"}}}}`, http.StatusCreated, nil)
 	if _, body := s.call("GET", aHub+ofHub, ""); strings.Contains(body, "c2VjcmV0") || strings.Contains(body, "5671") {
 		t.Errorf("got %s, want the key of a storage account masked, and no port", body)
 	}
 }
 
-// Source: iothub_certificate_resource_test.go uploads filebase64 of a PEM file and wants an empty plan; recorded of PEM in
-// Azure/azure-cli, test_certificate_lifecycle.
+// Source: iothub_certificate_resource_test.go uploads filebase64 of a PEM file and wants an empty plan; recorded of PEM
+// in Azure/azure-cli, test_certificate_lifecycle.
 func TestHubCertificatesAreShownAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
@@ -166,9 +172,12 @@ func TestHubCertificatesAreShownAsTheyWereSent(t *testing.T) {
 			s.must("PUT", aHub+"/certificates/"+name+ofHub, string(body), http.StatusCreated, &put)
 			s.must("GET", aHub+"/certificates/"+name+ofHub, "", http.StatusOK, &get)
 			if put.Properties.Certificate != test.put || get.Properties.Certificate != test.get {
-				t.Errorf("%s: got %.40q from PUT and %.40q from GET, want %.40q and %.40q", name, put.Properties.Certificate, get.Properties.Certificate, test.put, test.get)
+				t.Errorf("%s: got %.40q from PUT and %.40q from GET, want %.40q and %.40q", name,
+					put.Properties.Certificate, get.Properties.Certificate, test.put, test.get)
 			}
-			if child, err := s.state.Child("hub-1.azure-devices.net", "certificates", name); err != nil || bytes.Contains(child.Body, []byte(base64.StdEncoding.EncodeToString([]byte(private))[len(base64OfPEM):])) {
+			if child, err := s.state.Child("hub-1.azure-devices.net", "certificates", name); err != nil ||
+				bytes.Contains(
+					child.Body, []byte(base64.StdEncoding.EncodeToString([]byte(private))[len(base64OfPEM):])) {
 				t.Errorf("%s: got a private key in the state, %v", name, err)
 			}
 		})
@@ -182,8 +191,9 @@ func selfSigned(t *testing.T) (der, key []byte) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true,
+		BasicConstraintsValid: true,
+		NotBefore:             time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	if der, err = x509.CreateCertificate(rand.Reader, template, template, private.Public(), private); err != nil {
 		t.Fatal(err)
@@ -200,7 +210,8 @@ func TestPartitionsUpTo128(t *testing.T) {
 	s := newSurface(t)
 	s.makeGroup()
 	for count, want := range map[string]int{"1": 400, "2": 201, "77": 201, "128": 201, "129": 400} {
-		s.must("PUT", aHub+"-"+count+ofHub, hubStart+`{"eventHubEndpoints":{"events":{"retentionTimeInDays":7,"partitionCount":`+count+`}}}}`, want, nil)
+		s.must("PUT", aHub+"-"+count+ofHub, hubStart+
+			`{"eventHubEndpoints":{"events":{"retentionTimeInDays":7,"partitionCount":`+count+`}}}}`, want, nil)
 	}
 }
 
@@ -210,7 +221,8 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 	s := newSurface(t)
 	s.makeGroup()
 	s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
-	const events, monitoring = aHub + "/eventHubEndpoints/events/ConsumerGroups", aHub + "/eventhubendpoints/OperationsMonitoringEvents/ConsumerGroups"
+	const events, monitoring = aHub + "/eventHubEndpoints/events/ConsumerGroups", aHub +
+		"/eventhubendpoints/OperationsMonitoringEvents/ConsumerGroups"
 	var made struct{ ID string }
 	s.must("PUT", monitoring+"/test"+ofHub, `{"properties":{"name":"test"}}`, http.StatusOK, &made)
 	if !strings.HasSuffix(made.ID, aHub+"/eventHubEndpoints/operationsMonitoringEvents/ConsumerGroups/test") {
@@ -242,12 +254,14 @@ func TestCompletedOperationsAreReportedAtOnce(t *testing.T) {
 			{"PUT", "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05", hubStart + `{}}`},
 			{"DELETE", ofGroups, ""},
 		} {
-			r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
+			r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+
+				"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
 			r.Header.Set("Authorization", "Bearer "+s.token)
 			w := httptest.NewRecorder()
 			s.handler.ServeHTTP(w, r)
 			if got := w.Header().Get("Retry-After"); got != want || w.Code/100 != 2 {
-				t.Errorf("%s %s with a delay of %v: got %d, Retry-After %q, want %q", call.method, call.path, delay, w.Code, got, want)
+				t.Errorf("%s %s with a delay of %v: got %d, Retry-After %q, want %q", call.method, call.path, delay,
+					w.Code, got, want)
 			}
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that azure-native
-// 2.92.3 and 3 call. Those of hubs are in hub_versions.go; for what those of services differ in see service_versions.go.
-var serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"}
+// Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that
+// azure-native 2.92.3 and 3 call. Those of hubs are in hub_versions.go; for what those of services differ in see
+// service_versions.go.
+var serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31",
+	"2026-11-01"}
 
 // aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) accept any.
 var aVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-[a-z]+)?$`)
@@ -26,7 +28,8 @@ func checkVersion(version, pattern string) error {
 	case strings.HasSuffix(pattern, tagsOf): // calls of ARM itself, also for the tags of Microsoft.Devices
 	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
 		kind, known = hubKind, servedHubs
-	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
+	case strings.Contains(pattern, "/provisioningservice"),
+		strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
 		kind, known = serviceKind, servedServices
 	}
 	version = strings.ToLower(version)
@@ -35,7 +38,8 @@ func checkVersion(version, pattern string) error {
 		return versionRefused(method, kind, version, known)
 	}
 	if !aVersion.MatchString(version) {
-		return armError(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", version)
+		return armError(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.",
+			version)
 	}
 	return nil
 }

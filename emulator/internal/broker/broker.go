@@ -85,7 +85,8 @@ type Client interface {
 	Context() context.Context
 }
 
-// Session is one accepted connection. Subscribe, Unsubscribe and Publish are called one after the other, in the client's order.
+// Session is one accepted connection. Subscribe, Unsubscribe and Publish are called one after the other, in the
+// client's order.
 type Session interface {
 	// Name names the connection in the log. The front decides whether one client may have two connections.
 	Name() string

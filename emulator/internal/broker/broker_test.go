@@ -53,7 +53,8 @@ func (f *front) Accept(c broker.Connect) (broker.Session, error) {
 	return s, nil
 }
 
-// session echoes what is published under "echo/", refuses other filters than "echo/#", and fails on "bad" and panics on "panic".
+// session echoes what is published under "echo/", refuses other filters than "echo/#", and fails on "bad" and panics on
+// "panic".
 type session struct {
 	id     string
 	client broker.Client
@@ -71,7 +72,9 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	case "echo/#":
 		return qos, nil
 	case "last":
-		return qos, s.client.Send(broker.Message{Topic: "last", QoS: 1, Acknowledged: func() { s.events <- s.id + " acknowledged last" }})
+		return qos, s.client.Send(broker.Message{Topic: "last", QoS: 1, Acknowledged: func() {
+			s.events <- s.id + " acknowledged last"
+		}})
 	case "bad":
 		return 0, errors.New("unknown topic")
 	}
@@ -133,7 +136,8 @@ func (l *lockedBuffer) String() string {
 func serve(t testing.TB, change func(*broker.Options)) server {
 	t.Helper()
 	s := server{front: &front{events: make(chan string, 4096)}, log: &lockedBuffer{}}
-	o := broker.Options{Fronts: []broker.Front{s.front}, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	o := broker.Options{Fronts: []broker.Front{s.front},
+		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if change != nil {
 		change(&o)
 	}
@@ -195,7 +199,8 @@ func (s server) dial(t testing.TB) client {
 func hello(user string) *packets.ConnectPacket {
 	p := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	p.ProtocolName, p.ProtocolVersion, p.CleanSession, p.Keepalive = "MQTT", 4, true, 60
-	p.ClientIdentifier, p.UsernameFlag, p.Username, p.PasswordFlag, p.Password = "device", true, user, true, []byte(secret)
+	p.ClientIdentifier, p.UsernameFlag, p.Username, p.PasswordFlag, p.Password = "device", true, user, true,
+		[]byte(secret)
 	return p
 }
 
@@ -259,13 +264,17 @@ func TestConnectionsAreAnsweredBeforeTheyAreClosed(t *testing.T) {
 		change func(*packets.ConnectPacket)
 		want   byte
 	}{
-		"right":          {func(*packets.ConnectPacket) {}, packets.Accepted},
-		"wrong password": {func(p *packets.ConnectPacket) { p.Password = []byte("other") }, packets.ErrRefusedNotAuthorised},
-		"no password":    {func(p *packets.ConnectPacket) { p.PasswordFlag, p.Password = false, nil }, packets.ErrRefusedNotAuthorised},
+		"right": {func(*packets.ConnectPacket) {}, packets.Accepted},
+		"wrong password": {func(p *packets.ConnectPacket) { p.Password = []byte("other") },
+			packets.ErrRefusedNotAuthorised},
+		"no password": {func(p *packets.ConnectPacket) { p.PasswordFlag, p.Password = false, nil },
+			packets.ErrRefusedNotAuthorised},
 		"empty password": {func(p *packets.ConnectPacket) { p.Password = nil }, packets.ErrRefusedNotAuthorised},
-		"no client id":   {func(p *packets.ConnectPacket) { p.ClientIdentifier, p.CleanSession = "", false }, packets.ErrRefusedNotAuthorised},
-		"no front":       {func(p *packets.ConnectPacket) { p.Username = "theirs/x" }, packets.ErrRefusedNotAuthorised},
-		"MQTT 3.1":       {func(p *packets.ConnectPacket) { p.ProtocolName, p.ProtocolVersion = "MQIsdp", 3 }, packets.ErrRefusedBadProtocolVersion},
+		"no client id": {func(p *packets.ConnectPacket) { p.ClientIdentifier, p.CleanSession = "", false },
+			packets.ErrRefusedNotAuthorised},
+		"no front": {func(p *packets.ConnectPacket) { p.Username = "theirs/x" }, packets.ErrRefusedNotAuthorised},
+		"MQTT 3.1": {func(p *packets.ConnectPacket) { p.ProtocolName, p.ProtocolVersion = "MQIsdp", 3 },
+			packets.ErrRefusedBadProtocolVersion},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)

@@ -211,7 +211,8 @@ func (c *connection) reason(err error) error {
 // client, so its developer reads the log. Violations of the service's rules are logged where they are checked.
 func (c *connection) endLevel(err error) slog.Level {
 	const failures = 0x80 // the reason codes of MQTT 5 from here on
-	if code := (packets.Code{}); c.session != nil && c.cause.Load() == nil && errors.As(err, &code) && code.Code >= failures {
+	if code := (packets.Code{}); c.session != nil && c.cause.Load() == nil && errors.As(err, &code) &&
+		code.Code >= failures {
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug

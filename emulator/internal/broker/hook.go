@@ -35,7 +35,8 @@ func (h *hook) ID() string { return "fronts" }
 // Provides implements mqtt.Hook.
 func (h *hook) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished,
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe,
+		mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished,
 		mqtt.OnSessionEstablished, mqtt.OnPacketEncode, mqtt.OnPacketSent:
 		return true
 	}
@@ -52,7 +53,8 @@ func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 	c.client = cl
 	if p.ProtocolVersion != protocolLevel {
 		cl.Properties.ProtocolVersion = protocolLevel // so that the refusal is written in the 3.1.1 format
-		refusal := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ReasonCode: packets.Err3UnsupportedProtocolVersion.Code}
+		refusal := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack},
+			ReasonCode: packets.Err3UnsupportedProtocolVersion.Code}
 		return errors.Join(errProtocol, cl.WritePacket(refusal))
 	}
 	cl.ID = c.name
@@ -69,11 +71,13 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	c := owner(cl)
 	c.hold()
 	session, err := h.broker.accept(Connect{
-		ClientID: p.Connect.ClientIdentifier, UserName: string(p.Connect.Username), Password: string(p.Connect.Password),
+		ClientID: p.Connect.ClientIdentifier, UserName: string(p.Connect.Username),
+		Password:     string(p.Connect.Password),
 		CleanSession: p.Connect.Clean, Certificates: c.certificates(), Client: c,
 	})
 	if err != nil {
-		h.broker.log.Debug("MQTT connection refused", "remote", c.Remote(), "client", p.Connect.ClientIdentifier, "reason", err)
+		h.broker.log.Debug("MQTT connection refused", "remote", c.Remote(), "client", p.Connect.ClientIdentifier,
+			"reason", err)
 		c.unavailable = errors.Is(err, ErrUnavailable)
 		if c.closing.Load() {
 			c.shut() // the front closed it: no CONNACK
@@ -94,7 +98,8 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet 
 	if p.FixedHeader.Type == packets.Connack && owner(cl).unavailable {
 		p.ReasonCode = packets.Err3ServerUnavailable.Code
 	}
-	if p.FixedHeader.Type == packets.Connack && p.ReasonCode > packets.Err3NotAuthorized.Code && cl.Properties.ProtocolVersion <= protocolLevel {
+	if p.FixedHeader.Type == packets.Connack && p.ReasonCode > packets.Err3NotAuthorized.Code &&
+		cl.Properties.ProtocolVersion <= protocolLevel {
 		p.ReasonCode = packets.Err3NotAuthorized.Code
 	}
 	if p.FixedHeader.Type == packets.Connack && p.ReasonCode == packets.CodeSuccess.Code {
@@ -124,13 +129,15 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, 
 		// MQTT 3.1.1 does not.
 		p.Connect.PasswordFlag = len(p.Connect.Password) > 0
 		if will := p.Connect; will.WillFlag && will.WillTopic != "" && will.WillQos <= 2 {
-			owner(cl).will = &Message{Topic: will.WillTopic, Payload: will.WillPayload, QoS: min(will.WillQos, MaxQoS), Retain: will.WillRetain, Will: true}
+			owner(cl).will = &Message{Topic: will.WillTopic, Payload: will.WillPayload, QoS: min(will.WillQos, MaxQoS),
+				Retain: will.WillRetain, Will: true}
 			p.Connect.WillFlag, p.Connect.WillRetain = false, false
 		}
 	case packets.Puback:
 		owner(cl).acknowledged(p.PacketID)
 	case packets.Publish:
-		if len(p.TopicName) >= len(mqtt.SysPrefix) && strings.EqualFold(p.TopicName[:len(mqtt.SysPrefix)], mqtt.SysPrefix) {
+		if len(p.TopicName) >= len(mqtt.SysPrefix) && strings.EqualFold(p.TopicName[:len(mqtt.SysPrefix)],
+			mqtt.SysPrefix) {
 			h.drop(cl, errTopic)
 			return p, packets.ErrRejectPacket
 		}
@@ -180,7 +187,8 @@ func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, err
 		return p, packets.ErrRejectPacket
 	}
 	c.hold()
-	err := c.session.Publish(Message{Topic: p.TopicName, Payload: p.Payload, QoS: p.FixedHeader.Qos, Retain: p.FixedHeader.Retain})
+	err := c.session.Publish(Message{Topic: p.TopicName, Payload: p.Payload, QoS: p.FixedHeader.Qos,
+		Retain: p.FixedHeader.Retain})
 	if err != nil {
 		h.drop(cl, fmt.Errorf("publish to %q: %w", p.TopicName, err))
 		return p, packets.ErrRejectPacket

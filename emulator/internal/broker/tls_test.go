@@ -31,13 +31,15 @@ func TestClientCertificatesReachTheFront(t *testing.T) {
 	}
 	server, device := pair(t, "server"), pair(t, "device")
 	go func() {
-		_ = b.Serve(tls.NewListener(inner, &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequestClientCert}))
+		_ = b.Serve(tls.NewListener(inner, &tls.Config{Certificates: []tls.Certificate{server},
+			ClientAuth: tls.RequestClientCert}))
 	}()
 	t.Cleanup(func() { _ = b.Close() })
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Leaf)
 	for _, certificates := range [][]tls.Certificate{{device}, nil} {
-		conn, err := tls.Dial("tcp", inner.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "server", Certificates: certificates})
+		conn, err := tls.Dial("tcp", inner.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "server",
+			Certificates: certificates})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +68,8 @@ func pair(t *testing.T, name string) tls.Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

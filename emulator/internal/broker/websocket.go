@@ -150,7 +150,8 @@ func (c *socketConn) Write(p []byte) (int, error) {
 // Close performs the closing handshake and closes the connection.
 func (c *socketConn) Close() error {
 	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait)) // the client may have disconnected
+	// the client may have disconnected
+	_ = c.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait))
 	return c.socket.Close()
 }
 

@@ -36,7 +36,8 @@ func sockets(t *testing.T, f *front) (string, *broker.Broker) {
 
 func dialer(protocols ...string) *websocket.Dialer {
 	return &websocket.Dialer{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: protocols, EnableCompression: true, HandshakeTimeout: await.Limit,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Subprotocols: protocols, EnableCompression: true,
+		HandshakeTimeout: await.Limit,
 	}
 }
 
@@ -151,7 +152,8 @@ func TestAMQPOverWebSocketsIsRefusedInAMQP(t *testing.T) {
 	t.Parallel()
 	address, _ := sockets(t, &front{events: make(chan string, 16)})
 	s := open(t, address, dialer("AMQPWSB10"))
-	if err := s.WriteMessage(websocket.BinaryMessage, []byte("AMQP\x00\x01\x00\x00\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01c")); err != nil {
+	if err := s.WriteMessage(websocket.BinaryMessage,
+		[]byte("AMQP\x00\x01\x00\x00\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01c")); err != nil {
 		t.Fatal(err)
 	}
 	var heard []byte
@@ -186,7 +188,8 @@ func TestRefusedWebSockets(t *testing.T) {
 			}
 		})
 	}
-	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	response, err := client.Get("https://" + address + broker.WebSocketPath)
 	if err != nil {
 		t.Fatal(err)

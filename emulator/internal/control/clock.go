@@ -48,11 +48,13 @@ func (s surface) putClock(w http.ResponseWriter, r *http.Request) {
 	default:
 		d, err := time.ParseDuration(*body.Advance)
 		if err != nil {
-			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q is not a duration, as 24h or -5m", *body.Advance))
+			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q is not a duration, as 24h or -5m",
+				*body.Advance))
 			return
 		}
 		if year := s.Clock.Now().Add(d).Year(); year < minYear || year > maxYear {
-			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q leaves the years %d to %d", *body.Advance, minYear, maxYear))
+			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q leaves the years %d to %d", *body.Advance,
+				minYear, maxYear))
 			return
 		}
 		s.Clock.Move(d)

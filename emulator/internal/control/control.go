@@ -202,7 +202,8 @@ func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body == nil {
-		writeError(w, http.StatusBadRequest, errors.New("describe the request to hold; {} holds the next one of any surface"))
+		writeError(w, http.StatusBadRequest, errors.New(
+			"describe the request to hold; {} holds the next one of any surface"))
 		return
 	}
 	m, err := body.match()

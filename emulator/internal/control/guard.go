@@ -64,7 +64,8 @@ func (s surface) isNamed(hostPort string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return s.Remote || ip.IsLoopback()
 	}
-	return host == "localhost" || slices.ContainsFunc(s.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
+	return host == "localhost" || slices.ContainsFunc(s.Hosts,
+		func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 // isForeign reports whether a page of another site makes the request, by its origin or the browser's fetch metadata.

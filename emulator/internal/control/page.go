@@ -218,7 +218,8 @@ func links(linked []state.Link, split map[string]int) []linkView {
 	for i, h := range hubs {
 		views[i] = linkView{
 			Hub: h, Takes: "yes", Bar: percent(h.Devices), BandFrom: percent(h.Low), Band: percent(h.High - h.Low),
-			Share: fmt.Sprintf("%.1f %%", float64(h.Devices)*100/float64(max(1, devices))), Outside: h.Devices < h.Low || h.Devices > h.High,
+			Share:   fmt.Sprintf("%.1f %%", float64(h.Devices)*100/float64(max(1, devices))),
+			Outside: h.Devices < h.Low || h.Devices > h.High,
 		}
 		if h.Weight == 0 {
 			views[i].Takes = "no"
@@ -250,13 +251,15 @@ func (s surface) registrationsSeen(newestFirst []requestlog.Record) []registrati
 	for _, r := range newestFirst {
 		path, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "?")
 		parts := strings.Split(path, "/")
-		if r.Surface != requestlog.DPSDevice && r.Surface != requestlog.MQTTDPS || len(parts) < 3 || known[parts[0]+"/"+parts[2]] {
+		if r.Surface != requestlog.DPSDevice && r.Surface != requestlog.MQTTDPS || len(parts) < 3 ||
+			known[parts[0]+"/"+parts[2]] {
 			continue
 		}
 		known[parts[0]+"/"+parts[2]] = true
 		// Devices that were refused have no registration.
 		if one, err := s.State.Registration(parts[0], parts[2]); err == nil {
-			found = append(found, registrationView{one.RegistrationID, one.AssignedHub, string(one.Status), one.Updated})
+			found = append(found, registrationView{one.RegistrationID, one.AssignedHub, string(one.Status),
+				one.Updated})
 		}
 		if len(found) == registrationsShown {
 			break

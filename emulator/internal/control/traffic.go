@@ -91,7 +91,8 @@ func (f faultRequest) fault() (traffic.Fault, error) {
 	}
 	switch {
 	case f.Status != 0:
-		out.Refuse = &traffic.Refusal{Status: f.Status, Code: f.Code, Name: f.Name, Message: f.Message, RetryAfter: wait}
+		out.Refuse = &traffic.Refusal{Status: f.Status, Code: f.Code, Name: f.Name, Message: f.Message,
+			RetryAfter: wait}
 	case f.Code != 0 || f.Name != "" || f.Message != "" || wait != 0:
 		return out, errors.New("code, name, message and retryAfter need a status")
 	}

@@ -1,5 +1,5 @@
-// Package documents keeps named documents, either in memory or as files in a folder that only its owner can read. It does
-// not read their content.
+// Package documents keeps named documents, either in memory or as files in a folder that only its owner can read. It
+// does not read their content.
 package documents
 
 import (
@@ -61,8 +61,8 @@ func NewFolder(disk durable.Disk, dir string) *Folder {
 
 func (s *Folder) file(name string) string { return filepath.Join(s.dir, name+extension) }
 
-// Put stores what write writes under name and replaces a document of that name. If write fails, the old document remains.
-// When Put returns, the document survives a power failure.
+// Put stores what write writes under name and replaces a document of that name. If write fails, the old document
+// remains. When Put returns, the document survives a power failure.
 func (s *Folder) Put(name string, write func(io.Writer) error) error {
 	if !nameForm.MatchString(name) {
 		return ErrName

@@ -27,12 +27,15 @@ func TestPutOpenListDelete(t *testing.T) {
 			if list, err := s.List(); err != nil || list == nil || len(list) != 0 {
 				t.Errorf("%s: got %v, %v at first, want an empty list", place, list, err)
 			}
-			for _, step := range []error{s.Put("b", write("old")), s.Put("a.1", write("one")), s.Put("b", write("two"))} {
+			for _, step := range []error{s.Put("b", write("old")), s.Put("a.1", write("one")),
+				s.Put("b", write("two"))} {
 				if step != nil {
 					t.Fatal(step)
 				}
 			}
-			if err := s.Put("b", func(w io.Writer) error { return errors.Join(write("half")(w), io.ErrShortWrite) }); !errors.Is(err, io.ErrShortWrite) {
+			if err := s.Put("b", func(w io.Writer) error {
+				return errors.Join(write("half")(w), io.ErrShortWrite)
+			}); !errors.Is(err, io.ErrShortWrite) {
 				t.Errorf("%s: got %v of a write that fails, want its error", place, err)
 			}
 			f, err := s.Open("b")

@@ -1,5 +1,5 @@
-// Package domain names the domains that the emulator serves and the audiences of the access tokens that it accepts: those of
-// Azure's public cloud.
+// Package domain names the domains that the emulator serves and the audiences of the access tokens that it accepts:
+// those of Azure's public cloud.
 //
 // Clients have their own list: the two sides share no names, so that a mistake in one shows.
 package domain
@@ -10,7 +10,8 @@ const (
 	Service = "azure-devices-provisioning.net"
 	// GlobalHost is the host where devices of every provisioning service register.
 	GlobalHost = "global." + Service
-	// ServiceBus is the domain of a hub's endpoint that is compatible with Event Hubs. The emulator serves nothing under it.
+	// ServiceBus is the domain of a hub's endpoint that is compatible with Event Hubs. The emulator serves nothing
+	// under it.
 	ServiceBus = "servicebus.windows.net"
 	// Storage and KeyVault are the domains of services that the emulator does not have, but that its metadata names.
 	Storage  = "core.windows.net"

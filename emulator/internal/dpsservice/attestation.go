@@ -123,7 +123,8 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 		}
 	}
 	if given != 1 {
-		return nil, dpswire.Invalid("attestation.x509 needs exactly one of clientCertificates, signingCertificates and caReferences.")
+		return nil, dpswire.Invalid(
+			"attestation.x509 needs exactly one of clientCertificates, signingCertificates and caReferences.")
 	}
 	if held == nil {
 		held = &state.X509Attestation{}
@@ -138,14 +139,18 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 		}
 	case w.ClientCertificates != nil:
 		if !k.individual() {
-			return nil, dpswire.Invalid("An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
+			return nil, dpswire.Invalid(
+				"An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
 		}
-		out.ClientPrimary, out.ClientSecondary, err = w.ClientCertificates.pair("clientCertificates", held.ClientPrimary, held.ClientSecondary)
+		out.ClientPrimary, out.ClientSecondary, err = w.ClientCertificates.pair("clientCertificates",
+			held.ClientPrimary, held.ClientSecondary)
 	default:
 		if k.individual() {
-			return nil, dpswire.Invalid("An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
+			return nil, dpswire.Invalid(
+				"An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
 		}
-		out.SigningPrimary, out.SigningSecondary, err = w.SigningCertificates.pair("signingCertificates", held.SigningPrimary, held.SigningSecondary)
+		out.SigningPrimary, out.SigningSecondary, err = w.SigningCertificates.pair("signingCertificates",
+			held.SigningPrimary, held.SigningSecondary)
 	}
 	return &out, err
 }
@@ -153,7 +158,8 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 // pair reads both certificates. If only the primary is given, it is also the secondary, as on Azure (recorded). If
 // only the secondary is given, there is no primary: Azure's command line removes a primary in this way
 // (azure-iot-cli-extension, test_dps_enrollment_x509_lifecycle).
-func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte, err error) {
+func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte,
+	err error) {
 	if w.Primary == nil && w.Secondary == nil {
 		return nil, nil, dpswire.Invalid("attestation.x509.%s needs primary, secondary or both.", member)
 	}
@@ -175,7 +181,8 @@ func attestationReply(a state.Attestation, showKeys bool) *wireAttestation {
 	case a.SymmetricKey != nil:
 		w := &wireAttestation{Type: symmetricKey}
 		if showKeys {
-			w.SymmetricKey = &wireSymmetricKey{PrimaryKey: &a.SymmetricKey.Primary, SecondaryKey: &a.SymmetricKey.Secondary}
+			w.SymmetricKey = &wireSymmetricKey{PrimaryKey: &a.SymmetricKey.Primary,
+				SecondaryKey: &a.SymmetricKey.Secondary}
 		}
 		return w
 	case a.TPM != nil:

@@ -2,7 +2,8 @@ package dpsservice
 
 import "testing"
 
-// TestPanicInABulkEntryFailsTheRequest: the panic is raised where it is recovered; in its own goroutine it would end the process.
+// TestPanicInABulkEntryFailsTheRequest: the panic is raised where it is recovered; in its own goroutine it would end
+// the process.
 func TestPanicInABulkEntryFailsTheRequest(t *testing.T) {
 	t.Parallel()
 	done := make(chan int, 3)

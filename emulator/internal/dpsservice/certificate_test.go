@@ -27,7 +27,8 @@ func selfSigned(t testing.TB, name string) (der []byte, info string) {
 		t.Fatalf("make a key: %v", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(0x0a1b2c), Subject: pkix.Name{CommonName: name, Organization: []string{"Sails, Ltd"}, Country: []string{"NL"}},
+		SerialNumber: big.NewInt(0x0a1b2c), Subject: pkix.Name{CommonName: name, Organization: []string{"Sails, Ltd"},
+			Country: []string{"NL"}},
 		NotBefore: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 	der, err = x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -46,7 +47,8 @@ func TestCertificates(t *testing.T) {
 	der2, info2 := selfSigned(t, "a")
 	pemText := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	b64 := base64.StdEncoding.EncodeToString
-	wrapped := strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(pemText, "-----\n", "-----"), "-----BEGIN CERTIFICATE-----"),
+	wrapped := strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(pemText, "-----\n", "-----"),
+		"-----BEGIN CERTIFICATE-----"),
 		"-----END CERTIFICATE-----")
 	tests := []struct{ name, path, id, member, primary, secondary, wantSecondary string }{
 		{"PEM text", "enrollments", "registrationId", "clientCertificates", pemText, "", info},
@@ -65,14 +67,17 @@ func TestCertificates(t *testing.T) {
 				certificates += fmt.Sprintf(`,"secondary":{"certificate":%q}`, test.secondary)
 			}
 			path := "/" + test.path + "/a"
-			w.put(t, path, fmt.Sprintf(`{%q:"a","attestation":{"type":"x509","x509":{%q:{%s}}}}`, test.id, test.member, certificates))
+			w.put(t, path, fmt.Sprintf(`{%q:"a","attestation":{"type":"x509","x509":{%q:{%s}}}}`, test.id, test.member,
+				certificates))
 			w.do(t, call{method: "POST", path: path + "/attestationmechanism"}).want(t, 200,
-				fmt.Sprintf(`{"type":"x509","x509":{%q:{"primary":%s,"secondary":%s}}}`, test.member, info, test.wantSecondary))
+				fmt.Sprintf(`{"type":"x509","x509":{%q:{"primary":%s,"secondary":%s}}}`, test.member, info,
+					test.wantSecondary))
 		})
 	}
 }
 
-// A reader of PEM that passes over what it cannot decode would enroll the next certificate of the chain, which signed many others.
+// A reader of PEM that passes over what it cannot decode would enroll the next certificate of the chain, which signed
+// many others.
 func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
@@ -86,12 +91,15 @@ func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 	}
 	good := text(first)
 	for name, damaged := range map[string]string{
-		"a character": strings.Replace(good, "\nM", "\n!", 1), "no end": strings.Split(good, "-----END")[0], "blanks": strings.ReplaceAll(good, "\n", " ") + "\n",
-		"literal breaks": strings.ReplaceAll(good, "\n", `\n`) + "\n", "other content": strings.Replace(good, "\nM", "\nN", 1),
+		"a character": strings.Replace(good, "\nM", "\n!", 1), "no end": strings.Split(good, "-----END")[0],
+		"blanks":         strings.ReplaceAll(good, "\n", " ") + "\n",
+		"literal breaks": strings.ReplaceAll(good, "\n", `\n`) + "\n", "other content": strings.Replace(good, "\nM",
+			"\nN", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for form, certificate := range map[string]string{
-				"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged + text(second))),
+				"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged +
+					text(second))),
 			} {
 				got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
 				if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
@@ -115,12 +123,15 @@ func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
 		return fmt.Sprintf(`{"registrationId":"a","provisioningStatus":%q,"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":%s}}}}`,
 			status, certificate)
 	}
-	w.put(t, "/enrollments/a", body(fmt.Sprintf(`{"certificate":%q}`, base64.StdEncoding.EncodeToString(der)), "enabled"))
+	w.put(t, "/enrollments/a", body(fmt.Sprintf(`{"certificate":%q}`, base64.StdEncoding.EncodeToString(der)),
+		"enabled"))
 	w.put(t, "/enrollments/a", body(info, "disabled"))
-	if got := w.do(t, call{method: "GET", path: "/enrollments/a"}); !strings.Contains(got.body, `"disabled"`) || !strings.Contains(got.body, "0A1B2C") {
+	if got := w.do(t, call{method: "GET", path: "/enrollments/a"}); !strings.Contains(got.body, `"disabled"`) ||
+		!strings.Contains(got.body, "0A1B2C") {
 		t.Errorf("got %s, want the certificate kept and the status changed", got.body)
 	}
-	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(other, "enabled")}).wantError(t, 400, 400004, "certificate is required")
+	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(other, "enabled")}).wantError(t, 400, 400004,
+		"certificate is required")
 }
 
 // Azure's command line removes a certificate by writing the entry back without it (azure-iot-cli-extension,
@@ -138,22 +149,26 @@ func TestAPrimaryCertificateIsRemoved(t *testing.T) {
 			return fmt.Sprintf(`{%q:"a","attestation":{"type":"x509","x509":{%q:%s}}}`, of.id, of.member, certificates)
 		}
 		b64 := base64.StdEncoding.EncodeToString
-		w.put(t, path, body(fmt.Sprintf(`{"primary":{"certificate":%q},"secondary":{"certificate":%q}}`, b64(primary), b64(secondary))))
+		w.put(t, path, body(fmt.Sprintf(`{"primary":{"certificate":%q},"secondary":{"certificate":%q}}`, b64(primary),
+			b64(secondary))))
 		w.put(t, path, body(`{"primary":null,"secondary":`+info+`}`))
 		w.do(t, call{method: "POST", path: path + "/attestationmechanism"}).want(t, 200,
 			fmt.Sprintf(`{"type":"x509","x509":{%q:{"secondary":%s}}}`, of.member, info))
-		w.do(t, call{method: "PUT", path: path, body: body(`{"primary":null,"secondary":null}`)}).wantError(t, 400, 400004, "needs primary, secondary or both")
+		w.do(t, call{method: "PUT", path: path, body: body(`{"primary":null,"secondary":null}`)}).wantError(t, 400,
+			400004, "needs primary, secondary or both")
 	}
 }
 
 func TestCAReferences(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	for _, references := range []string{`{"primary":"root-1","secondary":"root-2"}`, `{"primary":"root-1"}`, `{"secondary":"root-2"}`} {
+	for _, references := range []string{`{"primary":"root-1","secondary":"root-2"}`, `{"primary":"root-1"}`,
+		`{"secondary":"root-2"}`} {
 		mechanism := `{"type":"x509","x509":{"caReferences":` + references + `}}`
 		w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":`+mechanism+`}`)
 		w.do(t, call{method: "POST", path: "/enrollmentGroups/g/attestationmechanism"}).want(t, 200, mechanism)
 	}
-	w.do(t, call{method: "PUT", path: "/enrollmentGroups/g", body: `{"enrollmentGroupId":"g","attestation":{"type":"x509","x509":{"caReferences":{}}}}`}).
+	w.do(t, call{method: "PUT", path: "/enrollmentGroups/g",
+		body: `{"enrollmentGroupId":"g","attestation":{"type":"x509","x509":{"caReferences":{}}}}`}).
 		wantError(t, 400, 400004, "caReferences needs primary, secondary or both")
 }

@@ -60,7 +60,9 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *state.Entry) (
 	e := state.Entry{Kind: k.EntryKind, ID: id}
 	if k.individual() && w.DeviceID != nil && *w.DeviceID != "" {
 		if !deviceIDForm.MatchString(*w.DeviceID) {
-			return state.Entry{}, dpswire.Invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
+			return state.Entry{},
+				dpswire.Invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ " +
+					"# * ? ! ( ) , = @ $ '.")
 		}
 		e.DeviceID = *w.DeviceID
 	}
@@ -82,7 +84,8 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *state.Entry) (
 	if w.ReprovisionPolicy != nil {
 		update, migrate := w.ReprovisionPolicy.UpdateHubAssignment, w.ReprovisionPolicy.MigrateDeviceData
 		if update == nil || migrate == nil {
-			return state.Entry{}, dpswire.Invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
+			return state.Entry{}, dpswire.Invalid(
+				"reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
 		}
 		e.Reprovision = &state.Reprovision{UpdateHubAssignment: *update, MigrateDeviceData: *migrate}
 	}
@@ -175,7 +178,8 @@ func (w wireEntry) webhook(s *state.Settings, stored *state.Entry) error {
 		return dpswire.Invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
 	}
 	if dpswire.CheckVersion(version) != nil || version < oldestWebhook {
-		return dpswire.Invalid("customAllocationDefinition.apiVersion must be an api-version, %s-preview or later.", oldestWebhook)
+		return dpswire.Invalid("customAllocationDefinition.apiVersion must be an api-version, %s-preview or later.",
+			oldestWebhook)
 	}
 	if stored != nil && stored.Webhook != nil && address == maskQuery(stored.Webhook.URL) {
 		address = stored.Webhook.URL

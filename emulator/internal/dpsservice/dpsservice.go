@@ -37,7 +37,8 @@ type Options struct {
 	Bearer func(ctx context.Context, token string) error
 	// Other returns the alternative name of a service, an address, or "". If nil, services have no alternative names.
 	Other func(host string) string
-	// LocalAuthDisabled reports whether a service refuses the signatures of its policies (disableLocalAuth). Nil: none does.
+	// LocalAuthDisabled reports whether a service refuses the signatures of its policies (disableLocalAuth). Nil: none
+	// does.
 	LocalAuthDisabled func(state.Service) (bool, error)
 }
 
@@ -106,7 +107,8 @@ func (s *surface) service(host string) (state.Service, error) {
 	if err != nil && !errors.As(err, &refused) {
 		return state.Service{}, err
 	}
-	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "Unknown provisioning service %s.", name)
+	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService,
+		"Unknown provisioning service %s.", name)
 }
 
 // only returns the provisioning service for a local address: clients that cannot map Azure's names to the emulator
@@ -118,7 +120,8 @@ func (s *surface) only() (state.Service, error) {
 	}
 	if len(services) != 1 {
 		return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService,
-			"An address can be used only with a single provisioning service, but there are %d: use a host name.", len(services))
+			"An address can be used only with a single provisioning service, but there are %d: use a host name.",
+			len(services))
 	}
 	return services[0], nil
 }

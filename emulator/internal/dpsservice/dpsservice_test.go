@@ -52,14 +52,17 @@ func newWorld(t testing.TB, opts dpsservice.Options) world {
 	var links []state.Link
 	for _, name := range []string{"hub-1", "hub-2", "hub-3"} {
 		hub := state.Hub{Resource: state.Resource{
-			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope", SKU: state.SKU{Name: "S1", Capacity: 1},
-			Policies: []state.Policy{{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"}, PrimaryKey: key1, SecondaryKey: key2}},
+			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope",
+			SKU: state.SKU{Name: "S1", Capacity: 1},
+			Policies: []state.Policy{{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"},
+				PrimaryKey: key1, SecondaryKey: key2}},
 		}}
 		if _, _, err := st.PutHub(hub, "", 0); err != nil {
 			t.Fatalf("put the hub: %v", err)
 		}
 		if name != "hub-3" {
-			links = append(links, state.Link{HubHost: state.HubHost(name), KeyName: "link", Key: key1, Location: "westeurope"})
+			links = append(links, state.Link{HubHost: state.HubHost(name), KeyName: "link", Key: key1,
+				Location: "westeurope"})
 		}
 	}
 	policy := func(name string, rights ...string) state.Policy {
@@ -67,10 +70,12 @@ func newWorld(t testing.TB, opts dpsservice.Options) world {
 	}
 	service, _, err := st.PutService(state.Service{
 		Resource: state.Resource{
-			ID: state.ResourceID{Subscription: "s", Group: "g", Name: "dps-1"}, Location: "westeurope", SKU: state.SKU{Name: "S1", Capacity: 1},
+			ID: state.ResourceID{Subscription: "s", Group: "g", Name: "dps-1"}, Location: "westeurope",
+			SKU: state.SKU{Name: "S1", Capacity: 1},
 			Policies: []state.Policy{
 				policy("provisioningserviceowner", "ServiceConfig", "DeviceConnect", "EnrollmentWrite"),
-				policy("reader", "EnrollmentRead"), policy("writer", "EnrollmentWrite"), policy("devices", "DeviceConnect"),
+				policy("reader", "EnrollmentRead"), policy("writer", "EnrollmentWrite"),
+				policy("devices", "DeviceConnect"),
 				policy("statusreader", "RegistrationStatusRead"), policy("statuswriter", "RegistrationStatusWrite"),
 			},
 		},
@@ -242,10 +247,12 @@ func TestRights(t *testing.T) {
 		allowed            []string
 	}{
 		{"GET", "/enrollments/a", "", []string{"provisioningserviceowner", "reader", "writer"}},
-		{"POST", "/enrollments/query", `{"query":"SELECT *"}`, []string{"provisioningserviceowner", "reader", "writer"}},
+		{"POST", "/enrollments/query", `{"query":"SELECT *"}`, []string{"provisioningserviceowner", "reader",
+			"writer"}},
 		{"POST", "/enrollments/a/attestationmechanism", "", []string{"provisioningserviceowner", "reader", "writer"}},
 		{"PUT", "/enrollments/a", enrollment, []string{"provisioningserviceowner", "writer"}},
-		{"POST", "/enrollments/", `{"mode":"create","enrollments":[` + enrollment + `]}`, []string{"provisioningserviceowner", "writer"}},
+		{"POST", "/enrollments/", `{"mode":"create","enrollments":[` + enrollment + `]}`,
+			[]string{"provisioningserviceowner", "writer"}},
 		{"POST", "/registrations/g/query", "", []string{"provisioningserviceowner", "statusreader", "statuswriter"}},
 		{"GET", "/registrations/a", "", []string{"provisioningserviceowner", "statusreader", "statuswriter"}},
 		{"DELETE", "/registrations/a", "", []string{"provisioningserviceowner", "statuswriter"}},
@@ -278,7 +285,8 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 	}{
 		{"no api-version", call{method: "GET", path: "/enrollments/a?x=1"}, 400, 400004},
 		{"an api-version that is no date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
-		{"an unknown service", call{method: "GET", path: "/enrollments/a", host: "dps-9.azure-devices-provisioning.net"}, 404, 404202},
+		{"an unknown service", call{method: "GET", path: "/enrollments/a",
+			host: "dps-9.azure-devices-provisioning.net"}, 404, 404202},
 		{"an unknown collection", call{method: "GET", path: "/certificates/a"}, 404, 404201},
 		{"the root", call{method: "GET", path: "/"}, 404, 404201},
 		{"too many segments", call{method: "GET", path: "/enrollments/a/b/c"}, 404, 404201},
@@ -291,11 +299,16 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"deleting what is absent", call{method: "DELETE", path: "/enrollments/a"}, 404, 404201},
 		{"a body that is no JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
 		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
-		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400, 400004},
-		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}", header: map[string]string{"Content-Type": "text/plain"}}, 415, 415000},
-		{"an invalid content type", call{method: "POST", path: "/enrollments/query", body: "{}", header: map[string]string{"Content-Type": ";"}}, 415, 415000},
-		{"a content type without a body", call{method: "GET", path: "/enrollments/a", header: map[string]string{"Content-Type": "text/plain"}}, 404, 404201},
-		{"a body that is too large", call{method: "PUT", path: "/enrollments/a", body: strings.Repeat(" ", 1<<20+1)}, 413, 413001},
+		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400,
+			400004},
+		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}",
+			header: map[string]string{"Content-Type": "text/plain"}}, 415, 415000},
+		{"an invalid content type", call{method: "POST", path: "/enrollments/query", body: "{}",
+			header: map[string]string{"Content-Type": ";"}}, 415, 415000},
+		{"a content type without a body", call{method: "GET", path: "/enrollments/a",
+			header: map[string]string{"Content-Type": "text/plain"}}, 404, 404201},
+		{"a body that is too large", call{method: "PUT", path: "/enrollments/a", body: strings.Repeat(" ", 1<<20+1)},
+			413, 413001},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,11 +8,13 @@ import (
 	"evenkeel/emulator/internal/dpsservice"
 )
 
-// The bodies and replies have the shape of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning, 2021-10-01).
+// The bodies and replies have the shape of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning,
+// 2021-10-01).
 func TestSymmetricKeyEnrollment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	const mechanism = `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + key1 + `","secondaryKey":"` + key2 + `"}}`
+	const mechanism = `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + key1 + `","secondaryKey":"` + key2 +
+		`"}}`
 	body := `{"registrationId":"a","attestation":` + mechanism + `,"allocationPolicy":"geoLatency","capabilities":null,
 		"reprovisionPolicy":{"migrateDeviceData":true,"updateHubAssignment":true},"customAllocationDefinition":null,
 		"provisioningStatus":null,"deviceId":"device-a","optionalDeviceInformation":null,"iotHubs":null,"iotHubHostName":null,
@@ -22,8 +24,10 @@ func TestSymmetricKeyEnrollment(t *testing.T) {
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z",
 		"allocationPolicy":"geoLatency"`
 
-	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body}).want(t, 200, `{`+common+`,"attestation":`+mechanism+`}`)
-	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200, `{`+common+`,"attestation":{"type":"symmetricKey"},
+	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body}).want(t, 200, `{`+common+`,"attestation":`+
+		mechanism+`}`)
+	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200, `{`+common+
+		`,"attestation":{"type":"symmetricKey"},
 		"registrationState":{"registrationId":"a","status":"unassigned"}}`)
 	query := w.do(t, call{method: "POST", path: "/enrollments/query", body: `{"query":"SELECT *"}`})
 	query.want(t, 200, `[{`+common+`,"attestation":{"type":"symmetricKey"}}]`)
@@ -36,7 +40,8 @@ func TestSymmetricKeyEnrollment(t *testing.T) {
 func TestGroupWithNulls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	got := w.do(t, call{method: "PUT", path: "/enrollmentGroups/g", body: `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey",
+	got := w.do(t, call{method: "PUT", path: "/enrollmentGroups/g",
+		body: `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey",
 		"symmetricKey":{"primaryKey":null,"secondaryKey":null}},"allocationPolicy":"static","capabilities":null,"provisioningStatus":null,
 		"reprovisionPolicy":null,"iotHubs":null,"iotHubHostName":null,"initialTwin":null,"customAllocationDefinition":null}`})
 	made := tree(t, got.body).(map[string]any)["attestation"].(map[string]any)["symmetricKey"].(map[string]any)
@@ -51,27 +56,31 @@ func TestGroupWithNulls(t *testing.T) {
 		"attestation":{"type":"symmetricKey"},"etag":"ETAG","provisioningStatus":null,"allocationPolicy":"static",
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
 	w.do(t, call{method: "POST", path: "/enrollmentgroups/g/attestationmechanism"}).want(t, 200,
-		fmt.Sprintf(`{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}`, made["primaryKey"], made["secondaryKey"]))
+		fmt.Sprintf(`{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}`, made["primaryKey"],
+			made["secondaryKey"]))
 }
 
 func TestEveryMemberIsEchoed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
 	const mechanism = `{"type":"tpm","tpm":{"endorsementKey":"AToAAQALAAMAsgAg","storageRootKey":"AToAAQALAAMAsgAh"}}`
-	body := `{"registrationId":"a:b_c.d-1","deviceId":"d","attestation":` + mechanism + `,"capabilities":{"iotEdge":true},
+	body := `{"registrationId":"a:b_c.d-1","deviceId":"d","attestation":` + mechanism +
+		`,"capabilities":{"iotEdge":true},
 		"iotHubHostName":"HUB-1.azure-devices.net","initialTwin":{"tags":{"n":9007199254740993},"properties":null},
 		"optionalDeviceInformation":{"serial":"x"},"provisioningStatus":"disabled",
 		"reprovisionPolicy":{"updateHubAssignment":false,"migrateDeviceData":false},"allocationPolicy":"Custom",
 		"iotHubs":["hub-1.azure-devices.net","hub-2.azure-devices.net"],"unknownMember":{"x":1},
 		"customAllocationDefinition":{"webhookUrl":"https://f.example/api/allocate?code=secret","apiVersion":"2021-10-01"}}`
-	w.do(t, call{method: "PUT", path: "/enrollments/a:b_c.d-1", body: body}).want(t, 200, `{"registrationId":"a:b_c.d-1","deviceId":"d",
+	w.do(t, call{method: "PUT", path: "/enrollments/a:b_c.d-1", body: body}).want(t, 200,
+		`{"registrationId":"a:b_c.d-1","deviceId":"d",
 		"attestation":`+mechanism+`,"capabilities":{"iotEdge":true},"iotHubHostName":"hub-1.azure-devices.net",
 		"initialTwin":{"tags":{"n":9007199254740993}},"optionalDeviceInformation":{"serial":"x"},"provisioningStatus":"disabled",
 		"reprovisionPolicy":{"updateHubAssignment":false,"migrateDeviceData":false},"allocationPolicy":"custom","etag":"ETAG",
 		"iotHubs":["hub-1.azure-devices.net","hub-2.azure-devices.net"],
 		"customAllocationDefinition":{"webhookUrl":"https://f.example/api/allocate?****","apiVersion":"2021-10-01"},
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
-	if got := w.do(t, call{method: "GET", path: "/enrollments/a:b_c.d-1"}); !strings.Contains(got.body, "9007199254740993") {
+	if got := w.do(t, call{method: "GET", path: "/enrollments/a:b_c.d-1"}); !strings.Contains(got.body,
+		"9007199254740993") {
 		t.Errorf("a large number of the twin changed: %s", got.body)
 	}
 }
@@ -98,20 +107,23 @@ func TestAMaskedWebhookSentBackKeepsItsKey(t *testing.T) {
 func TestPutReplacesTheWholeEntry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"],
+	w.put(t, "/enrollments/a",
+		`{"registrationId":"a","deviceId":"d","allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"],
 		"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+key1+`","secondaryKey":"`+key2+`"}}}`)
 	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`)
-	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200, `{"registrationId":"a","attestation":{"type":"symmetricKey"},
+	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200,
+		`{"registrationId":"a","attestation":{"type":"symmetricKey"},
 		"etag":"ETAG","provisioningStatus":"enabled","registrationState":{"registrationId":"a","status":"unassigned"},
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
 }
 
-// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without its keys, which GET
-// does not show; its device registers as before.
+// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without
+// its keys, which GET does not show; its device registers as before.
 func TestOmittedKeysAreKept(t *testing.T) {
 	t.Parallel()
 	keys := func(primary, secondary string) string {
-		return `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` + secondary + `"}}`
+		return `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` + secondary +
+			`"}}`
 	}
 	tests := []struct {
 		name, sent string
@@ -126,12 +138,14 @@ func TestOmittedKeysAreKept(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, dpsservice.Options{})
-			for path, id := range map[string]string{"/enrollments": "registrationId", "/enrollmentGroups": "enrollmentGroupId"} {
+			for path, id := range map[string]string{"/enrollments": "registrationId",
+				"/enrollmentGroups": "enrollmentGroupId"} {
 				t.Run(path, func(t *testing.T) {
 					w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, keys(key1, key2)))
 					w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, test.sent))
 					got := w.do(t, call{method: "POST", path: path + "/a/attestationmechanism"})
-					if first, second := strings.Contains(got.body, key1), strings.Contains(got.body, key2); first != test.kept || second != test.kept {
+					if first, second := strings.Contains(got.body, key1),
+						strings.Contains(got.body, key2); first != test.kept || second != test.kept {
 						t.Errorf("%s: got %s, want the keys kept: %t", path, got.body, test.kept)
 					}
 				})
@@ -143,7 +157,8 @@ func TestOmittedKeysAreKept(t *testing.T) {
 func TestKeysOfAnotherAttestationAreNew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"tpm","tpm":{"endorsementKey":"AToAAQALAAMAsgAg"}}}`)
+	w.put(t, "/enrollments/a",
+		`{"registrationId":"a","attestation":{"type":"tpm","tpm":{"endorsementKey":"AToAAQALAAMAsgAg"}}}`)
 	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`)
 	got := w.do(t, call{method: "POST", path: "/enrollments/a/attestationmechanism"})
 	if !strings.Contains(got.body, "primaryKey") || strings.Contains(got.body, "AToAAQALAAMAsgAg") {
@@ -169,41 +184,65 @@ func TestBadEntries(t *testing.T) {
 		{"an attestation without type", "/enrollments/a", individual(`"attestation":{}`), "attestation.type"},
 		{"an unknown type", "/enrollments/a", individual(`"attestation":{"type":"none"}`), "attestation.type"},
 		{"a key that is not base64", "/enrollments/a",
-			individual(`"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"?"}}`), "primaryKey: symmetric key is not valid base64"},
+			individual(`"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"?"}}`),
+			"primaryKey: symmetric key is not valid base64"},
 		{"a key that is too short", "/enrollments/a",
-			individual(`"attestation":{"type":"symmetricKey","symmetricKey":{"secondaryKey":"YQ=="}}`), "secondaryKey: symmetric key has 1 bytes"},
-		{"TPM of a group", "/enrollmentGroups/a", group(`"attestation":{"type":"tpm","tpm":{"endorsementKey":"YQ=="}}`), "cannot use TPM"},
+			individual(`"attestation":{"type":"symmetricKey","symmetricKey":{"secondaryKey":"YQ=="}}`),
+			"secondaryKey: symmetric key has 1 bytes"},
+		{"TPM of a group", "/enrollmentGroups/a", group(`"attestation":{"type":"tpm","tpm":{"endorsementKey":"YQ=="}}`),
+			"cannot use TPM"},
 		{"TPM without key", "/enrollments/a", individual(`"attestation":{"type":"tpm"}`), "endorsementKey is required"},
 		{"TPM with a key that is not base64", "/enrollments/a",
-			individual(`"attestation":{"type":"tpm","tpm":{"endorsementKey":"?"}}`), "endorsementKey is not valid base64"},
-		{"X.509 without anything", "/enrollments/a", individual(`"attestation":{"type":"x509"}`), "attestation.x509 is required"},
-		{"X.509 with nothing in it", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`), "exactly one of"},
+			individual(`"attestation":{"type":"tpm","tpm":{"endorsementKey":"?"}}`),
+			"endorsementKey is not valid base64"},
+		{"X.509 without anything", "/enrollments/a", individual(`"attestation":{"type":"x509"}`),
+			"attestation.x509 is required"},
+		{"X.509 with nothing in it", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`),
+			"exactly one of"},
 		{"a certificate that does not parse", "/enrollments/a",
 			individual(`"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"YWJj"}}}}`), "neither a PEM"},
 		{"client certificates of a group", "/enrollmentGroups/a",
-			group(`"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"YWJj"}}}}`), "signingCertificates or caReferences"},
-		{"an unknown status", "/enrollments/a", individual(`"provisioningStatus":"paused",` + key), "provisioningStatus"},
-		{"a status that is no text", "/enrollments/a", individual(`"provisioningStatus":true,` + key), "provisioningStatus"},
-		{"half a reprovision policy", "/enrollments/a", individual(`"reprovisionPolicy":{"updateHubAssignment":true},` + key), "reprovisionPolicy"},
+			group(`"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"YWJj"}}}}`),
+			"signingCertificates or caReferences"},
+		{"an unknown status", "/enrollments/a", individual(`"provisioningStatus":"paused",` + key),
+			"provisioningStatus"},
+		{"a status that is no text", "/enrollments/a", individual(`"provisioningStatus":true,` + key),
+			"provisioningStatus"},
+		{"half a reprovision policy", "/enrollments/a", individual(`"reprovisionPolicy":{"updateHubAssignment":true},` +
+			key), "reprovisionPolicy"},
 		{"an unknown policy", "/enrollments/a", individual(`"allocationPolicy":"random",` + key), "allocationPolicy"},
-		{"custom without webhook", "/enrollments/a", individual(`"allocationPolicy":"custom",` + key), "customAllocationDefinition"},
+		{"custom without webhook", "/enrollments/a", individual(`"allocationPolicy":"custom",` + key),
+			"customAllocationDefinition"},
 		{"a webhook without version", "/enrollments/a",
-			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example"},` + key), "both webhookUrl and apiVersion"},
+			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example"},` + key),
+			"both webhookUrl and apiVersion"},
 		{"a webhook that is no address", "/enrollments/a",
-			individual(`"customAllocationDefinition":{"webhookUrl":"x","apiVersion":"2021-10-01"},` + key), "webhookUrl"},
+			individual(`"customAllocationDefinition":{"webhookUrl":"x","apiVersion":"2021-10-01"},` + key),
+			"webhookUrl"},
 		{"a webhook of an old version", "/enrollments/a",
-			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"2018-04-01"},` + key), "2018-09-01-preview or later"},
+			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"2018-04-01"},` +
+				key), "2018-09-01-preview or later"},
 		{"a webhook of no version", "/enrollments/a",
-			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"latest"},` + key), "2018-09-01-preview or later"},
-		{"a hub that is not linked", "/enrollments/a", individual(`"allocationPolicy":"hashed","iotHubs":["hub-3.azure-devices.net"],` + key), "not linked"},
-		{"hubs without a policy", "/enrollments/a", individual(`"iotHubs":["hub-1.azure-devices.net"],` + key), "Enrollment allocationPolicy must be specified when iotHubs are specified."},
-		{"hubs and a null for a policy", "/enrollments/a", individual(`"allocationPolicy":null,"iotHubs":["hub-1.azure-devices.net"],` + key), "Enrollment allocationPolicy must be specified when iotHubs are specified."},
-		{"hubs of a group without a policy", "/enrollmentGroups/g", `{"enrollmentGroupId":"g","iotHubs":["hub-1.azure-devices.net"],` + key + `}`, "Enrollment allocationPolicy must be specified when iotHubs are specified."},
-		{"a host name that is not linked", "/enrollments/a", individual(`"iotHubHostName":"hub-3.azure-devices.net",` + key), "not linked"},
-		{"a twin that is no object", "/enrollments/a", individual(`"initialTwin":{"tags":[]},` + key), "initialTwin.tags"},
+			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"latest"},` + key),
+			"2018-09-01-preview or later"},
+		{"a hub that is not linked", "/enrollments/a",
+			individual(`"allocationPolicy":"hashed","iotHubs":["hub-3.azure-devices.net"],` + key), "not linked"},
+		{"hubs without a policy", "/enrollments/a", individual(`"iotHubs":["hub-1.azure-devices.net"],` + key),
+			"Enrollment allocationPolicy must be specified when iotHubs are specified."},
+		{"hubs and a null for a policy", "/enrollments/a",
+			individual(`"allocationPolicy":null,"iotHubs":["hub-1.azure-devices.net"],` + key),
+			"Enrollment allocationPolicy must be specified when iotHubs are specified."},
+		{"hubs of a group without a policy", "/enrollmentGroups/g",
+			`{"enrollmentGroupId":"g","iotHubs":["hub-1.azure-devices.net"],` + key + `}`,
+			"Enrollment allocationPolicy must be specified when iotHubs are specified."},
+		{"a host name that is not linked", "/enrollments/a", individual(`"iotHubHostName":"hub-3.azure-devices.net",` +
+			key), "not linked"},
+		{"a twin that is no object", "/enrollments/a", individual(`"initialTwin":{"tags":[]},` + key),
+			"initialTwin.tags"},
 		{"desired properties that are no object", "/enrollments/a",
 			individual(`"initialTwin":{"properties":{"desired":1}},` + key), "initialTwin.properties.desired"},
-		{"device information that is no object", "/enrollments/a", individual(`"optionalDeviceInformation":1,` + key), "optionalDeviceInformation"},
+		{"device information that is no object", "/enrollments/a", individual(`"optionalDeviceInformation":1,` + key),
+			"optionalDeviceInformation"},
 	}
 	w := newWorld(t, dpsservice.Options{})
 	for _, test := range tests {
@@ -259,12 +298,14 @@ func TestETags(t *testing.T) {
 	t.Run("any version of what is absent", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, dpsservice.Options{})
-		w.do(t, call{method: "PUT", path: "/enrollments/a", body: body, header: map[string]string{"If-Match": "*"}}).wantError(t, 404, 404201, "")
+		w.do(t, call{method: "PUT", path: "/enrollments/a", body: body,
+			header: map[string]string{"If-Match": "*"}}).wantError(t, 404, 404201, "")
 	})
 	t.Run("the strict switch", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, dpsservice.Options{Strict: true})
 		w.put(t, "/enrollments/a", body)
-		w.do(t, call{method: "PUT", path: "/enrollments/a", body: body}).wantError(t, 409, 409201, "Enrollment already exists.")
+		w.do(t, call{method: "PUT", path: "/enrollments/a", body: body}).wantError(t, 409, 409201,
+			"Enrollment already exists.")
 	})
 }

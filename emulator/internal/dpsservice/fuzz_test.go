@@ -24,7 +24,8 @@ func (w world) answered(t *testing.T, c call) {
 // FuzzQuery: whatever a query and its paging headers hold, they are answered.
 func FuzzQuery(f *testing.F) {
 	w := newWorld(f, dpsservice.Options{})
-	for _, seed := range []string{"SELECT * FROM enrollments", "select *", "SELECT * FROM enrollments WHERE a = 'b'", "", "'", "SELECT\x00*"} {
+	for _, seed := range []string{"SELECT * FROM enrollments", "select *", "SELECT * FROM enrollments WHERE a = 'b'",
+		"", "'", "SELECT\x00*"} {
 		f.Add(seed, "10", "")
 	}
 	f.Add("SELECT * FROM enrollmentGroups", "-1", "eyJhIjoiYiJ9")
@@ -49,14 +50,17 @@ func FuzzBody(f *testing.F) {
 		`{"enrollmentGroupId":"a","attestation":{"type":"x509","x509":{"signingCertificates":{"primary":{"certificate":"YQ=="}}}},"allocationPolicy":"custom","customAllocationDefinition":{"webhookUrl":"https://a","apiVersion":"2019-03-31"}}`,
 		`{"registrationId":"a","attestation":{"type":"tpm","tpm":{"endorsementKey":"YQ==","storageRootKey":""}},"reprovisionPolicy":{"updateHubAssignment":true,"migrateDeviceData":null}}`,
 		`{"mode":"create","enrollments":[{"registrationId":"b","attestation":{"type":"symmetricKey"},"initialTwin":{"tags":{"a":1},"properties":{"desired":{"b":{}}}},"iotHubs":["hub-1.azure-devices.net"]}]}`,
-		`{"mode":"delete","enrollments":[{"registrationId":"b"}]}`, `[`, `null`, `{"capabilities":{"iotEdge":"yes"},"optionalDeviceInformation":[]}`,
+		`{"mode":"delete","enrollments":[{"registrationId":"b"}]}`, `[`, `null`,
+		`{"capabilities":{"iotEdge":"yes"},"optionalDeviceInformation":[]}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, c := range []call{
-			{method: "PUT", path: "/enrollments/a"}, {method: "PUT", path: "/enrollmentGroups/a"}, {method: "POST", path: "/enrollments"},
-			{method: "POST", path: "/enrollments/a/attestationmechanism"}, {method: "GET", path: "/enrollments/a"}, {method: "GET", path: "/enrollmentGroups/a"},
+			{method: "PUT", path: "/enrollments/a"}, {method: "PUT", path: "/enrollmentGroups/a"},
+			{method: "POST", path: "/enrollments"},
+			{method: "POST", path: "/enrollments/a/attestationmechanism"}, {method: "GET", path: "/enrollments/a"},
+			{method: "GET", path: "/enrollmentGroups/a"},
 		} {
 			c.body = string(body)
 			w.answered(t, c)
@@ -70,7 +74,8 @@ func FuzzCertificate(f *testing.F) {
 	der, _ := selfSigned(f, "seed")
 	f.Add(der, true)
 	f.Add(der[:len(der)/2], true)
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString(der)+"\n-----END CERTIFICATE-----\n"), false)
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString(der)+
+		"\n-----END CERTIFICATE-----\n"), false)
 	f.Fuzz(func(t *testing.T, certificate []byte, encode bool) {
 		text := string(certificate)
 		if encode {
@@ -81,9 +86,11 @@ func FuzzCertificate(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, kind := range []string{"clientCertificates", "signingCertificates"} {
-			attestation := `"attestation":{"type":"x509","x509":{"` + kind + `":{"primary":{"certificate":` + string(quoted) + `}}}}}`
+			attestation := `"attestation":{"type":"x509","x509":{"` + kind + `":{"primary":{"certificate":` +
+				string(quoted) + `}}}}}`
 			w.answered(t, call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":"a",` + attestation})
-			w.answered(t, call{method: "PUT", path: "/enrollmentGroups/a", body: `{"enrollmentGroupId":"a",` + attestation})
+			w.answered(t, call{method: "PUT", path: "/enrollmentGroups/a", body: `{"enrollmentGroupId":"a",` +
+				attestation})
 		}
 		for _, path := range []string{"/enrollments/a", "/enrollmentGroups/a"} {
 			w.answered(t, call{method: "GET", path: path})

@@ -22,12 +22,14 @@ func TestQueryPages(t *testing.T) {
 		want = append(want, id)
 		w.put(t, "/enrollments/"+id, `{"registrationId":"`+id+`","attestation":{"type":"symmetricKey"}}`)
 	}
-	for _, query := range []string{"SELECT *", "select * from enrollments", "", "*", "SELECT * FROM enrollments WHERE registrationId = 'device-1'"} {
+	for _, query := range []string{"SELECT *", "select * from enrollments", "", "*",
+		"SELECT * FROM enrollments WHERE registrationId = 'device-1'"} {
 		t.Run(query, func(t *testing.T) {
 			got, pages := []string{}, 0
 			header := map[string]string{"x-ms-max-item-count": "3"}
 			for {
-				r := w.do(t, call{method: "POST", path: "/enrollments/query", body: fmt.Sprintf(`{"query":%q}`, query), header: header})
+				r := w.do(t, call{method: "POST", path: "/enrollments/query", body: fmt.Sprintf(`{"query":%q}`, query),
+					header: header})
 				var page []struct{ RegistrationID string }
 				if err := json.Unmarshal([]byte(r.body), &page); err != nil || len(page) > 3 {
 					t.Fatalf("%q: got %s (%v), want an array of at most 3", query, r.body, err)
@@ -58,14 +60,18 @@ func TestBadQueries(t *testing.T) {
 		{"no body", "/enrollments/query", ``, nil},
 		{"a query that is no text", "/enrollments/query", `{"query":7}`, nil},
 		{"a page of none", "/enrollments/query", `{"query":"SELECT *"}`, map[string]string{"x-ms-max-item-count": "0"}},
-		{"a page size that is no number", "/enrollments/query", `{"query":"SELECT *"}`, map[string]string{"x-ms-max-item-count": "many"}},
-		{"a foreign continuation", "/enrollments/query", `{"query":"SELECT *"}`, map[string]string{"x-ms-continuation": "abc"}},
-		{"a continuation of another query", "/registrations/g/query", ``, map[string]string{"x-ms-continuation": "ZW5yb2xsbWVudHMKYQ"}},
+		{"a page size that is no number", "/enrollments/query", `{"query":"SELECT *"}`,
+			map[string]string{"x-ms-max-item-count": "many"}},
+		{"a foreign continuation", "/enrollments/query", `{"query":"SELECT *"}`,
+			map[string]string{"x-ms-continuation": "abc"}},
+		{"a continuation of another query", "/registrations/g/query", ``,
+			map[string]string{"x-ms-continuation": "ZW5yb2xsbWVudHMKYQ"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w.do(t, call{method: "POST", path: test.path, body: test.body, header: test.header}).wantError(t, 400, 400004, "")
+			w.do(t, call{method: "POST", path: test.path, body: test.body, header: test.header}).wantError(t, 400,
+				400004, "")
 		})
 	}
 }
@@ -92,7 +98,8 @@ func TestBulk(t *testing.T) {
 	run("create", entry("a", ""), entry("b", "")).want(t, 200, done)
 	run("create", entry("a", ""), entry("c", "")).want(t, 200, `{"errors":[`+exists("a")+`],"isSuccessful":false}`)
 	// Recorded: an update without etags fails for every entry that exists.
-	run("update", entry("a", ""), entry("b", "")).want(t, 200, `{"errors":[`+exists("a")+`,`+exists("b")+`],"isSuccessful":false}`)
+	run("update", entry("a", ""), entry("b", "")).want(t, 200, `{"errors":[`+exists("a")+`,`+exists("b")+
+		`],"isSuccessful":false}`)
 	etag := w.put(t, "/enrollments/a", entry("a", ""))
 	run("updateIfMatchETag", entry("a", fmt.Sprintf(`,"etag":%q,"deviceId":"changed"`, etag))).want(t, 200, done)
 	run("update", entry("a", fmt.Sprintf(`,"etag":%q`, etag))).want(t, 200,
@@ -133,8 +140,10 @@ func (w world) register(t *testing.T, id string, group *state.EnrollmentGroup, e
 func TestRegistrations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"]}`)
-	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-2.azure-devices.net"]}`)
+	w.put(t, "/enrollmentGroups/g",
+		`{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"]}`)
+	w.put(t, "/enrollments/a",
+		`{"registrationId":"a","deviceId":"d","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-2.azure-devices.net"]}`)
 	group, err := w.st.EnrollmentGroup(w.scope, "g")
 	if err != nil {
 		t.Fatal(err)
@@ -152,21 +161,25 @@ func TestRegistrations(t *testing.T) {
 			"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`, id, device, hub)
 	}
 	w.do(t, call{method: "GET", path: "/registrations/A"}).want(t, 200, record("a", "d", "hub-2.azure-devices.net"))
-	got := w.do(t, call{method: "POST", path: "/registrations/g/query", header: map[string]string{"x-ms-max-item-count": "1"}})
+	got := w.do(t, call{method: "POST", path: "/registrations/g/query",
+		header: map[string]string{"x-ms-max-item-count": "1"}})
 	got.want(t, 200, `[`+record("b", "b", "hub-1.azure-devices.net")+`]`)
 	if item := got.header.Get("x-ms-item-type"); item != "DeviceRegistration" {
 		t.Errorf("got x-ms-item-type %q, want DeviceRegistration", item)
 	}
 	rest := map[string]string{"x-ms-continuation": got.header.Get("x-ms-continuation")}
-	w.do(t, call{method: "POST", path: "/registrations/G/query", header: rest}).want(t, 200, `[`+record("c", "c", "hub-1.azure-devices.net")+`]`)
+	w.do(t, call{method: "POST", path: "/registrations/G/query", header: rest}).want(t, 200, `[`+
+		record("c", "c", "hub-1.azure-devices.net")+`]`)
 
 	// Deleting the group leaves its registrations; deleting a registration leaves the hub's device.
 	w.do(t, call{method: "DELETE", path: "/enrollmentGroups/g"})
-	if got := w.do(t, call{method: "DELETE", path: "/registrations/b"}); got.status != http.StatusNoContent || got.body != "" {
+	if got := w.do(t, call{method: "DELETE", path: "/registrations/b"}); got.status != http.StatusNoContent ||
+		got.body != "" {
 		t.Errorf("got %d %q, want 204 and nothing", got.status, got.body)
 	}
 	w.do(t, call{method: "GET", path: "/registrations/b"}).wantError(t, 404, 404201, "")
-	w.do(t, call{method: "POST", path: "/registrations/g/query"}).want(t, 200, `[`+record("c", "c", "hub-1.azure-devices.net")+`]`)
+	w.do(t, call{method: "POST", path: "/registrations/g/query"}).want(t, 200, `[`+
+		record("c", "c", "hub-1.azure-devices.net")+`]`)
 	if _, err := w.st.Device("hub-1.azure-devices.net", "b"); err != nil {
 		t.Errorf("the hub's device went with the registration: %v", err)
 	}

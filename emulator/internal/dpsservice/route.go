@@ -15,7 +15,8 @@ type operation struct {
 	run   func(*surface, request) (dpswire.Reply, error)
 }
 
-// operations are those of the 2021-10-01 service.json. An enrollment with the id "query" cannot be fetched on Azure either.
+// operations are those of the 2021-10-01 service.json. An enrollment with the id "query" cannot be fetched on Azure
+// either.
 var operations = func() *routes.Table[operation] {
 	t := dpswire.NewTable[operation]()
 	addCollection(t, individuals)
@@ -92,7 +93,8 @@ func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
 
 // remove is IndividualEnrollment_Delete and EnrollmentGroup_Delete.
 func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
-	return dpswire.Reply{Status: http.StatusNoContent}, s.st.DeleteEntry(k.EntryKind, r.service.IDScope, r.id, r.ifMatch())
+	return dpswire.Reply{Status: http.StatusNoContent}, s.st.DeleteEntry(k.EntryKind, r.service.IDScope, r.id,
+		r.ifMatch())
 }
 
 // checked returns the state's form of a request's entry. The stored entry is read only if it matters.

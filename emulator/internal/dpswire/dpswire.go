@@ -78,13 +78,15 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, Refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request body is larger than %d bytes.", limit)
+		return nil, Refuse(http.StatusRequestEntityTooLarge, CodeTooLarge, "The request body is larger than %d bytes.",
+			limit)
 	case err != nil:
 		return nil, Invalid("The request body could not be read.")
 	}
 	if given := r.Header.Get("Content-Type"); given != "" && len(body) > 0 {
 		if kind, _, err := mime.ParseMediaType(given); err != nil || kind != "application/json" {
-			return nil, Refuse(http.StatusUnsupportedMediaType, CodeContentType, "The content type must be application/json.")
+			return nil, Refuse(http.StatusUnsupportedMediaType, CodeContentType,
+				"The content type must be application/json.")
 		}
 	}
 	return body, nil
@@ -93,7 +95,8 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 // Time formats a time as the service does: UTC, seven fractional digits.
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }
 
-// idForm is the documented form of registration and group ids. The rule for the first character is unsure: only the last one is checked.
+// idForm is the documented form of registration and group ids. The rule for the first character is unsure: only the
+// last one is checked.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$`)
 
 // CheckID refuses an invalid id of a registration, an enrollment or a group. The message contains member.
@@ -101,7 +104,8 @@ func CheckID(member, id string) error {
 	if idForm.MatchString(id) {
 		return nil
 	}
-	return Invalid("%s must have 1 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and ':', the last one alphanumeric or '-'.", member)
+	return Invalid("%s must have 1 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and ':', the last one "+
+		"alphanumeric or '-'.", member)
 }
 
 var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)

@@ -37,7 +37,8 @@ func TestFindingAnOperation(t *testing.T) {
 		{method: "PUT", path: "/Things/a%2Fb/", want: "put", values: map[string]string{"id": "a/b"}},
 		{method: "POST", path: "/things/", want: "bulk", values: map[string]string{}},
 		{method: "POST", path: "//THINGS//Query", want: "query", values: map[string]string{}},
-		{method: "PUT", path: "/s/devices/d/REGISTER", want: "register", values: map[string]string{"scope": "s", "id": "d"}},
+		{method: "PUT", path: "/s/devices/d/REGISTER", want: "register", values: map[string]string{"scope": "s",
+			"id": "d"}},
 		{method: "DELETE", path: "/things/a", status: 405, allow: "GET, PUT"},
 		{method: "GET", path: "/things/query", status: 405, allow: "POST"},
 		{method: "GET", path: "/things", status: 405, allow: "POST"},
@@ -96,7 +97,8 @@ func TestRefusalsOfTheState(t *testing.T) {
 		if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
 			t.Errorf("%v: got %d %+v %v, want %d %d", test.err, answer.StatusCode, body, fault, test.status, test.code)
 		}
-		if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" || body.Message == "a fault with a secret" {
+		if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" ||
+			body.Message == "a fault with a secret" {
 			t.Errorf("%v: got %+v", test.err, body)
 		}
 		if wait := answer.Header.Get("Retry-After"); (wait != "") != (test.status == 429) {
@@ -112,7 +114,8 @@ func TestPanicIsAnsweredAndRaisedAgain(t *testing.T) {
 	if answer.StatusCode != 500 || body.ErrorCode != 500001 || fault != "a fault" {
 		t.Errorf("got %d %+v and the panic %v", answer.StatusCode, body, fault)
 	}
-	if _, body, fault = serve(func() (dpswire.Reply, error) { panic(http.ErrAbortHandler) }); body.ErrorCode != 0 || fault != http.ErrAbortHandler {
+	if _, body, fault = serve(func() (dpswire.Reply, error) { panic(http.ErrAbortHandler) }); body.ErrorCode != 0 ||
+		fault != http.ErrAbortHandler {
 		t.Errorf("got %+v and the panic %v, want an aborted request without an answer", body, fault)
 	}
 }

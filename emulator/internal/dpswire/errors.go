@@ -72,7 +72,8 @@ var (
 )
 
 // internal hides the details of an internal error of the emulator.
-var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator failed to process the request; see its log."}
+var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal,
+	Message: "The emulator failed to process the request; see its log."}
 
 // From translates a refusal of the state to a wire error, and any other error to an internal error without details.
 func From(err error) *Error {
@@ -99,7 +100,8 @@ func From(err error) *Error {
 	case state.Busy:
 		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: TextPrecondition}
 	case state.Quota:
-		return &Error{Status: http.StatusTooManyRequests, Code: CodeQuota, Message: refused.Reason + ".", RetryAfter: "1"}
+		return &Error{Status: http.StatusTooManyRequests, Code: CodeQuota, Message: refused.Reason + ".",
+			RetryAfter: "1"}
 	default:
 		return &Error{Status: http.StatusBadRequest, Code: CodeInvalid, Message: refused.Reason + "."}
 	}

@@ -65,7 +65,8 @@ func (a *Authority) authenticate(r *http.Request) *refusal {
 		id, secret = user, password
 	}
 	if !strings.EqualFold(id, ClientID) {
-		return invalidClient("AADSTS700016: Application with identifier '%s' was not found in the directory: the emulator's only client is %s.", id, ClientID)
+		return invalidClient("AADSTS700016: Application with identifier '%s' was not found in the directory: the "+
+			"emulator's only client is %s.", id, ClientID)
 	}
 	assertion := r.PostForm.Get("client_assertion")
 	switch {
@@ -74,7 +75,8 @@ func (a *Authority) authenticate(r *http.Request) *refusal {
 	case assertion == "":
 		return invalidClient("AADSTS7000215: Invalid client secret provided.")
 	case r.PostForm.Get("client_assertion_type") != assertionType:
-		return &refusal{http.StatusBadRequest, "invalid_request", "AADSTS50027: client_assertion_type must be " + assertionType + "."}
+		return &refusal{http.StatusBadRequest, "invalid_request", "AADSTS50027: client_assertion_type must be " +
+			assertionType + "."}
 	}
 	return a.checkAssertion(assertion, r.PathValue("tenant"))
 }
@@ -91,10 +93,12 @@ func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 			return a.checkOwnAssertion(assertion, tenant, urlBase64.Replace(thumbprint))
 		}
 	}
-	// hashicorp/go-azure-sdk names the certificate in "kid" (sdk/auth/client_credentials.go), as other issuers name their key.
+	// hashicorp/go-azure-sdk names the certificate in "kid" (sdk/auth/client_credentials.go), as other issuers name
+	// their key.
 	keyID, _ := unverified.Header["kid"].(string)
 	thumbprint := urlBase64.Replace(keyID)
-	if own := strings.EqualFold(unverified.Claims.(*jwt.RegisteredClaims).Issuer, ClientID); own || a.certificates[thumbprint] != nil {
+	if own := strings.EqualFold(unverified.Claims.(*jwt.RegisteredClaims).Issuer, ClientID); own ||
+		a.certificates[thumbprint] != nil {
 		return a.checkOwnAssertion(assertion, tenant, thumbprint)
 	}
 	return a.checkFederated(assertion, unverified)
@@ -105,7 +109,8 @@ func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 func (a *Authority) checkOwnAssertion(assertion, tenant, thumbprint string) *refusal {
 	certificate := a.certificates[thumbprint]
 	if certificate == nil {
-		return invalidClient("AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application.")
+		return invalidClient("AADSTS700027: The certificate with identifier used to sign the client assertion is not " +
+			"registered on application.")
 	}
 	if now := a.now(); now.Before(certificate.NotBefore) || now.After(certificate.NotAfter) {
 		return invalidClient("AADSTS700027: The certificate used to sign the client assertion has expired.")
@@ -115,13 +120,16 @@ func (a *Authority) checkOwnAssertion(assertion, tenant, thumbprint string) *ref
 		return refused
 	}
 	audiences := []string{
-		a.base + "/" + TenantID + "/oauth2/v2.0/token", a.base + "/" + tenant + "/oauth2/v2.0/token", a.issuer(), a.base + "/" + tenant + "/v2.0",
+		a.base + "/" + TenantID + "/oauth2/v2.0/token", a.base + "/" + tenant + "/oauth2/v2.0/token", a.issuer(),
+		a.base + "/" + tenant + "/v2.0",
 	}
 	switch {
 	case !names(claims.Audience, audiences...):
-		return invalidClient("AADSTS700023: Client assertion audience claim does not match Realm issuer: want the token endpoint.")
+		return invalidClient("AADSTS700023: Client assertion audience claim does not match Realm issuer: want the " +
+			"token endpoint.")
 	case !strings.EqualFold(claims.Issuer, ClientID) || !strings.EqualFold(claims.Subject, ClientID):
-		return invalidClient("AADSTS700021: Client assertion application identifier doesn't match 'client_id' parameter.")
+		return invalidClient("AADSTS700021: Client assertion application identifier doesn't match 'client_id' " +
+			"parameter.")
 	}
 	return nil
 }
@@ -136,7 +144,8 @@ func (a *Authority) checkFederated(assertion string, unverified *jwt.Token) *ref
 		}
 		key := f.Keys[keyID]
 		if key == nil {
-			return invalidClient("AADSTS700027: Client assertion failed signature validation: the issuer has no key '%s'.", keyID)
+			return invalidClient(
+				"AADSTS700027: Client assertion failed signature validation: the issuer has no key '%s'.", keyID)
 		}
 		claims, refused := a.verify(assertion, key)
 		if refused != nil {
@@ -146,7 +155,8 @@ func (a *Authority) checkFederated(assertion string, unverified *jwt.Token) *ref
 			return nil
 		}
 	}
-	return invalidClient("AADSTS70021: No matching federated identity record found for presented assertion. Assertion Issuer: '%s'. Assertion Subject: '%s'. Assertion Audience: '%s'.",
+	return invalidClient("AADSTS70021: No matching federated identity record found for presented assertion. "+
+		"Assertion Issuer: '%s'. Assertion Subject: '%s'. Assertion Audience: '%s'.",
 		said.Issuer, said.Subject, strings.Join(said.Audience, " "))
 }
 
@@ -159,12 +169,14 @@ const maxAhead = 5 * time.Minute
 func (a *Authority) verify(assertion string, key crypto.PublicKey) (*jwt.RegisteredClaims, *refusal) {
 	claims := &jwt.RegisteredClaims{}
 	_, err := jwt.ParseWithClaims(assertion, claims, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"RS256", "PS256", "ES256"}), jwt.WithTimeFunc(a.now), jwt.WithLeeway(maxAhead), jwt.WithExpirationRequired())
+		jwt.WithValidMethods([]string{"RS256", "PS256", "ES256"}), jwt.WithTimeFunc(a.now), jwt.WithLeeway(maxAhead),
+		jwt.WithExpirationRequired())
 	if err == nil && !a.now().Before(claims.ExpiresAt.Time) {
 		err = jwt.ErrTokenExpired // the leeway applies only to the beginning
 	}
 	switch {
-	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
+		errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return nil, invalidClient("AADSTS700024: Client assertion is not within its valid time range.")
 	case err != nil:
 		return nil, invalidClient("AADSTS700027: Client assertion failed signature validation.")

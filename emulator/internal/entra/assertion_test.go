@@ -30,8 +30,8 @@ const (
 	anyIssuer = "https://issuer.example"
 )
 
-// signer is a key with a certificate, as a client or another issuer has one. Only RSA is needed by Microsoft's clients; ECDSA is
-// quick to make.
+// signer is a key with a certificate, as a client or another issuer has one. Only RSA is needed by Microsoft's clients;
+// ECDSA is quick to make.
 type signer struct {
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
@@ -43,7 +43,8 @@ func newSigner(t *testing.T, until time.Time) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "c"}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "c"},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,8 @@ func present(t *testing.T, a *entra.Authority, tenant, assertion string) (int, s
 		Description string `json:"error_description"`
 	}
 	status := call(t, a, "POST", "/"+tenant+"/oauth2/v2.0/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "scope": {base + "/.default"}, "client_assertion": {assertion},
+		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "scope": {base + "/.default"},
+		"client_assertion":      {assertion},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 	}, &answer)
 	if (status == http.StatusOK) != (answer.Token != "") {
@@ -110,7 +112,8 @@ func longSumOf(s signer) string {
 func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
-	own, stranger, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(-time.Hour))
+	own, stranger, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)),
+		newSigner(t, time.Now().Add(-time.Hour))
 	plain := func(s signer) string { return base64.StdEncoding.EncodeToString(sumOf(s)) }
 	marked := own
 	for !strings.ContainsAny(plain(marked), "+/") { // what the two base64s write differently
@@ -122,31 +125,45 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	header := func(s signer) map[string]any {
 		return map[string]any{"x5t": base64.URLEncoding.EncodeToString(sumOf(s))}
 	}
-	good := jwt.MapClaims{"iss": entra.ClientID, "sub": entra.ClientID, "aud": tokenURL, "exp": time.Now().Add(time.Minute).Unix(), "nbf": time.Now().Add(-time.Minute).Unix()}
+	good := jwt.MapClaims{"iss": entra.ClientID, "sub": entra.ClientID, "aud": tokenURL,
+		"exp": time.Now().Add(time.Minute).Unix(), "nbf": time.Now().Add(-time.Minute).Unix()}
 	for name, test := range map[string]struct {
 		assertion string
 		tenant    string
 		want      string
 	}{
-		"good":                     {assertion: own.sign(t, header(own), good)},
-		"plain base64":             {assertion: marked.sign(t, map[string]any{"x5t": plain(marked)}, good)},
-		"kid alone":                {assertion: own.sign(t, map[string]any{"kid": base64.URLEncoding.EncodeToString(sumOf(own))}, good)},
-		"kid of SHA-256":           {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, good)},
-		"kid unknown":              {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(stranger)}, good), want: "AADSTS700027"},
-		"kid, another signature":   {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(own)}, good), want: "AADSTS700027"},
-		"kid, another issuer":      {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, edited(good, "iss", anyIssuer)), want: "AADSTS700021"},
-		"another audience":         {assertion: own.sign(t, header(own), edited(good, "aud", "https://else.example")), want: "AADSTS700023"},
-		"another tenant":           {assertion: own.sign(t, header(own), good), tenant: "11111111-1111-1111-1111-111111111111", want: "AADSTS90002"},
-		"another tenant's address": {assertion: own.sign(t, header(own), edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))), want: "AADSTS700023"},
-		"another signature":        {assertion: stranger.sign(t, header(own), good), want: "AADSTS700027"},
-		"expiry":                   {assertion: own.sign(t, header(own), edited(good, "exp", time.Now().Add(-time.Minute).Unix())), want: "AADSTS700024"},
-		"no expiry":                {assertion: own.sign(t, header(own), edited(good, "exp", nil)), want: "AADSTS700024"},
-		"by a clock that is ahead": {assertion: own.sign(t, header(own), edited(good, "nbf", time.Now().Add(5*time.Second).Unix()))},
-		"not valid yet":            {assertion: own.sign(t, header(own), edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
-		"another client":           {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")), want: "AADSTS700021"},
-		"unknown certificate":      {assertion: stranger.sign(t, header(stranger), good), want: "AADSTS700027"},
-		"expired certificate":      {assertion: expired.sign(t, header(expired), good), want: "AADSTS700027"},
-		"no token":                 {assertion: "x.y", want: "AADSTS50027"},
+		"good":         {assertion: own.sign(t, header(own), good)},
+		"plain base64": {assertion: marked.sign(t, map[string]any{"x5t": plain(marked)}, good)},
+		"kid alone": {assertion: own.sign(t,
+			map[string]any{"kid": base64.URLEncoding.EncodeToString(sumOf(own))}, good)},
+		"kid of SHA-256": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, good)},
+		"kid unknown": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(stranger)}, good),
+			want: "AADSTS700027"},
+		"kid, another signature": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(own)}, good),
+			want: "AADSTS700027"},
+		"kid, another issuer": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)},
+			edited(good, "iss", anyIssuer)), want: "AADSTS700021"},
+		"another audience": {assertion: own.sign(t, header(own), edited(good, "aud", "https://else.example")),
+			want: "AADSTS700023"},
+		"another tenant": {assertion: own.sign(t, header(own), good),
+			tenant: "11111111-1111-1111-1111-111111111111", want: "AADSTS90002"},
+		"another tenant's address": {assertion: own.sign(t, header(own),
+			edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))),
+			want: "AADSTS700023"},
+		"another signature": {assertion: stranger.sign(t, header(own), good), want: "AADSTS700027"},
+		"expiry": {assertion: own.sign(t, header(own),
+			edited(good, "exp", time.Now().Add(-time.Minute).Unix())), want: "AADSTS700024"},
+		"no expiry": {assertion: own.sign(t, header(own), edited(good, "exp", nil)),
+			want: "AADSTS700024"},
+		"by a clock that is ahead": {assertion: own.sign(t, header(own),
+			edited(good, "nbf", time.Now().Add(5*time.Second).Unix()))},
+		"not valid yet": {assertion: own.sign(t, header(own),
+			edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
+		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")),
+			want: "AADSTS700021"},
+		"unknown certificate": {assertion: stranger.sign(t, header(stranger), good), want: "AADSTS700027"},
+		"expired certificate": {assertion: expired.sign(t, header(expired), good), want: "AADSTS700027"},
+		"no token":            {assertion: "x.y", want: "AADSTS50027"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,9 +182,11 @@ func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
 	issuer, stranger := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour))
-	a.Trust(entra.Federation{Issuer: anyIssuer, Subject: "repo:a/b", Keys: map[string]crypto.PublicKey{"k1": issuer.key.Public()}})
+	a.Trust(entra.Federation{Issuer: anyIssuer, Subject: "repo:a/b",
+		Keys: map[string]crypto.PublicKey{"k1": issuer.key.Public()}})
 	header := map[string]any{"kid": "k1"}
-	good := jwt.MapClaims{"iss": anyIssuer, "sub": "repo:a/b", "aud": entra.FederatedAudience, "exp": time.Now().Add(time.Minute).Unix()}
+	good := jwt.MapClaims{"iss": anyIssuer, "sub": "repo:a/b", "aud": entra.FederatedAudience,
+		"exp": time.Now().Add(time.Minute).Unix()}
 	for name, test := range map[string]struct{ assertion, want string }{
 		"good":              {issuer.sign(t, header, good), ""},
 		"another audience":  {issuer.sign(t, header, edited(good, "aud", "https://github.com/a")), "AADSTS70021"},
@@ -175,7 +194,8 @@ func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 		"another subject":   {issuer.sign(t, header, edited(good, "sub", "repo:a/c")), "AADSTS70021"},
 		"another signature": {stranger.sign(t, header, good), "AADSTS700027"},
 		"an unknown key":    {issuer.sign(t, map[string]any{"kid": "k2"}, good), "AADSTS700027"},
-		"expiry":            {issuer.sign(t, header, edited(good, "exp", time.Now().Add(-time.Minute).Unix())), "AADSTS700024"},
+		"expiry": {issuer.sign(t, header, edited(good, "exp", time.Now().Add(-time.Minute).Unix())),
+			"AADSTS700024"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +240,8 @@ func TestAccessTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
 	good := jwt.MapClaims{
-		"iss": a.Issuer(), "tid": entra.TenantID, "aud": domain.ManagementAudience, "exp": time.Now().Add(time.Minute).Unix(),
+		"iss": a.Issuer(), "tid": entra.TenantID, "aud": domain.ManagementAudience,
+		"exp": time.Now().Add(time.Minute).Unix(),
 	}
 	for name, test := range map[string]struct {
 		claims jwt.MapClaims

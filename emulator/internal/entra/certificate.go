@@ -15,7 +15,8 @@ import (
 const CertificateFile = "client-certificate.pem"
 
 // The certificate is valid for so long that it does not expire even if a test moves the clock.
-var certificateFrom, certificateTo = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+var certificateFrom, certificateTo = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+	time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // newCertificate generates a certificate and its key for the client, both in one PEM text. The key is RSA, because
 // MSAL supports nothing else.

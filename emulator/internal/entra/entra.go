@@ -93,7 +93,8 @@ func newSecret() (string, error) {
 
 func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Authority {
 	sum := sha256.Sum256(key.N.Bytes())
-	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now, certificates: map[string]*x509.Certificate{}}
+	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now,
+		certificates: map[string]*x509.Certificate{}}
 }
 
 // SetBase sets the address of the ARM surface, from which issuers and endpoints are derived. It must not be called
@@ -133,7 +134,8 @@ func (a *Authority) token(audience string) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims{
 		registered: registered{jwt.RegisteredClaims{
 			Issuer: a.issuer(), Subject: objectID, ID: uuid.NewString(),
-			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
+			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
 		}, audience},
 		Tenant: TenantID, ObjectID: objectID, AppID: ClientID, IDType: "app", Version: "1.0",
 	})
@@ -166,8 +168,11 @@ func (a *Authority) Check(header string, audiences ...string) error {
 		return ErrNoToken
 	}
 	var c claims
-	_, err := jwt.ParseWithClaims(strings.TrimSpace(text), &c, func(*jwt.Token) (any, error) { return a.key.Public(), nil },
-		jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithTimeFunc(a.now), jwt.WithExpirationRequired(),
+	_, err := jwt.ParseWithClaims(strings.TrimSpace(text), &c, func(*jwt.Token) (any, error) {
+		return a.key.Public(), nil
+	},
+		jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithTimeFunc(a.now),
+		jwt.WithExpirationRequired(),
 		jwt.WithIssuer(a.issuer()))
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):

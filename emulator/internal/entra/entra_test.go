@@ -54,7 +54,8 @@ func token(t *testing.T, a *entra.Authority, scope string) string {
 		ExpiresIn   int    `json:"expires_in"`
 	}
 	status := call(t, a, "POST", "/"+entra.TenantID+"/oauth2/v2.0/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "client_secret": {a.Secret()}, "scope": {scope},
+		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "client_secret": {a.Secret()},
+		"scope": {scope},
 	}, &answer)
 	if status != http.StatusOK || answer.ExpiresIn < 60 {
 		t.Fatalf("got %d, expiry in %d s, want a token", status, answer.ExpiresIn)
@@ -105,7 +106,8 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	a := newAuthority(t, func() time.Time { return now })
-	management, dps := token(t, a, domain.ManagementAudience+"//.default"), token(t, a, domain.ServiceAudience+"/.default")
+	management, dps := token(t, a, domain.ManagementAudience+"//.default"), token(t, a, domain.ServiceAudience+
+		"/.default")
 	other := newAuthority(t, time.Now)
 	other.SetBase("https://127.0.0.1:2")
 	// A token that names the algorithm "none", as forgers try.
@@ -185,7 +187,8 @@ func TestMetadataHasTheFormOfItsVersion(t *testing.T) {
 	call(t, a, "GET", "/metadata/endpoints?api-version=2022-09-01", nil, &single)
 	var several []cloud
 	call(t, a, "GET", "/metadata/endpoints?api-version=2020-06-01", nil, &several)
-	if single.ResourceManager != base || single.Authentication.LoginEndpoint != base || len(several) != 1 || several[0] != single {
+	if single.ResourceManager != base || single.Authentication.LoginEndpoint != base || len(several) != 1 ||
+		several[0] != single {
 		t.Errorf("got %+v and %+v, want the same cloud alone and in a list", single, several)
 	}
 }
@@ -230,7 +233,8 @@ func TestOldMetadata(t *testing.T) {
 			if status := call(t, a, "GET", base+target, nil, &got); status != http.StatusOK {
 				t.Fatalf("%s: got %d, want 200", target, status)
 			}
-			for _, address := range []string{got.GalleryEndpoint, got.GraphEndpoint, got.PortalEndpoint, got.Authentication.LoginEndpoint} {
+			for _, address := range []string{got.GalleryEndpoint, got.GraphEndpoint, got.PortalEndpoint,
+				got.Authentication.LoginEndpoint} {
 				if address != base {
 					t.Errorf("%s: got the address %q, want %q", target, address, base)
 				}
@@ -239,7 +243,8 @@ func TestOldMetadata(t *testing.T) {
 				t.Errorf("%s: got %+v, want audiences and %d clouds", target, got, clouds)
 			}
 			for _, cloud := range got.CloudEndpoint {
-				if cloud.Endpoint != strings.TrimPrefix(base, "https://") || strings.Join(cloud.Locations, " ") != "westeurope eastus" {
+				if cloud.Endpoint != strings.TrimPrefix(base, "https://") ||
+					strings.Join(cloud.Locations, " ") != "westeurope eastus" {
 					t.Errorf("%s: got %+v, want the emulator's own endpoint and locations", target, cloud)
 				}
 			}
@@ -253,7 +258,8 @@ func TestOldMetadata(t *testing.T) {
 func TestAnotherTenantIsRefused(t *testing.T) {
 	t.Parallel()
 	var answer struct{ Error string }
-	status := call(t, newAuthority(t, time.Now), "GET", "/11111111-1111-1111-1111-111111111111/v2.0/.well-known/openid-configuration", nil, &answer)
+	status := call(t, newAuthority(t, time.Now), "GET",
+		"/11111111-1111-1111-1111-111111111111/v2.0/.well-known/openid-configuration", nil, &answer)
 	if status != http.StatusBadRequest || answer.Error != "invalid_tenant" {
 		t.Errorf("got %d %q, want 400 invalid_tenant", status, answer.Error)
 	}

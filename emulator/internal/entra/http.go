@@ -93,11 +93,12 @@ func (a *Authority) serveInstance(w http.ResponseWriter, _ *http.Request) {
 func (a *Authority) serveOpenID(w http.ResponseWriter, _ *http.Request) {
 	tenant := a.base + "/" + TenantID
 	writeJSON(w, http.StatusOK, map[string]any{
-		"issuer":                                a.issuer(),
-		"authorization_endpoint":                tenant + "/oauth2/v2.0/authorize",
-		"token_endpoint":                        tenant + "/oauth2/v2.0/token",
-		"jwks_uri":                              tenant + "/discovery/v2.0/keys",
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
+		"issuer":                 a.issuer(),
+		"authorization_endpoint": tenant + "/oauth2/v2.0/authorize",
+		"token_endpoint":         tenant + "/oauth2/v2.0/token",
+		"jwks_uri":               tenant + "/discovery/v2.0/keys",
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt",
+			"client_secret_basic"},
 		"grant_types_supported":                 []string{"client_credentials"},
 		"response_types_supported":              []string{"token"},
 		"subject_types_supported":               []string{"pairwise"},
@@ -117,7 +118,8 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if grant := r.PostForm.Get("grant_type"); grant != "client_credentials" {
-		a.writeError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: the emulator grants client_credentials only")
+		a.writeError(w, http.StatusBadRequest, "unsupported_grant_type",
+			"AADSTS70003: the emulator grants client_credentials only")
 		return
 	}
 	if refused := a.authenticate(r); refused != nil {
@@ -127,9 +129,11 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	scope := r.PostForm.Get("scope")
 	audience, ok := a.audience(scope)
 	if !ok {
-		known := a.base + "/.default, " + domain.ManagementAudience + "/.default, " + domain.ServiceAudience + "/.default or " + domain.HubAudience + "/.default"
+		known := a.base + "/.default, " + domain.ManagementAudience + "/.default, " + domain.ServiceAudience +
+			"/.default or " + domain.HubAudience + "/.default"
 		if strings.Contains(scope, "/.default") {
-			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: the resource was not found in the tenant; use one of "+known)
+			a.writeError(w, http.StatusBadRequest, "invalid_resource",
+				"AADSTS500011: the resource was not found in the tenant; use one of "+known)
 		} else {
 			a.writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+known)
 		}
@@ -171,8 +175,9 @@ var errorNumber = regexp.MustCompile(`^AADSTS(\d+):`)
 
 func (a *Authority) writeError(w http.ResponseWriter, status int, code, description string) {
 	body := map[string]any{
-		"error": code, "error_description": description, "trace_id": uuid.NewString(), "correlation_id": uuid.NewString(),
-		"timestamp": a.now().UTC().Format("2006-01-02 15:04:05Z"),
+		"error": code, "error_description": description, "trace_id": uuid.NewString(),
+		"correlation_id": uuid.NewString(),
+		"timestamp":      a.now().UTC().Format("2006-01-02 15:04:05Z"),
 	}
 	if found := errorNumber.FindStringSubmatch(description); found != nil {
 		body["error_codes"] = []json.Number{json.Number(found[1])}

@@ -22,13 +22,15 @@ const (
 
 // ownFederation is the trust in that issuer.
 func (a *Authority) ownFederation() Federation {
-	return Federation{Issuer: a.base + issuerPath, Subject: IssuerSubject, Keys: map[string]crypto.PublicKey{a.keyID: a.key.Public()}}
+	return Federation{Issuer: a.base + issuerPath, Subject: IssuerSubject,
+		Keys: map[string]crypto.PublicKey{a.keyID: a.key.Public()}}
 }
 
 func (a *Authority) serveIssuer(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer": a.base + issuerPath, "jwks_uri": a.base + "/" + TenantID + "/discovery/v2.0/keys",
-		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"},
+		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
 	})
 }
 
@@ -42,7 +44,8 @@ func (a *Authority) serveAssertion(w http.ResponseWriter, r *http.Request) {
 	now := a.now()
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, registered{jwt.RegisteredClaims{
 		Issuer: a.base + issuerPath, Subject: IssuerSubject, ID: uuid.NewString(),
-		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
 	}, r.URL.Query().Get("audience")})
 	token.Header["kid"] = a.keyID
 	signed, err := token.SignedString(a.key)

@@ -46,7 +46,8 @@ func (a *Authority) metadata() map[string]any {
 		"authentication": map[string]any{
 			"loginEndpoint": a.base, "audiences": a.ARMAudiences(), "tenant": commonTenant, "identityProvider": "AAD",
 		},
-		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
+		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base,
+		"batch": a.base,
 		// The emulator has neither a key vault nor storage, but azurerm does not start without their suffixes
 		// (internal/clients/builder.go builds an authorizer for each). The others are empty, so that clients of
 		// missing services never connect to Azure's.

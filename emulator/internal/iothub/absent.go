@@ -14,9 +14,10 @@ import (
 // errNoConfiguration is ours.
 var (
 	errNoModule        = &wireError{404010, "ModuleNotFound", "Unknown module: the emulator has no modules"}
-	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "Unknown configuration: the emulator has no configurations"}
-	errNoJob           = &wireError{404002, "JobNotFound", "Unknown job: the emulator has no jobs"}
-	errNoStorage       = &wireError{400000, "DefaultStorageEndpointNotConfigured", "The emulator has no file upload"}
+	errNoConfiguration = &wireError{404011, "ConfigurationNotFound",
+		"Unknown configuration: the emulator has no configurations"}
+	errNoJob     = &wireError{404002, "JobNotFound", "Unknown job: the emulator has no jobs"}
+	errNoStorage = &wireError{400000, "DefaultStorageEndpointNotConfigured", "The emulator has no file upload"}
 )
 
 func notEmulated(what string) error {
@@ -63,7 +64,8 @@ func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, 
 	service("PUT /configurations/{id}", refuse(notEmulated("configurations")), registryWrite)
 	service("DELETE /configurations/{id}", refuse(errNoConfiguration), registryWrite)
 	service("POST /configurations/testqueries", refuse(notEmulated("configurations")), registryRead)
-	service("POST /devices/{id}/applyconfigurationcontent", h.ofDevice(refuse(notEmulated("configurations"))), registryWrite)
+	service("POST /devices/{id}/applyconfigurationcontent", h.ofDevice(refuse(notEmulated("configurations"))),
+		registryWrite)
 
 	service("GET /jobs", none, registryRead)
 	service("POST /jobs/create", refuse(notEmulated("jobs")), registryWrite)
@@ -75,7 +77,9 @@ func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, 
 	service("POST /jobs/v2/{id}/cancel", refuse(errNoJob), serviceConnect)
 
 	digital := h.ofDevice(refuse(notEmulated("digital twins")))
-	for _, call := range []string{"GET /digitaltwins/{id}", "PATCH /digitaltwins/{id}", "POST /digitaltwins/{id}/commands/{command}", "POST /digitaltwins/{id}/components/{component}/commands/{command}"} {
+	for _, call := range []string{"GET /digitaltwins/{id}", "PATCH /digitaltwins/{id}",
+		"POST /digitaltwins/{id}/commands/{command}",
+		"POST /digitaltwins/{id}/components/{component}/commands/{command}"} {
 		service(call, digital, serviceConnect)
 	}
 

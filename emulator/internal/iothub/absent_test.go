@@ -47,7 +47,8 @@ func TestMissingFeaturesAreRefused(t *testing.T) {
 		{"POST", "/digitaltwins/d1/commands/c", 501, "no digital twins"},
 		{"POST", "/digitaltwins/d1/components/p/commands/c", 501, "no digital twins"},
 		{"GET", "/nothing", 404, "GenericNotFound"},
-		{"DELETE", "/twins/d1", 405, "GenericMethodNotAllowed;The method DELETE is not allowed here; allowed: GET, PATCH, PUT"},
+		{"DELETE", "/twins/d1", 405,
+			"GenericMethodNotAllowed;The method DELETE is not allowed here; allowed: GET, PATCH, PUT"},
 		{"PUT", "/twins/d1/methods", 405, "allowed: POST"},
 		{"POST", "/statistics/devices", 405, "allowed: GET"},
 	} {
@@ -56,11 +57,15 @@ func TestMissingFeaturesAreRefused(t *testing.T) {
 			t.Errorf("%s %s: got %d %s, want %d %s", tc.method, tc.path, a.status, a.body, tc.status, tc.want)
 		}
 	}
-	f.do(call{method: "PUT", path: "/jobs/v2/j" + version, token: f.policy("read")}).want(t, "a job without ServiceConnect", http.StatusUnauthorized)
-	for _, path := range []string{"/devices/d1/files", "/devices/d1/files/notifications", "/devices/d1/files/notifications/c",
-		"/devices/d1/files/", "/devices/d1/files/notifications/", "/devices/d1/files/notifications/c/", "/Devices/d1/Files/"} {
+	f.do(call{method: "PUT", path: "/jobs/v2/j" + version, token: f.policy("read")}).want(t,
+		"a job without ServiceConnect", http.StatusUnauthorized)
+	for _, path := range []string{"/devices/d1/files", "/devices/d1/files/notifications",
+		"/devices/d1/files/notifications/c",
+		"/devices/d1/files/", "/devices/d1/files/notifications/", "/devices/d1/files/notifications/c/",
+		"/Devices/d1/Files/"} {
 		t.Run(path, func(t *testing.T) {
-			a := f.do(call{method: "POST", path: path + version, token: f.deviceToken("d1", key), body: `{"blobName":"b"}`}).want(t, path, http.StatusBadRequest)
+			a := f.do(call{method: "POST", path: path + version, token: f.deviceToken("d1", key),
+				body: `{"blobName":"b"}`}).want(t, path, http.StatusBadRequest)
 			if !strings.Contains(a.body, "DefaultStorageEndpointNotConfigured") {
 				t.Errorf("%s: got %s", path, a.body)
 			}
@@ -108,7 +113,8 @@ func TestPropertiesOfABatchAreNamedAsHeaders(t *testing.T) {
 		body:   `[{"body":"aGk=","properties":{"iothub-app-Room":"boiler","iothub-messageid":"m1","plain":"x"}}]`,
 	}).want(t, "send", http.StatusNoContent)
 	got := f.hubs.Messages(host, "d1")[0]
-	if got.Properties["Room"] != "boiler" || got.Properties["plain"] != "x" || got.System["mid"] != "m1" || len(got.Properties) != 2 {
+	if got.Properties["Room"] != "boiler" || got.Properties["plain"] != "x" || got.System["mid"] != "m1" ||
+		len(got.Properties) != 2 {
 		t.Errorf("got %v %v, want Room, plain and the message id", got.Properties, got.System)
 	}
 }

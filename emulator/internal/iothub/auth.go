@@ -139,7 +139,8 @@ func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x50
 func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 	short, long := sha1.Sum(leaf.Raw), sha256.Sum256(leaf.Raw)
 	for _, known := range []string{device.PrimaryThumbprint, device.SecondaryThumbprint} {
-		if strings.EqualFold(known, hex.EncodeToString(short[:])) || strings.EqualFold(known, hex.EncodeToString(long[:])) {
+		if strings.EqualFold(known, hex.EncodeToString(short[:])) ||
+			strings.EqualFold(known, hex.EncodeToString(long[:])) {
 			return nil
 		}
 	}
@@ -170,7 +171,8 @@ func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Cert
 		between.AddCert(certificate)
 	}
 	_, err = leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: h.state.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: roots, Intermediates: between, CurrentTime: h.state.Now(),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
 		return fmt.Errorf("device %q: %w", device.ID, err)

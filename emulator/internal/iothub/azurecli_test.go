@@ -16,7 +16,8 @@ import (
 func TestNumbersAndBooleansMayBeQuoted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.owner("PUT", "/devices/d1", `{"capabilities":{"iotEdge":"True"}}`).want(t, "create", http.StatusOK).wantField(t, "capabilities.iotEdge", true)
+	f.owner("PUT", "/devices/d1", `{"capabilities":{"iotEdge":"True"}}`).want(t, "create", http.StatusOK).wantField(t,
+		"capabilities.iotEdge", true)
 	for body, want := range map[string]string{
 		`{"methodName":"m","responseTimeoutInSeconds":"30"}`:                                 "DeviceNotOnline",
 		`{"methodName":"m","responseTimeoutInSeconds":" 30 ","connectTimeoutInSeconds":"0"}`: "DeviceNotOnline",
@@ -28,12 +29,14 @@ func TestNumbersAndBooleansMayBeQuoted(t *testing.T) {
 		`{"methodName":"m","connectTimeoutInSeconds":"1.5"}`:                                 "connectTimeoutInSeconds cannot be a JSON string",
 	} {
 		t.Run(body, func(t *testing.T) {
-			if a := f.owner("POST", "/twins/d1/methods", body); !strings.Contains(a.body+a.header.Get("iothub-errorcode"), want) {
+			if a := f.owner("POST", "/twins/d1/methods", body); !strings.Contains(a.body+
+				a.header.Get("iothub-errorcode"), want) {
 				t.Errorf("%s: got %d %s, want %s", body, a.status, a.body, want)
 			}
 		})
 	}
-	f.owner("PUT", "/devices/d2", `{"capabilities":{"iotEdge":"maybe"}}`).want(t, "no truth value", http.StatusBadRequest)
+	f.owner("PUT", "/devices/d2", `{"capabilities":{"iotEdge":"maybe"}}`).want(t, "no truth value",
+		http.StatusBadRequest)
 }
 
 // operations/hub.py, iot_device_children_list.
@@ -64,11 +67,13 @@ func TestArrayContainsFindsChildren(t *testing.T) {
 	}
 }
 
-// tests/iothub/devices/test_iothub_devices_int.py: --ee false sends back the scope that the device had as an edge device.
+// tests/iothub/devices/test_iothub_devices_int.py: --ee false sends back the scope that the device had as an edge
+// device.
 func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	above := f.owner("PUT", "/devices/above", `{"capabilities":{"iotEdge":true}}`).want(t, "create", http.StatusOK).field(t, "deviceScope").(string)
+	above := f.owner("PUT", "/devices/above", `{"capabilities":{"iotEdge":true}}`).want(t, "create",
+		http.StatusOK).field(t, "deviceScope").(string)
 	for name, parents := range map[string]string{"lone": "", "below": above} {
 		t.Run(name, func(t *testing.T) {
 			body := `{"capabilities":{"iotEdge":true}}`
@@ -80,7 +85,8 @@ func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 			for range 2 { // the second time the device is no edge device any more
 				a = f.owner("PUT", "/devices/"+name, back, "If-Match", "*").want(t, "send back", http.StatusOK)
 			}
-			if want := `"deviceScope":"` + parents + `"`; strings.Contains(a.body, "deviceScope") != (parents != "") || parents != "" && !strings.Contains(a.body, want) {
+			if want := `"deviceScope":"` + parents + `"`; strings.Contains(a.body, "deviceScope") != (parents != "") ||
+				parents != "" && !strings.Contains(a.body, want) {
 				t.Errorf("%s: got %s, want the scope %q", name, a.body, parents)
 			}
 		})
@@ -96,11 +102,14 @@ func TestEmptyKeysAreGenerated(t *testing.T) {
 		body               string
 		primary, secondary bool // whether it stays
 	}{
-		{`{"primaryKey":null,"secondaryKey":null}`, true, true}, {`{}`, true, true}, {`{"primaryKey":"","secondaryKey":""}`, false, false},
-		{`{"primaryKey":"","secondaryKey":"%[2]s"}`, false, true}, {`{"primaryKey":"%[1]s","secondaryKey":""}`, true, false},
+		{`{"primaryKey":null,"secondaryKey":null}`, true, true}, {`{}`, true, true},
+		{`{"primaryKey":"","secondaryKey":""}`, false, false},
+		{`{"primaryKey":"","secondaryKey":"%[2]s"}`, false, true}, {`{"primaryKey":"%[1]s","secondaryKey":""}`, true,
+			false},
 	} {
 		body := strings.NewReplacer("%[1]s", key[0], "%[2]s", key[1]).Replace(test.body)
-		a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match", "*").want(t, body, http.StatusOK)
+		a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match",
+			"*").want(t, body, http.StatusOK)
 		got := f.keysOf(t, a)
 		if (got[0] == key[0]) != test.primary || (got[1] == key[1]) != test.secondary {
 			t.Errorf("%s: got primary kept %t, secondary kept %t", body, got[0] == key[0], got[1] == key[1])
@@ -127,22 +136,28 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 		path, policy       string
 		primary, secondary bool // whether it changes
 	}{
-		{"/devices/keys/regenerate", "primaryKey", true, false}, {"/Devices/Keys/Regenerate", "SecondaryKey", false, true}, {"/devices/keys/regenerate", "both", true, true},
+		{"/devices/keys/regenerate", "primaryKey", true, false}, {"/Devices/Keys/Regenerate", "SecondaryKey", false,
+			true}, {"/devices/keys/regenerate", "both", true, true},
 	} {
 		before := held("d1")
-		a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t, test.policy, http.StatusOK)
+		a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t,
+			test.policy, http.StatusOK)
 		var got rotation
-		if err := json.Unmarshal([]byte(a.body), &got); err != nil || !strings.EqualFold(got.PolicyKey, test.policy) || len(got.RotatedKeys) != 2 || got.Errors == nil {
+		if err := json.Unmarshal([]byte(a.body), &got); err != nil || !strings.EqualFold(got.PolicyKey, test.policy) ||
+			len(got.RotatedKeys) != 2 || got.Errors == nil {
 			t.Fatalf("%s: got %s, want two devices", test.policy, a.body)
 		}
 		after := held("d1")
-		if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary || got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
+		if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary ||
+			got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
 			t.Errorf("%s: got %+v after %v, held %v", test.policy, got, before, after)
 		}
 	}
-	some := f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"primaryKey","devices":[{"id":"none"},{"id":"ca"},{"id":"d1","moduleId":"m"},{"id":"d1"}]}`)
+	some := f.owner("POST", "/devices/keys/regenerate",
+		`{"policyKey":"primaryKey","devices":[{"id":"none"},{"id":"ca"},{"id":"d1","moduleId":"m"},{"id":"d1"}]}`)
 	var got rotation
-	if err := json.Unmarshal([]byte(some.want(t, "some", http.StatusMultiStatus).body), &got); err != nil || len(got.RotatedKeys) != 1 || len(got.Errors) != 3 {
+	if err := json.Unmarshal([]byte(some.want(t, "some", http.StatusMultiStatus).body), &got); err != nil ||
+		len(got.RotatedKeys) != 1 || len(got.Errors) != 3 {
 		t.Errorf("got %s, want one new key and three errors", some.body)
 	}
 	for i, want := range []string{"DeviceNotFound", "ArgumentInvalid", "ModuleNotFound"} {
@@ -152,9 +167,12 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 			}
 		})
 	}
-	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"primaryKey","devices":[{"id":"none"}]}`).want(t, "none", http.StatusBadRequest)
-	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"swap","devices":[{"id":"d1"}]}`).want(t, "another policy key", http.StatusBadRequest)
-	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"both","devices":[]}`).want(t, "no device", http.StatusBadRequest)
+	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"primaryKey","devices":[{"id":"none"}]}`).want(t, "none",
+		http.StatusBadRequest)
+	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"swap","devices":[{"id":"d1"}]}`).want(t,
+		"another policy key", http.StatusBadRequest)
+	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"both","devices":[]}`).want(t, "no device",
+		http.StatusBadRequest)
 	f.owner("PUT", "/devices/keys", `{}`).want(t, "a device of that name", http.StatusOK)
 	f.owner("GET", "/devices/keys", "").want(t, "a device of that name", http.StatusOK)
 }

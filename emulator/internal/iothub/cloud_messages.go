@@ -25,13 +25,15 @@ const maxCloudMessage = 64 << 10
 // Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have
 // no prefix there.
 const (
-	sysMessageID, sysCorrelationID, sysUserID, sysTo, sysExpiry, sysContentType, sysContentEncoding, sysAck = "mid", "cid", "uid", "to", "exp", "ct", "ce", "iothub-ack"
+	sysMessageID, sysCorrelationID, sysUserID, sysTo, sysExpiry, sysContentType, sysContentEncoding, sysAck = "mid",
+		"cid", "uid", "to", "exp", "ct", "ce", "iothub-ack"
 )
 
 var (
 	// The name is that of the description of 2021-04-12 and of "Troubleshoot Azure IoT Hub error codes".
 	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended or is unknown"}
-	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("The queue of the device already holds %d messages", state.MaxCloudMessages)}
+	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded",
+		fmt.Sprintf("The queue of the device already holds %d messages", state.MaxCloudMessages)}
 )
 
 // propertyForm: "Create and read IoT Hub messages".
@@ -56,7 +58,8 @@ func (c CloudMessage) check(now time.Time) error {
 		}
 		size += len(name) + len(value)
 	}
-	for _, text := range append(slices.Collect(maps.Values(c.Properties)), c.MessageID, c.CorrelationID, c.UserID, c.ContentType, c.ContentEncoding) {
+	for _, text := range append(slices.Collect(maps.Values(c.Properties)), c.MessageID, c.CorrelationID, c.UserID,
+		c.ContentType, c.ContentEncoding) {
 		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return invalid("a property holds a control character")
 		}
@@ -88,7 +91,8 @@ func (h *Hubs) SendCloudMessage(host, device string, c CloudMessage) (sequence u
 	}
 	system := map[string]string{sysTo: "/devices/" + device + "/messages/devicebound"}
 	for name, value := range map[string]string{
-		sysMessageID: c.MessageID, sysCorrelationID: c.CorrelationID, sysUserID: c.UserID, sysContentType: c.ContentType,
+		sysMessageID: c.MessageID, sysCorrelationID: c.CorrelationID, sysUserID: c.UserID,
+		sysContentType:     c.ContentType,
 		sysContentEncoding: c.ContentEncoding, sysAck: c.Ack,
 	} {
 		if value != "" {
@@ -102,7 +106,8 @@ func (h *Hubs) SendCloudMessage(host, device string, c CloudMessage) (sequence u
 		system[sysExpiry] = stamp(until)
 	}
 	queued, err := h.state.QueueCloudMessage(hub.Host(), device, state.CloudMessage{
-		System: system, Properties: c.Properties, Body: c.Body, Expiry: until, MessageID: c.MessageID, Ack: state.Ack(c.Ack),
+		System: system, Properties: c.Properties, Body: c.Body, Expiry: until, MessageID: c.MessageID,
+		Ack: state.Ack(c.Ack),
 	})
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.Quota {
 		return 0, errQueueFull
@@ -150,7 +155,8 @@ func (s *session) deliver() {
 		if !ok {
 			return
 		}
-		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos, Resent: c.Resent && !s.clean}
+		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos,
+			Resent: c.Resent && !s.clean}
 		if qos > 0 {
 			s.taken[c.Lock] = struct{}{}
 			m.Acknowledged = func() { s.acknowledged(c.Lock) }

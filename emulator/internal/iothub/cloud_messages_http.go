@@ -20,7 +20,8 @@ const (
 
 // cloudMessageHeaders are the headers that carry the system properties of a message to a device.
 var cloudMessageHeaders = map[string]string{
-	sysMessageID: "iothub-messageid", sysCorrelationID: "iothub-correlationid", sysUserID: "iothub-userid", sysTo: "iothub-to", sysExpiry: "iothub-expiry",
+	sysMessageID: "iothub-messageid", sysCorrelationID: "iothub-correlationid", sysUserID: "iothub-userid",
+	sysTo: "iothub-to", sysExpiry: "iothub-expiry",
 	sysContentType: "iothub-contenttype", sysContentEncoding: "iothub-contentencoding", sysAck: "iothub-ack",
 }
 

@@ -39,7 +39,8 @@ func (f *fixture) waiting(want int) {
 func (f *fixture) accept(key string, clean bool) (broker.Session, *fakeClient) {
 	f.Helper()
 	c := &fakeClient{}
-	s, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: f.deviceToken("d1", key), CleanSession: clean, Client: c})
+	s, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: f.deviceToken("d1", key),
+		CleanSession: clean, Client: c})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -65,17 +66,21 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 		got <- fmt.Sprintf("%s %d %s", m.Topic(), m.Qos(), m.Payload())
 	}))
 	const topic = "devices/d1/messages/devicebound/"
-	if m, want := next(t, got), topic+"%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound 1 before the device came"; m != want {
+	if m, want := next(t, got), topic+
+		"%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound 1 before the device came"; m != want {
 		t.Errorf("got %s\nwant %s", m, want)
 	}
 	_, err := f.hubs.SendCloudMessage(strings.ToUpper(host), "d1", iothub.CloudMessage{
-		MessageID: "m 1", CorrelationID: "c", UserID: "u", ContentType: "text/plain", ContentEncoding: "utf-8", Ack: "full",
-		Expiry: f.clock.Now().Add(time.Hour), Properties: map[string]string{"b": "x&y+z", "a": ""}, Body: []byte("while it is there"),
+		MessageID: "m 1", CorrelationID: "c", UserID: "u", ContentType: "text/plain", ContentEncoding: "utf-8",
+		Ack:    "full",
+		Expiry: f.clock.Now().Add(time.Hour), Properties: map[string]string{"b": "x&y+z", "a": ""},
+		Body: []byte("while it is there"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := topic + "%24.cid=c&%24.ct=text%2Fplain&%24.ce=utf-8&%24.exp=2026-03-04T06%3A06%3A07.89Z&iothub-ack=full&%24.mid=m%201" +
+	want := topic +
+		"%24.cid=c&%24.ct=text%2Fplain&%24.ce=utf-8&%24.exp=2026-03-04T06%3A06%3A07.89Z&iothub-ack=full&%24.mid=m%201" +
 		"&%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound&%24.uid=u&a=&b=x%26y%2Bz 1 while it is there"
 	if m := next(t, got); sorted(m) != sorted(want) {
 		t.Errorf("got %s\nwant %s", m, want)
@@ -83,7 +88,8 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	f.waiting(0)
 }
 
-// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order on the wire.
+// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order on the
+// wire.
 func sorted(message string) string {
 	topic, rest, _ := strings.Cut(message, " ")
 	pairs := strings.Split(strings.TrimPrefix(topic, "devices/d1/messages/devicebound/"), "&")
@@ -272,12 +278,14 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 	}
 	token := f.deviceToken("d1", key)
 	for i := range 2 {
-		taken := f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: token}).want(t, "take", http.StatusOK)
+		taken := f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: token}).want(t,
+			"take", http.StatusOK)
 		if got := taken.header.Get("iothub-deliverycount"); got != fmt.Sprint(i) {
 			t.Errorf("got the delivery count %s, want %d", got, i)
 		}
 		lock := strings.Trim(taken.header.Get("ETag"), `"`)
-		f.do(call{method: "POST", path: "/devices/d1/messages/devicebound/" + lock + "/abandon" + version, token: token}).want(t, "abandon", http.StatusNoContent)
+		f.do(call{method: "POST", path: "/devices/d1/messages/devicebound/" + lock + "/abandon" + version,
+			token: token}).want(t, "abandon", http.StatusNoContent)
 	}
 	f.waiting(0)
 	f.send("b")
@@ -293,7 +301,8 @@ func TestMessagesOverHTTPS(t *testing.T) {
 		t.Helper()
 		return f.do(call{method: method, path: "/devices/d1/messages/" + path, token: token})
 	}
-	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1", Ack: "positive", Properties: map[string]string{"room": "boiler"}, Body: []byte("a")}); err != nil {
+	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1", Ack: "positive",
+		Properties: map[string]string{"room": "boiler"}, Body: []byte("a")}); err != nil {
 		t.Fatal(err)
 	}
 	f.send("b")
@@ -307,7 +316,8 @@ func TestMessagesOverHTTPS(t *testing.T) {
 	}
 	a := do("GET", "devicebound"+version).want(t, "receive", http.StatusOK)
 	for name, want := range map[string]string{
-		"iothub-messageid": "m1", "iothub-to": "/devices/d1/messages/devicebound", "iothub-ack": "positive", "iothub-app-room": "boiler",
+		"iothub-messageid": "m1", "iothub-to": "/devices/d1/messages/devicebound", "iothub-ack": "positive",
+		"iothub-app-room":       "boiler",
 		"iothub-sequencenumber": "1", "iothub-deliverycount": "0", "iothub-enqueuedtime": "2026-03-04T05:06:07.89Z",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -322,13 +332,15 @@ func TestMessagesOverHTTPS(t *testing.T) {
 	do("POST", "devicebound/"+lock+"/abandon"+version).want(t, "abandon", http.StatusNoContent)
 	lock = receive("a")
 	do("DELETE", "devicebound/"+lock+version).want(t, "complete", http.StatusNoContent)
-	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t, "Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended or is unknown")
+	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t,
+		"Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended or is unknown")
 	f.clock.advance(time.Minute)
 	do("DELETE", "devicebound/"+second+version).want(t, "complete too late", http.StatusPreconditionFailed)
 	second = receive("b")
 	do("DELETE", "devicebound/"+second+version+"&reject").want(t, "reject", http.StatusNoContent)
 	do("GET", "devicebound"+version).want(t, "receive", http.StatusNoContent)
-	f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.policy("service")}).want(t, "with a service policy", 401)
+	f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.policy("service")}).want(t,
+		"with a service policy", 401)
 
 	f.send("c", "d")
 	f.owner("GET", "/twins/d1", "").wantField(t, "cloudToDeviceMessageCount", 2)
@@ -349,17 +361,20 @@ func TestMessagesThatCannotBeSent(t *testing.T) {
 		message      iothub.CloudMessage
 		want         string
 	}{
-		"too large":       {host, "d1", iothub.CloudMessage{Body: make([]byte, 64<<10+1)}, "MessageTooLarge"},
-		"expired":         {host, "d1", iothub.CloudMessage{Expiry: f.clock.Now()}, "expired"},
-		"ack":             {host, "d1", iothub.CloudMessage{Ack: "yes"}, "ack must be"},
-		"property name":   {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a b": "c"}}, "property name"},
-		"property value":  {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a": "b\nc"}}, "control character"},
+		"too large": {host, "d1", iothub.CloudMessage{Body: make([]byte, 64<<10+1)}, "MessageTooLarge"},
+		"expired":   {host, "d1", iothub.CloudMessage{Expiry: f.clock.Now()}, "expired"},
+		"ack":       {host, "d1", iothub.CloudMessage{Ack: "yes"}, "ack must be"},
+		"property name": {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a b": "c"}},
+			"property name"},
+		"property value": {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a": "b\nc"}},
+			"control character"},
 		"unknown device":  {host, "d9", iothub.CloudMessage{}, "not registered"},
 		"unknown hub":     {"hub-9.azure-devices.net", "d1", iothub.CloudMessage{}, "does not exist"},
 		"message id line": {host, "d1", iothub.CloudMessage{MessageID: "a\r\nb"}, "control character"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := f.hubs.SendCloudMessage(tc.host, tc.device, tc.message); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := f.hubs.SendCloudMessage(tc.host, tc.device, tc.message); err == nil ||
+				!strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%s: got %v, want %q", name, err, tc.want)
 			}
 		})

@@ -15,10 +15,11 @@ import (
 // batchType is the content type of a request that carries several messages.
 const batchType = "application/vnd.microsoft.iothub.json"
 
-// systemHeaders are the headers of message properties that the protocol defines, with their names in the MQTT property bag.
-// Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
+// systemHeaders are the headers of message properties that the protocol defines, with their names in the MQTT property
+// bag. Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
 var systemHeaders = map[string]string{
-	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp", "Iothub-Ack": "ack",
+	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp",
+	"Iothub-Ack":         "ack",
 	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Creationtimeutc": "ctime",
 	"Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
 }
@@ -49,7 +50,8 @@ func (h *Hubs) postEvent(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return errTooLarge
 	}
-	message := Message{Host: hub.Host(), DeviceID: r.PathValue("id"), Protocol: "https", Received: h.state.Now(), Body: body}
+	message := Message{Host: hub.Host(), DeviceID: r.PathValue("id"), Protocol: "https", Received: h.state.Now(),
+		Body: body}
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == batchType {
 		err = h.addBatch(message)
 	} else if message = withHeaders(message, r.Header); message.checkSize() == nil {

@@ -81,10 +81,13 @@ type twinProperties struct {
 // its creation, whose zero times have no zone.
 func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument {
 	doc := deviceDocument{
-		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
-		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime), StatusUpdatedTime: stamp(d.StatusTime),
-		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{looseBool(d.Edge)},
-		DeviceScope: deviceScope(d),
+		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d),
+		Status:       status(d),
+		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime),
+		StatusUpdatedTime: stamp(d.StatusTime),
+		LastActivityTime:  stamp(d.LastActivity), CloudToDeviceMessageCount: waiting,
+		Capabilities: capabilities{looseBool(d.Edge)},
+		DeviceScope:  deviceScope(d),
 		Authentication: authentication{
 			SymmetricKey:   symmetricKey{text(d.Key.Primary), text(d.Key.Secondary)},
 			X509Thumbprint: thumbprints(d), Type: string(d.Auth),
@@ -105,9 +108,12 @@ func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument
 
 func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 	doc := twinDocument{
-		DeviceID: d.ID, ETag: t.ETag, DeviceETag: d.ETag, Status: status(d), StatusReason: d.StatusReason, StatusUpdateTime: stamp(d.StatusTime),
-		ConnectionState: connectionState(d), LastActivityTime: stamp(d.LastActivity), AuthenticationType: string(d.Auth),
-		X509Thumbprint: thumbprints(d), ModelID: t.ModelID, Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{looseBool(d.Edge)},
+		DeviceID: d.ID, ETag: t.ETag, DeviceETag: d.ETag, Status: status(d), StatusReason: d.StatusReason,
+		StatusUpdateTime: stamp(d.StatusTime),
+		ConnectionState:  connectionState(d), LastActivityTime: stamp(d.LastActivity),
+		AuthenticationType: string(d.Auth),
+		X509Thumbprint:     thumbprints(d), ModelID: t.ModelID, Version: t.Version, CloudToDeviceMessageCount: waiting,
+		Capabilities: capabilities{looseBool(d.Edge)},
 		Properties: twinProperties{
 			Desired:  withMeta(t.Desired, t.DesiredMeta, t.DesiredVersion),
 			Reported: withMeta(t.Reported, t.ReportedMeta, t.ReportedVersion),
@@ -122,7 +128,8 @@ func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 
 // deviceTwin is the twin as its device sees it: no tags, no metadata.
 func deviceTwin(t state.Twin) twinProperties {
-	return twinProperties{Desired: withMeta(t.Desired, nil, t.DesiredVersion), Reported: withMeta(t.Reported, nil, t.ReportedVersion)}
+	return twinProperties{Desired: withMeta(t.Desired, nil, t.DesiredVersion), Reported: withMeta(t.Reported, nil,
+		t.ReportedVersion)}
 }
 
 // withMeta adds the $ members to a document. With nil meta it omits $metadata.

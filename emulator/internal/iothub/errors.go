@@ -90,7 +90,9 @@ func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	body := struct {
 		Message          string
 		ExceptionMessage string
-	}{e.Error(), fmt.Sprintf("Tracking ID:%s-G:0-TimeStamp:%s", trackingID(), h.state.Now().Format("01/02/2006 15:04:05"))}
+	}{
+		e.Error(), fmt.Sprintf("Tracking ID:%s-G:0-TimeStamp:%s", trackingID(),
+			h.state.Now().Format("01/02/2006 15:04:05"))}
 	if method := (*methodError)(nil); errors.As(err, &method) {
 		body.Message, body.ExceptionMessage = method.document(h.state.Now()), ""
 	}

@@ -38,7 +38,8 @@ func (h *Hubs) receiveFeedback(w http.ResponseWriter, _ *http.Request, hub state
 	}
 	records := make([]feedbackDocument, len(taken))
 	for i, f := range taken {
-		records[i] = feedbackDocument{f.MessageID, stamp(f.Time), string(f.Outcome), string(f.Outcome), f.DeviceID, f.GenerationID}
+		records[i] = feedbackDocument{f.MessageID, stamp(f.Time), string(f.Outcome), string(f.Outcome), f.DeviceID,
+			f.GenerationID}
 	}
 	header := w.Header()
 	spell(header, headerETag, `"`+taken[0].Lock+`"`)

@@ -18,18 +18,22 @@ func TestFeedbackOverHTTPS(t *testing.T) {
 	token := f.deviceToken("d1", f.device("d1"))
 	for _, id := range []string{"m1", "m2"} {
 		t.Run(id, func(t *testing.T) {
-			if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: id, Ack: "full"}); err != nil {
+			if _, err := f.hubs.SendCloudMessage(host, "d1",
+				iothub.CloudMessage{MessageID: id, Ack: "full"}); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 	f.owner("GET", feedbackPath, "").want(t, "before the messages ended", http.StatusNoContent)
 	for _, how := range []string{"", "&reject"} {
-		a := f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: token}).want(t, "receive", http.StatusOK)
+		a := f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: token}).want(t,
+			"receive", http.StatusOK)
 		lock := strings.Trim(a.header.Get("ETag"), `"`)
-		f.do(call{method: "DELETE", path: "/devices/d1/messages/devicebound/" + lock + version + how, token: token}).want(t, "settle", http.StatusNoContent)
+		f.do(call{method: "DELETE", path: "/devices/d1/messages/devicebound/" + lock + version + how,
+			token: token}).want(t, "settle", http.StatusNoContent)
 	}
-	f.do(call{method: "GET", path: feedbackPath + version, token: f.policy("read")}).want(t, "without ServiceConnect", http.StatusUnauthorized)
+	f.do(call{method: "GET", path: feedbackPath + version, token: f.policy("read")}).want(t, "without ServiceConnect",
+		http.StatusUnauthorized)
 	a := f.owner("GET", feedbackPath, "").want(t, "receive feedback", http.StatusOK)
 	if got, want := a.header.Get("Content-Type"), "application/vnd.microsoft.iothub.feedback.json"; got != want {
 		t.Errorf("content type: got %s, want %s", got, want)
@@ -46,7 +50,8 @@ func TestFeedbackOverHTTPS(t *testing.T) {
 		{"originalMessageId": "m1", "statusCode": "Success", "description": "Success"},
 		{"originalMessageId": "m2", "statusCode": "Rejected", "description": "Rejected"},
 	} {
-		want["deviceId"], want["deviceGenerationId"], want["enqueuedTimeUtc"] = "d1", device.GenerationID, "2026-03-04T05:06:07.89Z"
+		want["deviceId"], want["deviceGenerationId"], want["enqueuedTimeUtc"] = "d1", device.GenerationID,
+			"2026-03-04T05:06:07.89Z"
 		for name, value := range want {
 			if len(records) != 2 || records[i][name] != value {
 				t.Fatalf("record %d, %s: got %v, want %s", i, name, records, value)
@@ -57,7 +62,8 @@ func TestFeedbackOverHTTPS(t *testing.T) {
 	f.owner("GET", feedbackPath, "").want(t, "receive what is locked", http.StatusNoContent)
 	f.owner("POST", feedbackPath+"/"+lock+"/abandon", "").want(t, "abandon", http.StatusNoContent)
 	f.owner("DELETE", feedbackPath+"/"+lock, "").want(t, "complete too late", http.StatusPreconditionFailed)
-	lock = strings.Trim(f.owner("GET", feedbackPath, "").want(t, "receive again", http.StatusOK).header.Get("ETag"), `"`)
+	lock = strings.Trim(f.owner("GET", feedbackPath, "").want(t, "receive again", http.StatusOK).header.Get("ETag"),
+		`"`)
 	f.owner("DELETE", feedbackPath+"/"+lock, "").want(t, "complete", http.StatusNoContent)
 	f.owner("GET", feedbackPath, "").want(t, "receive no more", http.StatusNoContent)
 }
@@ -69,12 +75,14 @@ func TestADeviceOverMQTTGivesFeedbackByItsAcknowledgement(t *testing.T) {
 	if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1", Ack: "positive"}); err != nil {
+	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1",
+		Ack: "positive"}); err != nil {
 		t.Fatal(err)
 	}
 	f.owner("GET", feedbackPath, "").want(t, "before the acknowledgement", http.StatusNoContent)
 	c.sent[0].Acknowledged()
-	if a := f.owner("GET", feedbackPath, "").want(t, "after it", http.StatusOK); !strings.Contains(a.body, `"originalMessageId":"m1"`) {
+	if a := f.owner("GET", feedbackPath, "").want(t, "after it", http.StatusOK); !strings.Contains(a.body,
+		`"originalMessageId":"m1"`) {
 		t.Errorf("got %s, want m1", a.body)
 	}
 }
@@ -111,14 +119,17 @@ func TestAWillIsTelemetryOrNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	s, _ := f.accept(f.device("d1"), true)
-	if err := s.Publish(broker.Message{Topic: "devices/d1/messages/events/a=b", Payload: []byte("gone"), Will: true}); err != nil {
+	if err := s.Publish(broker.Message{Topic: "devices/d1/messages/events/a=b", Payload: []byte("gone"),
+		Will: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(broker.Message{Topic: "$iothub/twin/PATCH/properties/reported/?$rid=1", Payload: []byte(`{"a":1}`), Will: true}); err == nil {
+	if err := s.Publish(broker.Message{Topic: "$iothub/twin/PATCH/properties/reported/?$rid=1",
+		Payload: []byte(`{"a":1}`), Will: true}); err == nil {
 		t.Error("a will changed the twin")
 	}
 	got := f.hubs.Messages(host, "d1")
-	if len(got) != 1 || string(got[0].Body) != "gone" || got[0].Properties["a"] != "b" || got[0].Properties["iothub-MessageType"] != "Will" {
+	if len(got) != 1 || string(got[0].Body) != "gone" || got[0].Properties["a"] != "b" ||
+		got[0].Properties["iothub-MessageType"] != "Will" {
 		t.Errorf("got %+v, want the will, marked as one", got)
 	}
 }

@@ -21,7 +21,8 @@ func refused(r *traffic.Refusal) *wireError { return &wireError{r.Code, r.Name, 
 // done. HTTP requests pass the gate earlier.
 func (h *Hubs) pass(ctx context.Context, method, path string, key deviceKey, bytes int) error {
 	err := h.gate.Pass(ctx, traffic.Call{
-		Request: hold.Request{Surface: requestlog.MQTTHub, Method: method, Path: path}, Host: key.host, Device: key.id, Bytes: int64(bytes),
+		Request: hold.Request{Surface: requestlog.MQTTHub, Method: method, Path: path}, Host: key.host, Device: key.id,
+		Bytes: int64(bytes),
 	})
 	if refusal := (*traffic.Refusal)(nil); errors.As(err, &refusal) {
 		return refused(refusal)

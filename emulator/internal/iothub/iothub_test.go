@@ -58,13 +58,15 @@ var policies = map[string][]string{
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{T: t, clock: &clock{now: time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)}, keys: map[string]string{}, log: requestlog.New(1000)}
-	st, err := state.Open(state.Options{Now: f.clock.Now, HubSettings: func(properties []byte) (settings state.HubSettings, err error) {
-		if properties != nil {
-			err = json.Unmarshal(properties, &settings)
-		}
-		return settings, err
-	}})
+	f := &fixture{T: t, clock: &clock{now: time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)},
+		keys: map[string]string{}, log: requestlog.New(1000)}
+	st, err := state.Open(state.Options{Now: f.clock.Now,
+		HubSettings: func(properties []byte) (settings state.HubSettings, err error) {
+			if properties != nil {
+				err = json.Unmarshal(properties, &settings)
+			}
+			return settings, err
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +82,8 @@ func newFixture(t *testing.T) *fixture {
 	}
 	for _, name := range []string{"hub-1", "hub-2"} {
 		hub := state.Hub{Resource: state.Resource{
-			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope", SKU: state.SKU{Name: "S1", Capacity: 1}, Policies: all,
+			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope",
+			SKU: state.SKU{Name: "S1", Capacity: 1}, Policies: all,
 		}}
 		if _, _, err := st.PutHub(hub, state.Unconditional, 0); err != nil {
 			t.Fatal(err)
@@ -116,7 +119,8 @@ func (f *fixture) policy(name string) string { return f.token(host, name, f.keys
 func (f *fixture) device(id string) string {
 	f.Helper()
 	key := newKey(f.T)
-	if _, err := f.state.PutDevice(host, state.Device{ID: id, Auth: state.AuthSAS, Key: state.SymmetricKey{Primary: key, Secondary: newKey(f.T)}}, "", true); err != nil {
+	if _, err := f.state.PutDevice(host, state.Device{ID: id, Auth: state.AuthSAS, Key: state.SymmetricKey{Primary: key,
+		Secondary: newKey(f.T)}}, "", true); err != nil {
 		f.Fatal(err)
 	}
 	return key

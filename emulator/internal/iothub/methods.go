@@ -29,15 +29,18 @@ const (
 // Errors of calls. Numbers and texts are recorded (Azure/azure-iot-sdk-java#640, Azure/azure-iot-sdk-csharp#317),
 // except errBadAnswer. Fidelity: Azure's error for an answer that is not JSON is unsure.
 var (
-	errNoAnswer  = &methodError{&wireError{504101, "GatewayTimeout", "Timed out waiting for the response from device."}, map[string]string{}}
-	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device's answer is not JSON."}, map[string]string{}}
+	errNoAnswer = &methodError{&wireError{504101, "GatewayTimeout", "Timed out waiting for the response from device."},
+		map[string]string{}}
+	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device's answer is not JSON."},
+		map[string]string{}}
 )
 
 // notOnline: the device did not connect, or did not subscribe to methods, in time.
 func notOnline(wait time.Duration) error {
 	return &methodError{
 		&wireError{404103, "DeviceNotOnline", "Timed out waiting for device to connect."},
-		map[string]string{"timeout": fmt.Sprintf("%02d:%02d:%02d", int(wait.Hours()), int(wait.Minutes())%60, int(wait.Seconds())%60)},
+		map[string]string{"timeout": fmt.Sprintf("%02d:%02d:%02d", int(wait.Hours()), int(wait.Minutes())%60,
+			int(wait.Seconds())%60)},
 	}
 }
 
@@ -61,7 +64,9 @@ func (e *methodError) document(now time.Time) string {
 		Message      string            `json:"message"`
 		Info         map[string]string `json:"info"`
 		TimestampUTC string            `json:"timestampUtc"`
-	}{e.refusal.number, trackingID() + "-G:0-TimeStamp:" + now.Format("01/02/2006 15:04:05"), e.refusal.text, e.info, stamp(now)})
+	}{
+		e.refusal.number, trackingID() + "-G:0-TimeStamp:" + now.Format("01/02/2006 15:04:05"), e.refusal.text, e.info,
+		stamp(now)})
 	return string(text)
 }
 
@@ -78,7 +83,8 @@ func (m methodCall) check() error {
 		return invalid("methodName is missing, longer than %d characters, or holds one of / + #", maxMethodName)
 	}
 	if len(m.Payload) > maxMethodPayload {
-		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("The payload is larger than %d bytes", maxMethodPayload)}
+		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("The payload is larger than %d bytes",
+			maxMethodPayload)}
 	}
 	if w := m.responseSeconds(); w < minMethodWait || w > maxMethodWait {
 		return invalid("responseTimeoutInSeconds is %d to %d, not %d", minMethodWait, maxMethodWait, w)
@@ -115,7 +121,8 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 	if _, err := h.state.Device(hub.Host(), id); err != nil {
 		return err
 	}
-	connect, respond := time.Duration(call.ConnectionWait)*time.Second, time.Duration(call.responseSeconds())*time.Second
+	connect, respond := time.Duration(call.ConnectionWait)*time.Second,
+		time.Duration(call.responseSeconds())*time.Second
 	// The server's own timeouts are shorter, and its read timeout would cancel the request's context. A recorder in a
 	// test has none.
 	deadlines := http.NewResponseController(w)

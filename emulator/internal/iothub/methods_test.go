@@ -48,8 +48,10 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 		status     int
 		want       string
 	}{
-		{"/twins/d1/methods", `{"methodName":"reboot","payload":{"delay":3}}`, 200, `{"status":418,"payload":{"name":"reboot","got":{"delay":3}}}`},
-		{"/twins/d1/Methods", `{"methodName":"reboot","payload":"text","responseTimeoutInSeconds":5,"connectTimeoutInSeconds":5}`, 200,
+		{"/twins/d1/methods", `{"methodName":"reboot","payload":{"delay":3}}`, 200,
+			`{"status":418,"payload":{"name":"reboot","got":{"delay":3}}}`},
+		{"/twins/d1/Methods",
+			`{"methodName":"reboot","payload":"text","responseTimeoutInSeconds":5,"connectTimeoutInSeconds":5}`, 200,
 			`{"status":418,"payload":{"name":"reboot","got":"text"}}`},
 		{"/twins/d1/methods", `{"methodName":"reboot"}`, 200, `{"status":418,"payload":{"name":"reboot","got":null}}`},
 		{"/twins/d1/methods", `{"methodName":"empty"}`, 200, `{"status":204,"payload":null}`},
@@ -57,16 +59,21 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 		{"/twins/d1/methods", `{"methodName":"huge"}`, 502, `\"errorCode\":502000`},
 		{"/twins/d1/methods", `{}`, 400, "ErrorCode:ArgumentInvalid;methodName"},
 		{"/twins/d1/methods", `{"methodName":"a/b"}`, 400, "ErrorCode:ArgumentInvalid;methodName"},
-		{"/twins/d1/methods", `{"methodName":"m","responseTimeoutInSeconds":4}`, 400, "responseTimeoutInSeconds is 5 to 300"},
-		{"/twins/d1/methods", `{"methodName":"m","connectTimeoutInSeconds":301}`, 400, "connectTimeoutInSeconds is 0 to 300"},
-		{"/twins/d1/methods", `{"methodName":"m","payload":"` + strings.Repeat("x", 128<<10) + `"}`, 413, "ErrorCode:MessageTooLarge"},
+		{"/twins/d1/methods", `{"methodName":"m","responseTimeoutInSeconds":4}`, 400,
+			"responseTimeoutInSeconds is 5 to 300"},
+		{"/twins/d1/methods", `{"methodName":"m","connectTimeoutInSeconds":301}`, 400,
+			"connectTimeoutInSeconds is 0 to 300"},
+		{"/twins/d1/methods", `{"methodName":"m","payload":"` + strings.Repeat("x", 128<<10) + `"}`, 413,
+			"ErrorCode:MessageTooLarge"},
 		{"/twins/d9/methods", `{"methodName":"m"}`, 404, "ErrorCode:DeviceNotFound"},
 	} {
-		if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))], tc.status); !strings.Contains(a.body, tc.want) {
+		if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))],
+			tc.status); !strings.Contains(a.body, tc.want) {
 			t.Errorf("%s: got %s, want %s", tc.body[:min(60, len(tc.body))], a.body, tc.want)
 		}
 	}
-	f.do(call{method: "POST", path: "/twins/d1/methods" + version, body: `{"methodName":"m"}`, token: f.policy("read")}).want(t, "without ServiceConnect", 401)
+	f.do(call{method: "POST", path: "/twins/d1/methods" + version, body: `{"methodName":"m"}`,
+		token: f.policy("read")}).want(t, "without ServiceConnect", 401)
 }
 
 func TestAMethodOfADeviceThatIsNotThereIsRefused(t *testing.T) {
@@ -84,7 +91,8 @@ func TestAMethodOfADeviceThatIsNotThereIsRefused(t *testing.T) {
 			Message   string
 			Info      map[string]string
 		}
-		if err := json.Unmarshal([]byte(a.field(t, "Message").(string)), &inner); err != nil || inner.ErrorCode != 404103 || inner.Info["timeout"] != "00:00:00" {
+		if err := json.Unmarshal([]byte(a.field(t, "Message").(string)), &inner); err != nil ||
+			inner.ErrorCode != 404103 || inner.Info["timeout"] != "00:00:00" {
 			t.Errorf("%s: got %+v, %v in %s", when, inner, err, a.body)
 		}
 	}
@@ -98,7 +106,8 @@ func TestAMethodOfADeviceThatIsNotThereIsRefused(t *testing.T) {
 		answers <- f.owner("POST", "/twins/d1/methods", `{"methodName":"m","connectTimeoutInSeconds":60}`)
 	}()
 	answering(t, c, func(string, string) (string, string) { return "200", `"here"` })
-	await.Next(t, answers, "the answer to the call that waits for the device").want(t, "call that waits", 200).wantField(t, "payload", "here")
+	await.Next(t, answers, "the answer to the call that waits for the device").want(t, "call that waits",
+		200).wantField(t, "payload", "here")
 	c.Disconnect(0)
 	await.True(t, "the disconnection", func() bool {
 		d, err := f.state.Device(host, "d1")
@@ -112,8 +121,10 @@ func TestAMethodThatIsNotAnsweredTimesOut(t *testing.T) {
 	f := newFixture(t)
 	c := f.connect(f.options(f.listen(), "d1", f.device("d1")))
 	calls := subscribe(t, c, "$iothub/methods/POST/#")
-	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"m","responseTimeoutInSeconds":5}`).want(t, "call", http.StatusGatewayTimeout)
-	if !strings.Contains(a.body, "Timed out waiting for the response from device.") || !strings.Contains(a.body, "504101") {
+	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"m","responseTimeoutInSeconds":5}`).want(t, "call",
+		http.StatusGatewayTimeout)
+	if !strings.Contains(a.body, "Timed out waiting for the response from device.") ||
+		!strings.Contains(a.body, "504101") {
 		t.Errorf("got %s", a.body)
 	}
 	topic, _, _ := strings.Cut(next(t, calls), " ")

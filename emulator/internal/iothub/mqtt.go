@@ -15,8 +15,8 @@ import (
 // errExpired is why a connection with an expired token is closed. The state defines the other reasons.
 var errExpired = errors.New("the shared access signature has expired")
 
-// Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
-// Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
+// Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may
+// be missing. Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
 func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
 	host, rest, _ := strings.Cut(c.UserName, "/")
 	host = state.ClassicHost(h.names.Host(host))
@@ -65,7 +65,8 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	s := &session{
 		hubs: h, number: h.connections.Add(1), key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID,
 		version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
-		clean: c.CleanSession, basic: isBasic(hub), maxDeliveries: hub.Settings.MaxDeliveries, granted: state.Subscriptions{}, taken: map[string]struct{}{},
+		clean: c.CleanSession, basic: isBasic(hub), maxDeliveries: hub.Settings.MaxDeliveries,
+		granted: state.Subscriptions{}, taken: map[string]struct{}{},
 	}
 	// From here on, changes of the device's credentials close the connection, and messages to the device reach it.
 	if err := h.state.Connect(s.key.host, granted.device, s); err != nil {

@@ -55,7 +55,8 @@ func (f *fixture) deviceToken(id, key string) string { return f.token(host+"/dev
 
 // options are those of a device with a SAS of its own.
 func (f *fixture) options(address, id, key string) *mqtt.ClientOptions {
-	return mqtt.NewClientOptions().AddBroker("tcp://" + address).SetClientID(id).SetUsername(user(id)).SetPassword(f.deviceToken(id, key)).
+	return mqtt.NewClientOptions().AddBroker("tcp://" +
+		address).SetClientID(id).SetUsername(user(id)).SetPassword(f.deviceToken(id, key)).
 		SetProtocolVersion(4).SetCleanSession(false).SetKeepAlive(180 * time.Second).SetAutoReconnect(false)
 }
 
@@ -81,7 +82,9 @@ func done(t *testing.T, what string, token mqtt.Token) {
 func subscribe(t *testing.T, c mqtt.Client, filter string) <-chan string {
 	t.Helper()
 	got := make(chan string, 100)
-	done(t, "subscribe", c.Subscribe(filter, 0, func(_ mqtt.Client, m mqtt.Message) { got <- m.Topic() + " " + string(m.Payload()) }))
+	done(t, "subscribe", c.Subscribe(filter, 0, func(_ mqtt.Client, m mqtt.Message) {
+		got <- m.Topic() + " " + string(m.Payload())
+	}))
 	return got
 }
 
@@ -95,7 +98,8 @@ func TestTelemetryComesInWithItsProperties(t *testing.T) {
 	f := newFixture(t)
 	c := f.connect(f.options(f.listen(), "d1", f.device("d1")))
 	const topic = "devices/d1/messages/events/"
-	done(t, "publish", c.Publish(topic+"%24.mid=a%26b&%24.ct=application%2Fjson&room=boiler%2F1&plus=1%2B1&empty", 1, false, `{"t":1}`))
+	done(t, "publish", c.Publish(topic+"%24.mid=a%26b&%24.ct=application%2Fjson&room=boiler%2F1&plus=1%2B1&empty", 1,
+		false, `{"t":1}`))
 	done(t, "publish", c.Publish(topic, 0, true, "kept"))
 	done(t, "publish", c.Publish("devices/d1/messages/events", 1, false, "no slash"))
 	await.True(t, "the third message", func() bool { return f.hubs.Received(host) == 3 })
@@ -116,23 +120,27 @@ func TestADeviceReadsAndChangesItsTwin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
-	f.owner("PATCH", "/twins/d1", `{"tags":{"secret":"of operators"},"properties":{"desired":{"interval":30}}}`).want(t, "patch", 200)
+	f.owner("PATCH", "/twins/d1", `{"tags":{"secret":"of operators"},"properties":{"desired":{"interval":30}}}`).want(t,
+		"patch", 200)
 	c := f.connect(f.options(f.listen(), "d1", key))
 	answers := subscribe(t, c, "$iothub/twin/res/#")
 	changes := subscribe(t, c, "$iothub/twin/PATCH/properties/desired/#")
 
 	done(t, "get", c.Publish("$iothub/twin/GET/?$rid=a%20b", 0, false, " "))
-	if got, want := next(t, answers), `$iothub/twin/res/200/?$rid=a%20b {"desired":{"interval":30,"$version":2},"reported":{"$version":1}}`; got != want {
+	if got, want := next(t, answers),
+		`$iothub/twin/res/200/?$rid=a%20b {"desired":{"interval":30,"$version":2},"reported":{"$version":1}}`; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	done(t, "report", c.Publish("$iothub/twin/PATCH/properties/reported/?$rid=2", 1, false, `{"firmware":"1.0","gone":null}`))
+	done(t, "report", c.Publish("$iothub/twin/PATCH/properties/reported/?$rid=2", 1, false,
+		`{"firmware":"1.0","gone":null}`))
 	if got, want := next(t, answers), `$iothub/twin/res/204/?$rid=2&$version=2 `; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, bad := range []string{"", "{", "[1]"} {
 		t.Run(fmt.Sprintf("%.60q", bad), func(t *testing.T) {
 			done(t, "report", c.Publish("$iothub/twin/PATCH/properties/reported/?$rid=3", 0, false, bad))
-			if got, want := next(t, answers), `$iothub/twin/res/400/?$rid=3 {"errorCode":400004,`; !strings.HasPrefix(got, want) {
+			if got, want := next(
+				t, answers), `$iothub/twin/res/400/?$rid=3 {"errorCode":400004,`; !strings.HasPrefix(got, want) {
 				t.Errorf("report %q: got %q, want %q", bad, got, want)
 			}
 		})
@@ -143,7 +151,8 @@ func TestADeviceReadsAndChangesItsTwin(t *testing.T) {
 
 	f.owner("PATCH", "/twins/d1", `{"tags":{"x":1}}`).want(t, "patch of tags", 200) // no push
 	f.owner("PATCH", "/twins/d1", `{"properties":{"desired":{"interval":60,"mode":null}}}`).want(t, "patch", 200)
-	if got, want := next(t, changes), `$iothub/twin/PATCH/properties/desired/?$version=3 {"interval":60,"mode":null,"$version":3}`; got != want {
+	if got, want := next(t, changes),
+		`$iothub/twin/PATCH/properties/desired/?$version=3 {"interval":60,"mode":null,"$version":3}`; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	done(t, "unsubscribe", c.Unsubscribe("$iothub/twin/PATCH/properties/desired/#"))
@@ -167,24 +176,28 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 		id, user, password string
 		ok                 bool
 	}{
-		"own key":                       {"d1", user("d1"), f.deviceToken("d1", key), true},
-		"no query":                      {"d1", host + "/d1", f.deviceToken("d1", key), true},
-		"older form":                    {"d1", host + "/d1/api-version=2016-11-14", f.deviceToken("d1", key), true},
-		"host in capitals":              {"d1", strings.ToUpper(host) + "/d1/?api-version=2021-04-12", f.deviceToken("d1", key), true},
-		"resource with an api-version":  {"d1", user("d1"), f.token(host+"/devices/d1/api-version=2016-11-14", "", key), true},
-		"policy with DeviceConnect":     {"d1", user("d1"), f.policy("device"), true},
-		"policy without":                {"d1", user("d1"), f.policy("service"), false},
-		"wrong key":                     {"d1", user("d1"), f.deviceToken("d1", newKey(t)), false},
-		"another device's token":        {"other", user("other"), f.deviceToken("d1", key), false},
-		"token for the hub, device key": {"d1", user("d1"), f.token("hub-2.azure-devices.net/devices/d1", "", key), false},
-		"expired":                       {"d1", user("d1"), expired, false},
-		"no password":                   {"d1", user("d1"), "", false},
-		"unknown device":                {"d9", user("d9"), f.deviceToken("d9", key), false},
-		"other case of the id":          {"D1", user("D1"), f.deviceToken("D1", key), false},
-		"disabled":                      {"off", user("off"), f.deviceToken("off", off.Key.Primary), false},
-		"client id of another":          {"other", user("d1"), f.deviceToken("d1", key), false},
-		"module":                        {"d1/m", user("d1/m"), f.deviceToken("d1", key), false},
-		"no such hub":                   {"d1", "hub-9.azure-devices.net/d1/?api-version=2021-04-12", f.deviceToken("d1", key), false},
+		"own key":    {"d1", user("d1"), f.deviceToken("d1", key), true},
+		"no query":   {"d1", host + "/d1", f.deviceToken("d1", key), true},
+		"older form": {"d1", host + "/d1/api-version=2016-11-14", f.deviceToken("d1", key), true},
+		"host in capitals": {"d1", strings.ToUpper(host) + "/d1/?api-version=2021-04-12",
+			f.deviceToken("d1", key), true},
+		"resource with an api-version": {"d1", user("d1"), f.token(host+"/devices/d1/api-version=2016-11-14", "", key),
+			true},
+		"policy with DeviceConnect": {"d1", user("d1"), f.policy("device"), true},
+		"policy without":            {"d1", user("d1"), f.policy("service"), false},
+		"wrong key":                 {"d1", user("d1"), f.deviceToken("d1", newKey(t)), false},
+		"another device's token":    {"other", user("other"), f.deviceToken("d1", key), false},
+		"token for the hub, device key": {"d1", user("d1"), f.token("hub-2.azure-devices.net/devices/d1", "", key),
+			false},
+		"expired":              {"d1", user("d1"), expired, false},
+		"no password":          {"d1", user("d1"), "", false},
+		"unknown device":       {"d9", user("d9"), f.deviceToken("d9", key), false},
+		"other case of the id": {"D1", user("D1"), f.deviceToken("D1", key), false},
+		"disabled":             {"off", user("off"), f.deviceToken("off", off.Key.Primary), false},
+		"client id of another": {"other", user("d1"), f.deviceToken("d1", key), false},
+		"module":               {"d1/m", user("d1/m"), f.deviceToken("d1", key), false},
+		"no such hub": {"d1", "hub-9.azure-devices.net/d1/?api-version=2021-04-12",
+			f.deviceToken("d1", key), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := mqtt.NewClient(f.options(address, tc.id, key).SetUsername(tc.user).SetPassword(tc.password))
@@ -238,7 +251,9 @@ func TestRevokedConnectionsAreEnded(t *testing.T) {
 			c.Publish("$iothub/methods/res/ok/?$rid=1", 0, false, "{}")
 		},
 		"unknown subscription": func(_, _ string, c mqtt.Client) { c.Subscribe("#", 0, nil) },
-		"quality of service 2": func(id, _ string, c mqtt.Client) { c.Publish("devices/"+id+"/messages/events/", 2, false, "x") },
+		"quality of service 2": func(id, _ string, c mqtt.Client) {
+			c.Publish("devices/"+id+"/messages/events/", 2, false, "x")
+		},
 		"properties too large": func(id, _ string, c mqtt.Client) {
 			c.Publish("devices/"+id+"/messages/events/a=1", 0, false, make([]byte, 256<<10-1))
 		},
@@ -295,11 +310,13 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 	f := newFixture(t)
 	address, key := f.listen(), f.device("d1")
 	const second = "hub-2.azure-devices.net"
-	if _, err := f.state.PutDevice(second, state.Device{ID: "d1", Key: state.SymmetricKey{Primary: key, Secondary: newKey(t)}}, "", true); err != nil {
+	if _, err := f.state.PutDevice(second, state.Device{ID: "d1", Key: state.SymmetricKey{Primary: key,
+		Secondary: newKey(t)}}, "", true); err != nil {
 		t.Fatal(err)
 	}
 	first := f.connect(f.options(address, "d1", key))
-	f.connect(f.options(address, "d1", key).SetUsername(second + "/d1/?api-version=2021-04-12").SetPassword(f.token(second+"/devices/d1", "", key)))
+	f.connect(f.options(address, "d1", key).SetUsername(second +
+		"/d1/?api-version=2021-04-12").SetPassword(f.token(second+"/devices/d1", "", key)))
 	done(t, "publish", first.Publish("devices/d1/messages/events/", 1, false, "x"))
 	if f.hubs.Received(host) != 1 || f.hubs.Received(second) != 0 {
 		t.Errorf("got %d and %d messages, want 1 and 0", f.hubs.Received(host), f.hubs.Received(second))
@@ -349,7 +366,8 @@ func TestTheLastWillIsTelemetry(t *testing.T) {
 	f.connect(f.options(address, "d1", key).SetWill("devices/d1/messages/events/", "gone", 1, false))
 	f.connect(f.options(address, "d1", key)) // takes the place of the first, which had no chance to say goodbye
 	await.True(t, "the last will", func() bool {
-		return slices.ContainsFunc(f.hubs.Messages(host, "d1"), func(m iothub.Message) bool { return string(m.Body) == "gone" })
+		return slices.ContainsFunc(f.hubs.Messages(host, "d1"),
+			func(m iothub.Message) bool { return string(m.Body) == "gone" })
 	})
 }
 
@@ -393,8 +411,11 @@ func TestCertificatesAuthenticateByTheirThumbprint(t *testing.T) {
 	old := certificate(t, f.clock.Now().Add(-48*time.Hour))
 	short, long := sha1.Sum(mine.Raw), sha256.Sum256(mine.Raw)
 	oldPrint := sha256.Sum256(old.Raw)
-	for id, print := range map[string]string{"short": hex.EncodeToString(short[:]), "long": hex.EncodeToString(long[:]), "old": hex.EncodeToString(oldPrint[:])} {
-		f.owner("PUT", "/devices/"+id, `{"authentication":{"type":"selfSigned","x509Thumbprint":{"secondaryThumbprint":"`+print+`"}}}`).want(t, "create", 200)
+	for id, print := range map[string]string{"short": hex.EncodeToString(short[:]), "long": hex.EncodeToString(long[:]),
+		"old": hex.EncodeToString(oldPrint[:])} {
+		f.owner("PUT", "/devices/"+id,
+			`{"authentication":{"type":"selfSigned","x509Thumbprint":{"secondaryThumbprint":"`+print+`"}}}`).want(t,
+			"create", 200)
 	}
 	key := f.device("key")
 	for name, tc := range map[string]struct {
@@ -413,7 +434,8 @@ func TestCertificatesAuthenticateByTheirThumbprint(t *testing.T) {
 		"key beside some certificate":    {"key", f.deviceToken("key", key), []*x509.Certificate{mine}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Password: tc.password, Certificates: tc.chain, Client: &fakeClient{}})
+			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Password: tc.password,
+				Certificates: tc.chain, Client: &fakeClient{}})
 			if tc.ok != (err == nil) {
 				t.Errorf("%s: got %v", name, err)
 			}
@@ -427,9 +449,11 @@ func TestCertificatesAuthenticateByTheirThumbprint(t *testing.T) {
 func TestUnknownUserNamesAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for _, name := range []string{"", "0ne00000001/registrations/d1/api-version=2019-03-31", "someone", "example.com/d1"} {
+	for _, name := range []string{"", "0ne00000001/registrations/d1/api-version=2019-03-31", "someone",
+		"example.com/d1"} {
 		t.Run(fmt.Sprintf("%.60q", name), func(t *testing.T) {
-			if _, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: name}); !errors.Is(err, broker.ErrNotMine) {
+			if _, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: name}); !errors.Is(err,
+				broker.ErrNotMine) {
 				t.Errorf("%q: got %v, want %v", name, err, broker.ErrNotMine)
 			}
 		})
@@ -443,7 +467,8 @@ func certificate(t *testing.T, from time.Time) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from.Add(-time.Hour), NotAfter: from.Add(24 * time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from.Add(-time.Hour),
+		NotAfter: from.Add(24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

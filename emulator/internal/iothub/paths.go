@@ -29,7 +29,9 @@ func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // isUnclean reports whether a path has empty or dotted segments.
 func isUnclean(escaped string) bool {
 	segments := strings.Split(strings.TrimSuffix(escaped, "/"), "/")[1:]
-	return slices.ContainsFunc(segments, func(segment string) bool { return segment == "" || segment == "." || segment == ".." })
+	return slices.ContainsFunc(segments, func(segment string) bool {
+		return segment == "" || segment == "." || segment == ".."
+	})
 }
 
 var errNoPath = &wireError{404000, "GenericNotFound", "The emulator does not serve this path"}
@@ -43,5 +45,6 @@ func (h *Hubs) refuseCall(w http.ResponseWriter, r *http.Request, methods []stri
 	}
 	allowed := strings.Join(slices.Sorted(slices.Values(methods)), ", ")
 	w.Header().Set("Allow", allowed)
-	h.writeError(w, &wireError{405000, "GenericMethodNotAllowed", "The method " + r.Method + " is not allowed here; allowed: " + allowed})
+	h.writeError(w, &wireError{405000, "GenericMethodNotAllowed", "The method " + r.Method +
+		" is not allowed here; allowed: " + allowed})
 }

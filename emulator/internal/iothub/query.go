@@ -76,7 +76,8 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 }
 
 // find returns up to limit rows of a query, and where to continue.
-func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
+func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation,
+	err error) {
 	if q.top > 0 {
 		limit = min(limit, q.top-from.Taken)
 	}
@@ -171,7 +172,8 @@ func (d twinDocument) members() (map[string]any, error) {
 }
 
 // findGroups returns the rows of a query with GROUP BY or aggregates, ordered by the group's values.
-func (h *Hubs) findGroups(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
+func (h *Hubs) findGroups(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation,
+	err error) {
 	all := newGroups(q)
 	err = h.scanTwins(host, "", queryChunk, func(doc twinDocument) (bool, error) {
 		twin, err := doc.members()

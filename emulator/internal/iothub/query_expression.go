@@ -75,7 +75,8 @@ func (p *queryParser) and() (operand, error) {
 }
 
 // chain parses conditions joined by a keyword.
-func (p *queryParser) chain(keyword string, next func(*queryParser) (operand, error), join func(a, b truth) truth) (operand, error) {
+func (p *queryParser) chain(keyword string, next func(*queryParser) (operand, error),
+	join func(a, b truth) truth) (operand, error) {
 	left, err := next(p)
 	for err == nil && p.is(keyword) {
 		p.take()

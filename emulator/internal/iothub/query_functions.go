@@ -24,8 +24,9 @@ var (
 		},
 	}
 	stringTests = map[string]func(text, part string) bool{
-		"STARTSWITH": strings.HasPrefix, "STARTS_WITH": strings.HasPrefix, "ENDSWITH": strings.HasSuffix, "ENDS_WITH": strings.HasSuffix,
-		"CONTAINS": strings.Contains,
+		"STARTSWITH": strings.HasPrefix, "STARTS_WITH": strings.HasPrefix, "ENDSWITH": strings.HasSuffix,
+		"ENDS_WITH": strings.HasSuffix,
+		"CONTAINS":  strings.Contains,
 	}
 )
 
@@ -34,7 +35,8 @@ func (p *queryParser) function() (operand, error) {
 	p.take() // the parenthesis
 	oneTest, ofType := typeTests[name]
 	twoTest, ofStrings := stringTests[name]
-	isArray := name == "ARRAY_CONTAINS" // Azure/azure-iot-cli-extension, operations/hub.py: the children of an edge device
+	// Azure/azure-iot-cli-extension, operations/hub.py: the children of an edge device
+	isArray := name == "ARRAY_CONTAINS"
 	if !ofType && !ofStrings && !isArray {
 		return nil, fmt.Errorf("unknown function %s", name)
 	}

@@ -164,7 +164,8 @@ func (p *queryParser) findSource() error {
 		p.source = 2
 		if p.tokens[i+2].text == "." && p.tokens[i+2].kind == symbolToken {
 			if part := strings.ToLower(p.tokens[i+3].text); part != "modules" && part != "jobs" {
-				return fmt.Errorf("the emulator can query devices, devices.modules and devices.jobs, not devices.%s", part)
+				return fmt.Errorf("the emulator can query devices, devices.modules and devices.jobs, not devices.%s",
+					part)
 			}
 			p.source = 4
 		}
@@ -172,7 +173,8 @@ func (p *queryParser) findSource() error {
 		if next.kind == wordToken && strings.EqualFold(next.text, "AS") {
 			next = p.tokens[i+p.source+1]
 		}
-		if next.kind == wordToken && !strings.EqualFold(next.text, "WHERE") && !strings.EqualFold(next.text, "GROUP") && !strings.EqualFold(next.text, "JOIN") {
+		if next.kind == wordToken && !strings.EqualFold(next.text, "WHERE") && !strings.EqualFold(next.text, "GROUP") &&
+			!strings.EqualFold(next.text, "JOIN") {
 			p.alias = next.text
 		}
 		return nil

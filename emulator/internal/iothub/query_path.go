@@ -43,7 +43,8 @@ func (p *queryParser) path() (path, error) {
 			}
 			out = append(out, next)
 		default:
-			if len(out) > 1 && (strings.EqualFold(out[0].name, "devices") || p.alias != "" && strings.EqualFold(out[0].name, p.alias)) {
+			if len(out) > 1 && (strings.EqualFold(out[0].name, "devices") || p.alias != "" &&
+				strings.EqualFold(out[0].name, p.alias)) {
 				out = out[1:]
 			}
 			return out, nil

@@ -20,7 +20,8 @@ func (f *fixture) fleet() {
 		f.device(id)
 		f.owner("PATCH", "/twins/"+id, body).want(f.T, "patch", http.StatusOK)
 	}
-	f.owner("PUT", "/devices/d4", `{"status":"disabled","statusReason":"lost"}`, "If-Match", "*").want(f.T, "disable", http.StatusOK)
+	f.owner("PUT", "/devices/d4", `{"status":"disabled","statusReason":"lost"}`, "If-Match", "*").want(f.T, "disable",
+		http.StatusOK)
 }
 
 // ask returns the ids that a query finds.
@@ -68,26 +69,28 @@ func TestConditionsOfQueries(t *testing.T) {
 		"properties.desired.interval = 0x1E AND 0xfF = 255":            "d1",
 		"tags.list[0] = 1":     "d3",
 		"tags.list[1].k = 'v'": "d3",
-		"IS_DEFINED(tags.list[1]['k']) AND NOT IS_DEFINED(tags.list[2])":                   "d3",
-		"IS_DEFINED(tags.floor[0]) OR IS_DEFINED(tags.site[0])":                            "",
-		"properties.desired.interval > 30":                                                 "d2 d3",
-		"properties.desired.interval >= 60.5":                                              "d2 d3",
-		"properties.desired.interval < 6.05e1":                                             "d1",
-		"properties.desired.interval <> 90":                                                "d1 d2",
-		"properties.desired.on = true":                                                     "d2",
-		"properties.desired.on != true":                                                    "d3",
-		"properties.reported.firmware = '1'":                                               "",
-		"capabilities.iotEdge = false":                                                     "d1 d2 d3 d4",
-		"tags.floor = 1 OR tags.floor = 2 AND deviceId = 'd9'":                             "d1",
-		"(tags.floor = 1 OR tags.floor = 2) AND deviceId = 'd2'":                           "d2",
-		"NOT (deviceId = 'd1' OR properties.desired.interval = 60.5)":                      "d3", // of d4 nothing is known
-		"is_defined(tags.floor)":                                                           "d1 d2 d3",
-		"tags.floor != null":                                                               "d1 d2 d3",
-		"tags.floor = null":                                                                "",
-		"properties.desired.on":                                                            "d2",
-		"NOT properties.desired.on OR tags.floor = 1":                                      "d1 d3",
-		"(properties.desired.on) = false":                                                  "d3",
-		"tags.floor + 1 = 3":                                                               "d2", // of the others one is a string
+		"IS_DEFINED(tags.list[1]['k']) AND NOT IS_DEFINED(tags.list[2])": "d3",
+		"IS_DEFINED(tags.floor[0]) OR IS_DEFINED(tags.site[0])":          "",
+		"properties.desired.interval > 30":                               "d2 d3",
+		"properties.desired.interval >= 60.5":                            "d2 d3",
+		"properties.desired.interval < 6.05e1":                           "d1",
+		"properties.desired.interval <> 90":                              "d1 d2",
+		"properties.desired.on = true":                                   "d2",
+		"properties.desired.on != true":                                  "d3",
+		"properties.reported.firmware = '1'":                             "",
+		"capabilities.iotEdge = false":                                   "d1 d2 d3 d4",
+		"tags.floor = 1 OR tags.floor = 2 AND deviceId = 'd9'":           "d1",
+		"(tags.floor = 1 OR tags.floor = 2) AND deviceId = 'd2'":         "d2",
+		// of d4 nothing is known
+		"NOT (deviceId = 'd1' OR properties.desired.interval = 60.5)": "d3",
+		"is_defined(tags.floor)":                      "d1 d2 d3",
+		"tags.floor != null":                          "d1 d2 d3",
+		"tags.floor = null":                           "",
+		"properties.desired.on":                       "d2",
+		"NOT properties.desired.on OR tags.floor = 1": "d1 d3",
+		"(properties.desired.on) = false":             "d3",
+		// of the others one is a string
+		"tags.floor + 1 = 3":                                                               "d2",
 		"1 + 2 * 3 - 4 / 2 = 5 AND deviceId = 'd4'":                                        "d4",
 		"(1 + 2) * 3 = 9 AND deviceId = 'd4'":                                              "d4",
 		"properties.desired.interval % 60 = 30":                                            "d1 d3",
@@ -126,7 +129,8 @@ func TestColumnsOfQueries(t *testing.T) {
 		"SELECT COUNT() FROM devices":                                               `[{"$1":4}]`,
 		"SELECT COUNT(*), COUNT(tags.site) FROM devices":                            `[{"$1":4,"$2":2}]`,
 		"SELECT COUNT() AS n FROM devices WHERE deviceId = 'no'":                    `[{"n":0}]`,
-		"SELECT SUM(properties.desired.interval) AS s, AVG(properties.desired.interval) AS a, MIN(properties.desired.interval) AS l, MAX(properties.desired.interval) AS h FROM devices": `[{"a":60.166666666666664,"h":90,"l":30,"s":180.5}]`,
+		"SELECT SUM(properties.desired.interval) AS s, AVG(properties.desired.interval) AS a, " +
+			"MIN(properties.desired.interval) AS l, MAX(properties.desired.interval) AS h FROM devices": `[{"a":60.166666666666664,"h":90,"l":30,"s":180.5}]`,
 		"SELECT MIN(deviceId) AS l, max(deviceId) AS h FROM devices":                                            `[{"h":"d4","l":"d1"}]`,
 		"SELECT AVG(tags.site) AS a, MAX(tags.no) AS b, COUNT() AS n FROM devices":                              `[{"n":4}]`,
 		"SELECT status, COUNT() AS n FROM devices GROUP BY status":                                              `[{"n":1,"status":"disabled"},{"n":3,"status":"enabled"}]`,
@@ -153,12 +157,22 @@ func TestInvalidQueries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, query := range []string{
-		"", "SELECT", "SELECT *", "SELECT * FROM", "SELECT * FROM jobs", "SELECT * FROM devices.twins", "SELECT * FROM devices.", "FROM devices SELECT *",
-		"SELECT * FROM devices WHERE", "SELECT * FROM devices WHERE tags.a + = 1", "SELECT * FROM devices WHERE a - * 1 = 1", "SELECT * FROM devices WHERE tags.a =", "SELECT * FROM devices WHERE a = 'b",
-		"SELECT * FROM devices WHERE a = 1 b", "SELECT * FROM devices WHERE (a = 1", "SELECT * FROM devices WHERE a IN []", "SELECT * FROM devices WHERE a IN ['b'",
-		"SELECT * FROM devices WHERE nothing(a)", "SELECT * FROM devices WHERE a = 1 AND", "SELECT * FROM devices WHERE a.1.", "SELECT * FROM devices WHERE a[1.5] = 1", "SELECT * FROM devices WHERE a = 0x", "SELECT * FROM devices WHERE a = 0x11111111111111111", `SELECT * FROM devices WHERE a = '\\u0027`, "SELECT * FROM devices WHERE a[b] = 1", "SELECT * FROM devices WHERE a[''] = 1", "SELECT * FROM devices WHERE a[1 = 1", "SELECT a, FROM devices",
-		"SELECT a AS FROM devices", "SELECT COUNT(), a FROM devices", "SELECT * FROM devices GROUP BY a", "SELECT b FROM devices GROUP BY a", "SELECT a FROM devices GROUP BY",
-		"SELECT a FROM devices GROUP a", "SELECT SUM() FROM devices", "SELECT MEDIAN(a) FROM devices", "SELECT TOP 0 * FROM devices", "SELECT TOP FROM", "SELECT COUNT(a FROM devices",
+		"", "SELECT", "SELECT *", "SELECT * FROM", "SELECT * FROM jobs", "SELECT * FROM devices.twins",
+		"SELECT * FROM devices.", "FROM devices SELECT *",
+		"SELECT * FROM devices WHERE", "SELECT * FROM devices WHERE tags.a + = 1",
+		"SELECT * FROM devices WHERE a - * 1 = 1", "SELECT * FROM devices WHERE tags.a =",
+		"SELECT * FROM devices WHERE a = 'b",
+		"SELECT * FROM devices WHERE a = 1 b", "SELECT * FROM devices WHERE (a = 1",
+		"SELECT * FROM devices WHERE a IN []", "SELECT * FROM devices WHERE a IN ['b'",
+		"SELECT * FROM devices WHERE nothing(a)", "SELECT * FROM devices WHERE a = 1 AND",
+		"SELECT * FROM devices WHERE a.1.", "SELECT * FROM devices WHERE a[1.5] = 1",
+		"SELECT * FROM devices WHERE a = 0x", "SELECT * FROM devices WHERE a = 0x11111111111111111",
+		`SELECT * FROM devices WHERE a = '\\u0027`, "SELECT * FROM devices WHERE a[b] = 1",
+		"SELECT * FROM devices WHERE a[''] = 1", "SELECT * FROM devices WHERE a[1 = 1", "SELECT a, FROM devices",
+		"SELECT a AS FROM devices", "SELECT COUNT(), a FROM devices", "SELECT * FROM devices GROUP BY a",
+		"SELECT b FROM devices GROUP BY a", "SELECT a FROM devices GROUP BY",
+		"SELECT a FROM devices GROUP a", "SELECT SUM() FROM devices", "SELECT MEDIAN(a) FROM devices",
+		"SELECT TOP 0 * FROM devices", "SELECT TOP FROM", "SELECT COUNT(a FROM devices",
 		"SELECT * FROM devices ORDER BY a", "SELECT * FROM devices; DROP", "SELECT * FROM devices AS",
 		"SELECT * FROM devices WHERE " + strings.Repeat("(", 200) + "a = 1" + strings.Repeat(")", 200),
 		"SELECT * FROM devices WHERE " + strings.Repeat("NOT ", 200) + "a = 1",
@@ -167,7 +181,8 @@ func TestInvalidQueries(t *testing.T) {
 		t.Run(fmt.Sprintf("%.60q", query), func(t *testing.T) {
 			body, _ := json.Marshal(map[string]string{"query": query})
 			a := f.owner("POST", "/devices/query", string(body))
-			if a.status != http.StatusBadRequest || !strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query is invalid: ") {
+			if a.status != http.StatusBadRequest ||
+				!strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query is invalid: ") {
 				t.Errorf("%.60s: got %d %.200s", query, a.status, a.body)
 			}
 		})
@@ -193,7 +208,8 @@ func TestPagesOfQueriesSkipWhatDoesNotMatch(t *testing.T) {
 		t.Run(query, func(t *testing.T) {
 			var pages []string
 			for next := ""; ; {
-				a := f.owner("POST", "/devices/query", `{"query":"`+query+`"}`, "x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "page", 200)
+				a := f.owner("POST", "/devices/query", `{"query":"`+query+`"}`, "x-ms-max-item-count", "2",
+					"x-ms-continuation", next).want(t, "page", 200)
 				pages = append(pages, a.body)
 				if next = a.header.Get("x-ms-continuation"); next == "" {
 					break
@@ -204,5 +220,6 @@ func TestPagesOfQueriesSkipWhatDoesNotMatch(t *testing.T) {
 			}
 		})
 	}
-	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-continuation", "p03").want(t, "another's continuation", http.StatusBadRequest)
+	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-continuation", "p03").want(t,
+		"another's continuation", http.StatusBadRequest)
 }

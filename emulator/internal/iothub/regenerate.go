@@ -97,7 +97,8 @@ func (h *Hubs) regenerate(host string, holder keyHolder, policy string) (state.S
 		if device.Auth != state.AuthSAS {
 			return state.SymmetricKey{}, invalid("The device authenticates with %s, not with a key", device.Auth)
 		}
-		for key, other := range map[*string]string{&device.Key.Primary: secondaryKeyOnly, &device.Key.Secondary: primaryKeyOnly} {
+		for key, other := range map[*string]string{&device.Key.Primary: secondaryKeyOnly,
+			&device.Key.Secondary: primaryKeyOnly} {
 			if policy == other {
 				continue
 			}

@@ -15,11 +15,12 @@ func TestADeviceWithOnlyAnIDGetsKeysAndDefaults(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	a := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create", http.StatusOK)
-	form := regexp.MustCompile(`^\{"deviceId":"d1","generationId":"\d{18}","etag":"([A-Za-z0-9+/=]+)","connectionState":"Disconnected","status":"enabled",` +
-		`"statusReason":null,"connectionStateUpdatedTime":"0001-01-01T00:00:00","statusUpdatedTime":"0001-01-01T00:00:00",` +
-		`"lastActivityTime":"0001-01-01T00:00:00","cloudToDeviceMessageCount":0,"authentication":\{"symmetricKey":\{"primaryKey":"([^"]+)",` +
-		`"secondaryKey":"([^"]+)"\},"x509Thumbprint":\{"primaryThumbprint":null,"secondaryThumbprint":null\},"type":"sas"\},` +
-		`"capabilities":\{"iotEdge":false\},"parentScopes":\[\]\}$`)
+	form := regexp.MustCompile(
+		`^\{"deviceId":"d1","generationId":"\d{18}","etag":"([A-Za-z0-9+/=]+)","connectionState":"Disconnected","status":"enabled",` +
+			`"statusReason":null,"connectionStateUpdatedTime":"0001-01-01T00:00:00","statusUpdatedTime":"0001-01-01T00:00:00",` +
+			`"lastActivityTime":"0001-01-01T00:00:00","cloudToDeviceMessageCount":0,"authentication":\{"symmetricKey":\{"primaryKey":"([^"]+)",` +
+			`"secondaryKey":"([^"]+)"\},"x509Thumbprint":\{"primaryThumbprint":null,"secondaryThumbprint":null\},"type":"sas"\},` +
+			`"capabilities":\{"iotEdge":false\},"parentScopes":\[\]\}$`)
 	found := form.FindStringSubmatch(a.body)
 	if found == nil {
 		t.Fatalf("got %s", a.body)
@@ -41,30 +42,38 @@ func TestADeviceWithOnlyAnIDGetsKeysAndDefaults(t *testing.T) {
 func TestUpdatesNeedTheRightETag(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`, "If-Match", `""`).want(t, "create with an empty etag", http.StatusOK)
+	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`, "If-Match", `""`).want(t, "create with an empty etag",
+		http.StatusOK)
 	etag := f.owner("GET", "/devices/d1", "").header.Get("ETag")
-	updated := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"disabled","statusReason":"lost"}`, "If-Match", etag).want(t, "update", http.StatusOK)
+	updated := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"disabled","statusReason":"lost"}`, "If-Match",
+		etag).want(t, "update", http.StatusOK)
 	updated.wantField(t, "status", "disabled")
 	updated.wantField(t, "statusReason", "lost")
 	updated.wantField(t, "statusUpdatedTime", "2026-03-04T05:06:07.89Z")
 	if updated.header.Get("ETag") == etag {
 		t.Error("the etag stays the same")
 	}
-	stale := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`, "If-Match", etag).want(t, "stale", http.StatusPreconditionFailed)
+	stale := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`, "If-Match", etag).want(t, "stale",
+		http.StatusPreconditionFailed)
 	if got, want := stale.header.Get("iothub-errorcode"), "PreconditionFailed"; got != want {
 		t.Errorf("got iothub-errorcode %q, want %q", got, want)
 	}
-	form := regexp.MustCompile(`^\{"Message":"ErrorCode:PreconditionFailed;PreconditionFailed","ExceptionMessage":"Tracking ID:[0-9a-f]{32}-G:\d+-TimeStamp:03/04/2026 05:06:07"\}$`)
+	form := regexp.MustCompile(
+		`^\{"Message":"ErrorCode:PreconditionFailed;PreconditionFailed","ExceptionMessage":"Tracking ID:[0-9a-f]{32}-G:\d+-TimeStamp:03/04/2026 05:06:07"\}$`)
 	if !form.MatchString(stale.body) {
 		t.Errorf("got %s", stale.body)
 	}
 	for _, any := range []string{"*", `"*"`} {
-		f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"enabled"}`, "If-Match", any).want(t, "update with "+any, http.StatusOK)
+		f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"enabled"}`, "If-Match", any).want(t, "update with "+
+			any, http.StatusOK)
 	}
-	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create again", http.StatusConflict).wantField(t, "Message",
+	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create again", http.StatusConflict).wantField(t,
+		"Message",
 		"ErrorCode:DeviceAlreadyExists;A device with the same id is already registered")
-	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of nothing", http.StatusNotFound)
-	f.owner("DELETE", "/devices/d1", "", "If-Match", `"b3RoZXI="`).want(t, "delete with a stale etag", http.StatusPreconditionFailed)
+	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of nothing",
+		http.StatusNotFound)
+	f.owner("DELETE", "/devices/d1", "", "If-Match", `"b3RoZXI="`).want(t, "delete with a stale etag",
+		http.StatusPreconditionFailed)
 	f.owner("DELETE", "/devices/d1", "").want(t, "delete", http.StatusNoContent)
 	gone := f.owner("GET", "/devices/d1", "").want(t, "get", http.StatusNotFound)
 	if got := gone.field(t, "Message").(string); !strings.HasPrefix(got, "ErrorCode:DeviceNotFound;") {
@@ -80,12 +89,15 @@ func TestBadDevicesAreRefused(t *testing.T) {
 		"character in the id":  {"/devices/d%2F1", `{}`},
 		"long id":              {"/devices/" + strings.Repeat("d", 129), `{}`},
 		"status":               {"/devices/d1", `{"status":"on"}`},
-		"one key":              {"/devices/d1", `{"authentication":{"symmetricKey":{"primaryKey":"MDEyMzQ1Njc4OWFiY2RlZg=="}}}`},
-		"bad key":              {"/devices/d1", `{"authentication":{"symmetricKey":{"primaryKey":"no","secondaryKey":"no"}}}`},
-		"thumbprint":           {"/devices/d1", `{"authentication":{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"ABC"}}}`},
-		"no thumbprint":        {"/devices/d1", `{"authentication":{"type":"selfSigned"}}`},
-		"type":                 {"/devices/d1", `{"authentication":{"type":"password"}}`},
-		"no JSON":              {"/devices/d1", `{`},
+		"one key": {
+			"/devices/d1", `{"authentication":{"symmetricKey":{"primaryKey":"MDEyMzQ1Njc4OWFiY2RlZg=="}}}`},
+		"bad key": {
+			"/devices/d1", `{"authentication":{"symmetricKey":{"primaryKey":"no","secondaryKey":"no"}}}`},
+		"thumbprint": {
+			"/devices/d1", `{"authentication":{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"ABC"}}}`},
+		"no thumbprint": {"/devices/d1", `{"authentication":{"type":"selfSigned"}}`},
+		"type":          {"/devices/d1", `{"authentication":{"type":"password"}}`},
+		"no JSON":       {"/devices/d1", `{`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := f.owner("PUT", tc.path, tc.body)
@@ -103,14 +115,17 @@ func TestCredentialsAreKeptAsGiven(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	print1 := strings.Repeat("ab", 20)
-	a := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","authentication":{"x509Thumbprint":{"primaryThumbprint":"`+print1+`"}}}`).want(t, "create", http.StatusOK)
+	a := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","authentication":{"x509Thumbprint":{"primaryThumbprint":"`+
+		print1+`"}}}`).want(t, "create", http.StatusOK)
 	a.wantField(t, "authentication.type", "selfSigned")
 	a.wantField(t, "authentication.x509Thumbprint.primaryThumbprint", strings.ToUpper(print1))
 	a.wantField(t, "authentication.symmetricKey.primaryKey", nil)
 	one, two := newKey(t), newKey(t)
-	a = f.owner("PUT", "/devices/d2", `{"deviceId":"d2","authentication":{"symmetricKey":{"primaryKey":"`+one+`","secondaryKey":"`+two+`"}}}`).want(t, "create", http.StatusOK)
+	a = f.owner("PUT", "/devices/d2", `{"deviceId":"d2","authentication":{"symmetricKey":{"primaryKey":"`+one+
+		`","secondaryKey":"`+two+`"}}}`).want(t, "create", http.StatusOK)
 	a.wantField(t, "authentication.symmetricKey.secondaryKey", two)
-	a = f.owner("PUT", "/devices/d2", `{"deviceId":"d2","status":"disabled"}`, "If-Match", "*").want(t, "update", http.StatusOK)
+	a = f.owner("PUT", "/devices/d2", `{"deviceId":"d2","status":"disabled"}`, "If-Match", "*").want(t, "update",
+		http.StatusOK)
 	a.wantField(t, "authentication.symmetricKey.primaryKey", one)
 }
 
@@ -118,7 +133,8 @@ func TestCaseOfWordsAndIDs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	const path = "/devices/a-.+%25_%23*%3F!(),:;=@$'9"
-	f.owner("PUT", path, `{"status":"Disabled","authentication":{"type":"CertificateAuthority"}}`).want(t, "create", http.StatusOK)
+	f.owner("PUT", path, `{"status":"Disabled","authentication":{"type":"CertificateAuthority"}}`).want(t, "create",
+		http.StatusOK)
 	a := f.owner("GET", path, "").want(t, "get", http.StatusOK)
 	a.wantField(t, "deviceId", "a-.+%_#*?!(),:;=@$'9")
 	a.wantField(t, "status", "disabled")
@@ -215,7 +231,8 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	if got := strings.Count(top.body, `"deviceId"`); got != 2 {
 		t.Errorf("top=2: got %d devices", got)
 	}
-	if got, want := f.owner("GET", "/statistics/devices", "").body, `{"totalDeviceCount":3,"enabledDeviceCount":2,"disabledDeviceCount":1}`; got != want {
+	if got, want := f.owner("GET", "/statistics/devices", "").body,
+		`{"totalDeviceCount":3,"enabledDeviceCount":2,"disabledDeviceCount":1}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got, want := f.owner("GET", "/statistics/service", "").body, `{"connectedDeviceCount":0}`; got != want {
@@ -224,7 +241,8 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	var seen []string
 	next := ""
 	for range 5 {
-		a := f.owner("POST", "/devices/query", `{"query":" SELECT *  FROM devices "}`, "x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "query", 200)
+		a := f.owner("POST", "/devices/query", `{"query":" SELECT *  FROM devices "}`, "x-ms-max-item-count", "2",
+			"x-ms-continuation", next).want(t, "query", 200)
 		if got := a.header.Get("x-ms-item-type"); got != "Twin" {
 			t.Errorf("got item type %q", got)
 		}
@@ -238,11 +256,14 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	if got := strings.Join(seen, ""); got != "abc" {
 		t.Errorf("got %q by pages, want abc", got)
 	}
-	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", "many").want(t, "many", http.StatusBadRequest)
-	f.do(call{method: "GET", path: "/devices" + version + "&top=many", token: f.policy("read")}).want(t, "top=many", http.StatusBadRequest)
+	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", "many").want(t,
+		"many", http.StatusBadRequest)
+	f.do(call{method: "GET", path: "/devices" + version + "&top=many", token: f.policy("read")}).want(t, "top=many",
+		http.StatusBadRequest)
 	for _, count := range []string{"0", "-1", "1001", "99999999999999999999"} {
 		t.Run(count, func(t *testing.T) {
-			a := f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", count).want(t, count, http.StatusOK)
+			a := f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count",
+				count).want(t, count, http.StatusOK)
 			if got := strings.Count(a.body, `"deviceEtag"`); got != 3 {
 				t.Errorf("%s: got %d twins, want all 3", count, got)
 			}
@@ -254,16 +275,20 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	a := f.owner("POST", "/devices", `[{"id":"a","importMode":"create","status":"enabled","properties":{"desired":{"user":"x"}}},{"id":"b","importMode":"Create"}]`)
+	a := f.owner("POST", "/devices",
+		`[{"id":"a","importMode":"create","status":"enabled","properties":{"desired":{"user":"x"}}},{"id":"b","importMode":"Create"}]`)
 	if want := `{"isSuccessful":true,"errors":[],"warnings":[]}`; a.status != 200 || a.body != want {
 		t.Errorf("create: got %d %s, want %s", a.status, a.body, want)
 	}
 	f.owner("GET", "/twins/a", "").wantField(t, "properties.desired.user", "x")
-	a = f.owner("POST", "/devices", `[{"id":"a","importMode":"create"},{"id":"c","importMode":"create"},{"id":"b","importMode":"update","status":"disabled"},
+	a = f.owner("POST", "/devices",
+		`[{"id":"a","importMode":"create"},{"id":"c","importMode":"create"},{"id":"b","importMode":"update","status":"disabled"},
 		{"id":"d","importMode":"create"},{"id":"z","importMode":"delete"}]`).want(t, "mixed", http.StatusBadRequest)
 	a.wantField(t, "isSuccessful", false)
-	a.body += f.owner("POST", "/devices", `[{"id":"b","importMode":"updateTwin","tags":{"floor":1}},{"id":"d","importMode":"updateIfMatchETag","eTag":"b3RoZXI="}]`).want(t, "twins too", http.StatusBadRequest).body
-	for _, want := range []string{`{"deviceId":"a","errorCode":"DeviceAlreadyExists"`, `{"deviceId":"z","errorCode":"DeviceNotFound"`, `{"deviceId":"d","errorCode":"PreconditionFailed"`} {
+	a.body += f.owner("POST", "/devices",
+		`[{"id":"b","importMode":"updateTwin","tags":{"floor":1}},{"id":"d","importMode":"updateIfMatchETag","eTag":"b3RoZXI="}]`).want(t, "twins too", http.StatusBadRequest).body
+	for _, want := range []string{`{"deviceId":"a","errorCode":"DeviceAlreadyExists"`,
+		`{"deviceId":"z","errorCode":"DeviceNotFound"`, `{"deviceId":"d","errorCode":"PreconditionFailed"`} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(a.body, want) {
 				t.Errorf("got %s, want %s in it", a.body, want)
@@ -272,7 +297,8 @@ func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 	}
 	for _, mode := range []string{"updateIfMatchETag", "updateTwinIfMatchETag", "deleteIfMatchETag"} {
 		t.Run(mode, func(t *testing.T) {
-			a := f.owner("POST", "/devices", `[{"id":"b","importMode":"`+mode+`"}]`).want(t, mode+" without an etag", http.StatusBadRequest)
+			a := f.owner("POST", "/devices", `[{"id":"b","importMode":"`+mode+`"}]`).want(t, mode+" without an etag",
+				http.StatusBadRequest)
 			if !strings.Contains(a.body, "PreconditionFailed") {
 				t.Errorf("%s: got %s", mode, a.body)
 			}
@@ -282,7 +308,8 @@ func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 	b := f.owner("GET", "/twins/b", "")
 	b.wantField(t, "status", "disabled")
 	b.wantField(t, "tags.floor", 1)
-	f.owner("POST", "/devices", "["+strings.Repeat(`{"id":"a","importMode":"delete"},`, 100)+`{"id":"a","importMode":"delete"}]`).want(t, "101", http.StatusBadRequest)
+	f.owner("POST", "/devices", "["+strings.Repeat(`{"id":"a","importMode":"delete"},`, 100)+
+		`{"id":"a","importMode":"delete"}]`).want(t, "101", http.StatusBadRequest)
 }
 
 func TestTheHostPicksTheHub(t *testing.T) {
@@ -290,15 +317,18 @@ func TestTheHostPicksTheHub(t *testing.T) {
 	f := newFixture(t)
 	f.device("d1")
 	const second = "hub-2.azure-devices.net"
-	elsewhere := call{method: "GET", host: second, path: "/devices/d1" + version, token: f.token(second, "owner", f.keys["owner"])}
+	elsewhere := call{method: "GET", host: second, path: "/devices/d1" + version,
+		token: f.token(second, "owner", f.keys["owner"])}
 	f.do(elsewhere).want(t, "the same device at another hub", http.StatusNotFound)
 	elsewhere.host = "HUB-1.azure-devices.net:8443"
 	elsewhere.token = f.policy("owner")
 	f.do(elsewhere).want(t, "another spelling of the host", http.StatusOK)
 	elsewhere.host = "hub-3.azure-devices.net"
-	f.do(elsewhere).want(t, "no hub", http.StatusUnauthorized).wantField(t, "Message", "ErrorCode:IotHubNotFound;Unauthorized")
+	f.do(elsewhere).want(t, "no hub", http.StatusUnauthorized).wantField(t, "Message",
+		"ErrorCode:IotHubNotFound;Unauthorized")
 	f.owner("GET", "/nothing/here", "").want(t, "unknown path", http.StatusNotFound)
-	for path, code := range map[string]string{"/devices/d1": "ArgumentInvalid", "/devices/d1?api-version=latest": "InvalidProtocolVersion"} {
+	for path, code := range map[string]string{"/devices/d1": "ArgumentInvalid",
+		"/devices/d1?api-version=latest": "InvalidProtocolVersion"} {
 		t.Run(path, func(t *testing.T) {
 			a := f.do(call{method: "GET", path: path, token: f.policy("owner")}).want(t, path, http.StatusBadRequest)
 			if got := a.header.Get("iothub-errorcode"); got != code {

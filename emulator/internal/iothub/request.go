@@ -24,7 +24,8 @@ import (
 // largest permitted twins.
 const maxBody = 4 << 20
 
-// deviceIDForm is the form of device ids, of the description of 2021-04-12. Fidelity: later documentation says that + and # are not supported.
+// deviceIDForm is the form of device ids, of the description of 2021-04-12. Fidelity: later documentation says that +
+// and # are not supported.
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.+%_#*?!(),:;=@$']{1,128}$`)
 
 // maxReason is the largest number of characters of statusReason, in UTF-8. Source: the description of 2021-04-12.
@@ -58,7 +59,8 @@ func (in deviceInput) apply(d state.Device) (state.Device, error) {
 		return d, invalid("deviceId %q differs from %q in the path", *in.DeviceID, d.ID)
 	}
 	if in.Status != nil {
-		if d.Disabled = strings.EqualFold(*in.Status, "disabled"); !d.Disabled && !strings.EqualFold(*in.Status, "enabled") {
+		if d.Disabled = strings.EqualFold(*in.Status, "disabled"); !d.Disabled &&
+			!strings.EqualFold(*in.Status, "enabled") {
 			return d, invalid("status must be enabled or disabled")
 		}
 	}
@@ -80,11 +82,14 @@ func (in deviceInput) apply(d state.Device) (state.Device, error) {
 	return in.Authentication.apply(d)
 }
 
-// apply sets the credential. Fidelity: an update that names no keys keeps the present ones, and an empty one is replaced by a new
-// key (Azure/azure-iot-cli-extension, test_iothub_devices_int.py, of both; of one alone that is unsure).
+// apply sets the credential. Fidelity: an update that names no keys keeps the present ones, and an empty one is
+// replaced by a new key (Azure/azure-iot-cli-extension, test_iothub_devices_int.py, of both; of one alone that is
+// unsure).
 func (in authenticationInput) apply(d state.Device) (state.Device, error) {
-	primary, secondary := value(in.SymmetricKey, func(k symmetricKey) *string { return k.PrimaryKey }), value(in.SymmetricKey, func(k symmetricKey) *string { return k.SecondaryKey })
-	print1, print2 := value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.PrimaryThumbprint }), value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.SecondaryThumbprint })
+	primary, secondary := value(in.SymmetricKey, func(k symmetricKey) *string { return k.PrimaryKey }),
+		value(in.SymmetricKey, func(k symmetricKey) *string { return k.SecondaryKey })
+	print1, print2 := value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.PrimaryThumbprint }),
+		value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.SecondaryThumbprint })
 	switch {
 	case in.Type != nil:
 		d.Auth = authType(*in.Type)
@@ -96,7 +101,8 @@ func (in authenticationInput) apply(d state.Device) (state.Device, error) {
 	switch d.Auth {
 	case state.AuthSAS, "":
 		d.PrimaryThumbprint, d.SecondaryThumbprint = "", ""
-		for key, sent := range map[*string]*string{&primary: in.SymmetricKey.primary(), &secondary: in.SymmetricKey.secondary()} {
+		for key, sent := range map[*string]*string{&primary: in.SymmetricKey.primary(),
+			&secondary: in.SymmetricKey.secondary()} {
 			if sent == nil || *sent != "" {
 				continue
 			}
@@ -214,7 +220,9 @@ func propertiesPatch(body []byte) ([]byte, error) {
 		return nil, invalid("properties.desired must be a JSON object")
 	}
 	before := len(members)
-	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return name == "$metadata" || name == "$version" })
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool {
+		return name == "$metadata" || name == "$version"
+	})
 	if len(members) == before {
 		return body, nil
 	}
@@ -245,7 +253,8 @@ func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		// The names of this package's structs are internal.
-		members := slices.DeleteFunc(strings.Split(kind.Field, "."), func(name string) bool { return strings.HasSuffix(name, "Input") })
+		members := slices.DeleteFunc(strings.Split(kind.Field, "."),
+			func(name string) bool { return strings.HasSuffix(name, "Input") })
 		return cmp.Or(strings.Join(members, "."), "it") + " cannot be a JSON " + kind.Value
 	}
 	var syntax *json.SyntaxError

@@ -33,7 +33,8 @@ type subscription struct {
 
 func subscriptions(device string) []subscription {
 	return []subscription{
-		{twinAnswers, state.SubscriptionTwinAnswers}, {desiredChanges, state.SubscriptionDesired}, {methodCalls, state.SubscriptionMethods}, {devicebound(device), state.SubscriptionMessages},
+		{twinAnswers, state.SubscriptionTwinAnswers}, {desiredChanges, state.SubscriptionDesired},
+		{methodCalls, state.SubscriptionMethods}, {devicebound(device), state.SubscriptionMessages},
 	}
 }
 
@@ -282,7 +283,8 @@ func (s *session) answer(topic, query string, status int, more string, body []by
 	if !ok {
 		return nil
 	}
-	return s.client.Send(broker.Message{Topic: "$iothub/twin/res/" + strconv.Itoa(status) + "/?$rid=" + requestID(query) + more, Payload: body, QoS: qos})
+	return s.client.Send(broker.Message{Topic: "$iothub/twin/res/" + strconv.Itoa(status) + "/?$rid=" +
+		requestID(query) + more, Payload: body, QoS: qos})
 }
 
 func (s *session) pushDesired(change state.DesiredChange) {
@@ -293,7 +295,8 @@ func (s *session) pushDesired(change state.DesiredChange) {
 	version := strconv.FormatInt(change.Version, 10)
 	body := splice(change.Patch, `"$version":`+version)
 	// A client that disconnected reads the twin when it connects again.
-	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body, QoS: qos})
+	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body,
+		QoS: qos})
 }
 
 func (s *session) subscribed(kind state.Subscription) (qos byte, ok bool) {
@@ -304,7 +307,8 @@ func (s *session) subscribed(kind state.Subscription) (qos byte, ok bool) {
 }
 
 func (s *session) record(method, topic string, status int) {
-	s.hubs.record(requestlog.Record{Method: method, Host: s.key.host, Path: topic, APIVersion: s.version, Status: status, Start: s.hubs.state.Now()})
+	s.hubs.record(requestlog.Record{Method: method, Host: s.key.host, Path: topic, APIVersion: s.version,
+		Status: status, Start: s.hubs.state.Now()})
 }
 
 // requestID returns $rid in the query of a topic, as the client wrote it.

@@ -8,8 +8,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// again connects d1 without a clean session and subscribes to nothing. It answers calls with their own payload, and returns what else comes, as
-// subscribe does.
+// again connects d1 without a clean session and subscribes to nothing. It answers calls with their own payload, and
+// returns what else comes, as subscribe does.
 func (f *fixture) again(address, key string) (mqtt.Client, <-chan string) {
 	f.Helper()
 	got := make(chan string, 100)
@@ -36,7 +36,8 @@ func TestSubscriptionsGoOnWithTheNextConnection(t *testing.T) {
 	first.Disconnect(0)
 
 	second, got := f.again(address, key)
-	if body := f.owner("POST", "/twins/d1/methods", echo).want(t, "call", http.StatusOK).body; body != `{"status":200,"payload":7}` {
+	if body := f.owner("POST", "/twins/d1/methods", echo).want(t, "call",
+		http.StatusOK).body; body != `{"status":200,"payload":7}` {
 		t.Errorf("got %s of the call, want its payload", body)
 	}
 	done(t, "ask", second.Publish("$iothub/twin/GET/?$rid=1", 1, false, ""))
@@ -78,7 +79,8 @@ func TestADeviceNamesItsModel(t *testing.T) {
 	}
 	wantModel("at first", "")
 	for _, given := range []string{model, "dtmi%3acom%3aexample%3aThermostat%3b1"} {
-		c := f.connect(f.options(address, "d1", key).SetUsername(host + "/d1/?api-version=2021-04-12&model-id=" + given + "&DeviceClientType=test"))
+		c := f.connect(f.options(address, "d1", key).SetUsername(host + "/d1/?api-version=2021-04-12&model-id=" +
+			given + "&DeviceClientType=test"))
 		wantModel("when it has connected", model)
 		done(t, "publish", c.Publish("devices/d1/messages/events/", 1, false, "{}"))
 		c.Disconnect(0)
@@ -94,7 +96,8 @@ func TestADeviceNamesItsModel(t *testing.T) {
 			t.Errorf("message %d: got the model %q, want %q", i, m.System["dt-dataschema"], want)
 		}
 	}
-	found := f.owner("POST", "/devices/query", `{"query":"SELECT deviceId FROM devices WHERE modelId = '`+model+`'"}`).want(t, "query", http.StatusOK).body
+	found := f.owner("POST", "/devices/query", `{"query":"SELECT deviceId FROM devices WHERE modelId = '`+model+
+		`'"}`).want(t, "query", http.StatusOK).body
 	if found != `[{"deviceId":"d1"}]` {
 		t.Errorf("got %s, want d1", found)
 	}

@@ -199,7 +199,8 @@ func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	first.Closed()
 }
 
-// TestAMessageWhoseLockEndsReachesTheConnectedDevice: it took the message over HTTPS, did not settle it and connected over MQTT.
+// TestAMessageWhoseLockEndsReachesTheConnectedDevice: it took the message over HTTPS, did not settle it and connected
+// over MQTT.
 func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -35,10 +35,12 @@ func TestTelemetryIsBoundedByWhatItHolds(t *testing.T) {
 				}
 			}
 			if held := len(b.kept) * m.held(); held > keptBytes || len(b.kept) == 0 || len(b.kept) > keptMessages {
-				t.Errorf("%s: got %d messages of %d bytes remembered, want at most %d bytes", name, len(b.kept), held, keptBytes)
+				t.Errorf("%s: got %d messages of %d bytes remembered, want at most %d bytes", name, len(b.kept), held,
+					keptBytes)
 			}
 			if waiting := len(stalled.messages) * m.held(); waiting > keptBytes+maxBehindBytes {
-				t.Errorf("%s: got %d bytes waiting for a follower that does not read, want at most %d", name, waiting, keptBytes+maxBehindBytes)
+				t.Errorf("%s: got %d bytes waiting for a follower that does not read, want at most %d", name, waiting,
+					keptBytes+maxBehindBytes)
 			}
 			if err := stalled.Each(t.Context(), func(Message) error { return nil }); !errors.Is(err, ErrBehind) {
 				t.Errorf("%s: got %v for the follower, want %v", name, err, ErrBehind)

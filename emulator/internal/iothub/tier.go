@@ -8,7 +8,8 @@ import (
 
 // errTier refuses calls that hubs of the basic tier do not have. The name and number are Azure's ("Troubleshoot Azure
 // IoT Hub error codes").
-var errTier = &wireError{403010, "OperationNotAvailableInCurrentTier", "The operation is not available in the basic tier"}
+var errTier = &wireError{403010, "OperationNotAvailableInCurrentTier",
+	"The operation is not available in the basic tier"}
 
 // isBasic reports whether a hub is of the basic tier, which accepts telemetry and has a registry, but no twins,
 // methods, cloud-to-device messages or edge devices. Source: the table of calls in "Choose the right IoT Hub tier for

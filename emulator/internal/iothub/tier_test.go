@@ -32,22 +32,27 @@ func TestAHubOfTheBasicTierServesWhatItHas(t *testing.T) {
 	for _, r := range []struct{ method, path, body string }{
 		{"GET", "/twins/d1", ""}, {"PATCH", "/twins/d1", `{"tags":{}}`}, {"PUT", "/twins/d1", `{"tags":{}}`},
 		{"POST", "/twins/d1/methods", `{"methodName":"m"}`}, {"DELETE", "/devices/d1/commands", ""},
-		{"DELETE", "/devices/d1/messages/devicebound/lock", ""}, {"POST", "/devices/d1/messages/devicebound/lock/abandon", ""},
+		{"DELETE", "/devices/d1/messages/devicebound/lock", ""},
+		{"POST", "/devices/d1/messages/devicebound/lock/abandon", ""},
 		{"PUT", "/devices/edge", `{"capabilities":{"iotEdge":true}}`},
 	} {
 		got := f.owner(r.method, r.path, r.body).want(t, r.method+" "+r.path, http.StatusForbidden)
-		got.wantField(t, "Message", "ErrorCode:OperationNotAvailableInCurrentTier;The operation is not available in the basic tier")
+		got.wantField(t, "Message",
+			"ErrorCode:OperationNotAvailableInCurrentTier;The operation is not available in the basic tier")
 	}
 	for _, r := range []struct {
 		method, path, body string
 		status             int
 	}{
-		{"GET", "/devices/d1", "", 200}, {"PUT", "/devices/d2", `{}`, 200}, {"POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, 200},
-		{"GET", "/devices/d1/messages/devicebound", "", 204}, {"POST", "/devices/d1/messages/events", "x", 204}, {"GET", "/statistics/devices", "", 200},
+		{"GET", "/devices/d1", "", 200}, {"PUT", "/devices/d2", `{}`, 200},
+		{"POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, 200},
+		{"GET", "/devices/d1/messages/devicebound", "", 204}, {"POST", "/devices/d1/messages/events", "x", 204},
+		{"GET", "/statistics/devices", "", 200},
 	} {
 		f.owner(r.method, r.path, r.body).want(t, r.method+" "+r.path, r.status)
 	}
-	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{Body: []byte("x")}); iothub.Status(err) != http.StatusForbidden {
+	if _, err := f.hubs.SendCloudMessage(host, "d1",
+		iothub.CloudMessage{Body: []byte("x")}); iothub.Status(err) != http.StatusForbidden {
 		t.Errorf("got %v of a message to a device, want it refused", err)
 	}
 	// Over MQTT there is no way to say it: the connection ends.

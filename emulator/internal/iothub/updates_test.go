@@ -28,11 +28,13 @@ func TestAChangeRaisesTheETagByOneAndShowsNoParentsWhereThereAreNone(t *testing.
 	t.Parallel()
 	f := newFixture(t)
 	made := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create", http.StatusOK)
-	changed := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"disabled"}`, "If-Match", "*").want(t, "update", http.StatusOK)
+	changed := f.owner("PUT", "/devices/d1", `{"deviceId":"d1","status":"disabled"}`, "If-Match", "*").want(t, "update",
+		http.StatusOK)
 	if before, after := etagNumber(t, made), etagNumber(t, changed); after != before+1 {
 		t.Errorf("got %d after %d", after, before)
 	}
-	for what, a := range map[string]answer{"update": changed, "get": f.owner("GET", "/devices/d1", ""), "list": f.owner("GET", "/devices", "")} {
+	for what, a := range map[string]answer{"update": changed, "get": f.owner("GET", "/devices/d1", ""),
+		"list": f.owner("GET", "/devices", "")} {
 		t.Run(what, func(t *testing.T) {
 			if strings.Contains(a.body, "parentScopes") {
 				t.Errorf("%s: got %s, want no parentScopes", what, a.body)
@@ -61,12 +63,15 @@ func TestInvalidBodiesAreDescribed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for body, want := range map[string]string{
-		"": "The body is empty", " null ": "The body is empty", "[]": "it cannot be a JSON array", `{"status":1}`: "status cannot be a JSON number",
-		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "invalid JSON at byte 10",
+		"": "The body is empty", " null ": "The body is empty", "[]": "it cannot be a JSON array",
+		`{"status":1}`:                          "status cannot be a JSON number",
+		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number",
+		`{"status":`:                            "invalid JSON at byte 10",
 	} {
 		t.Run(fmt.Sprintf("%.60q", body), func(t *testing.T) {
 			a := f.owner("PUT", "/devices/d1", body).want(t, body, http.StatusBadRequest)
-			if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") || !strings.HasSuffix(message, want) {
+			if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") ||
+				!strings.HasSuffix(message, want) {
 				t.Errorf("%s: got %q, want %q", body, message, want)
 			}
 		})
@@ -76,13 +81,15 @@ func TestInvalidBodiesAreDescribed(t *testing.T) {
 func TestABulkRequestNamesADeviceOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	a := f.owner("POST", "/devices", `[{"id":"twice","importMode":"create"},{"id":"once","importMode":"create"},{"id":"twice","importMode":"delete"},
+	a := f.owner("POST", "/devices",
+		`[{"id":"twice","importMode":"create"},{"id":"once","importMode":"create"},{"id":"twice","importMode":"delete"},
 		{"id":"Twice","importMode":"create"}]`).want(t, "bulk", http.StatusBadRequest)
 	want := `{"isSuccessful":false,"errors":[{"deviceId":"twice","errorCode":"DeviceDefinedMultipleTimes","errorStatus":"The request names the device more than once"}],"warnings":[]}`
 	if a.body != want {
 		t.Errorf("got %s, want %s", a.body, want)
 	}
-	for id, status := range map[string]int{"twice": http.StatusNotFound, "once": http.StatusOK, "Twice": http.StatusOK} {
+	for id, status := range map[string]int{"twice": http.StatusNotFound, "once": http.StatusOK,
+		"Twice": http.StatusOK} {
 		f.owner("GET", "/devices/"+id, "").want(t, id, status)
 	}
 }
@@ -91,7 +98,8 @@ func TestPathsAreNotRedirected(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.device("d1")
-	for _, path := range []string{"//devices/d1", "/devices//d1", "/devices/../devices/d1", "/devices/./d1", "/devices/.."} {
+	for _, path := range []string{"//devices/d1", "/devices//d1", "/devices/../devices/d1", "/devices/./d1",
+		"/devices/.."} {
 		t.Run(path, func(t *testing.T) {
 			a := f.owner("GET", path, "")
 			if got := a.header.Get("iothub-errorcode"); a.status != http.StatusNotFound || got != "GenericNotFound" {

@@ -72,7 +72,8 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	now := f.clock.Now()
-	root, unproven, stranger := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now), issue(t, nil, "root", true, now)
+	root, unproven, stranger := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now),
+		issue(t, nil, "root", true, now)
 	f.upload("root", root, true)
 	f.upload("unproven", unproven, false)
 	middle := issue(t, root, "middle", true, now)
@@ -111,7 +112,8 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 		"no certificate":              {"ca", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Certificates: tc.chain, Client: &fakeClient{}})
+			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Certificates: tc.chain,
+				Client: &fakeClient{}})
 			if tc.ok != (err == nil) {
 				t.Errorf("%s over MQTT: got %v", name, err)
 			}
@@ -153,11 +155,13 @@ func TestSharedAccessSignaturesCanBeTurnedOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			status := func(c call) bool { return f.do(c).status < 300 }
-			event := call{method: "POST", path: "/devices/d1/messages/events" + version, token: f.deviceToken("d1", key)}
+			event := call{method: "POST", path: "/devices/d1/messages/events" + version,
+				token: f.deviceToken("d1", key)}
 			if got := status(event); got != want.deviceKey {
 				t.Errorf("%s: device key over HTTPS: got %v", properties, got)
 			}
-			_, err = f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: f.deviceToken("d1", key), Client: &fakeClient{}})
+			_, err = f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"),
+				Password: f.deviceToken("d1", key), Client: &fakeClient{}})
 			if got := err == nil; got != want.deviceKey {
 				t.Errorf("%s: device key over MQTT: got %v", properties, err)
 			}
@@ -165,7 +169,8 @@ func TestSharedAccessSignaturesCanBeTurnedOff(t *testing.T) {
 			if got := status(event); got != want.devicePolicy {
 				t.Errorf("%s: policy of devices: got %v", properties, got)
 			}
-			if got := status(call{method: "GET", path: "/twins/d1" + version, token: f.policy("service")}); got != want.servicePolicy {
+			if got := status(call{method: "GET", path: "/twins/d1" + version,
+				token: f.policy("service")}); got != want.servicePolicy {
 				t.Errorf("%s: policy of services: got %v", properties, got)
 			}
 		})

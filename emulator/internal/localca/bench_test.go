@@ -9,7 +9,8 @@ import (
 	"evenkeel/emulator/internal/localca"
 )
 
-// BenchmarkHandshake is a TLS handshake over a pipe with a client that takes either certificate, and with one that offers ECDSA only.
+// BenchmarkHandshake is a TLS handshake over a pipe with a client that takes either certificate, and with one that
+// offers ECDSA only.
 func BenchmarkHandshake(b *testing.B) {
 	a, err := localca.New(time.Now)
 	if err != nil {
@@ -17,7 +18,8 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 	server := &tls.Config{GetCertificate: a.Certificate, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
 	for name, suites := range map[string][]uint16{"RSA": nil, "ECDSA": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}} {
-		client := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: suites}
+		client := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", MinVersion: tls.VersionTLS12,
+			MaxVersion: tls.VersionTLS12, CipherSuites: suites}
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				near, far := net.Pipe()

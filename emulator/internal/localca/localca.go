@@ -270,6 +270,7 @@ func (a *Authority) issue(of leafKey) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("issue a certificate for %q: %w", name, err)
 	}
 	return &tls.Certificate{
-		Certificate: [][]byte{leaf.Certificate.Raw, a.root.Certificate.Raw}, PrivateKey: leaf.Key, Leaf: leaf.Certificate,
+		Certificate: [][]byte{leaf.Certificate.Raw, a.root.Certificate.Raw}, PrivateKey: leaf.Key,
+		Leaf: leaf.Certificate,
 	}, nil
 }

@@ -59,7 +59,8 @@ func TestNamesOutsideTheConstraintsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"example.com", "azure-devices.net", "azure-devices.net.example.com", "*.azure-devices.net", "xazure-devices.net"} {
+	for _, name := range []string{"example.com", "azure-devices.net", "azure-devices.net.example.com",
+		"*.azure-devices.net", "xazure-devices.net"} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := a.Certificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
 				t.Errorf("got a certificate for %q, want none", name)
@@ -84,7 +85,8 @@ func TestRootIsConstrained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"hub-2.azure-devices.net": true, "login.microsoftonline.com": false, "example.com": false} {
+	for name, want := range map[string]bool{"hub-2.azure-devices.net": true, "login.microsoftonline.com": false,
+		"example.com": false} {
 		t.Run(name, func(t *testing.T) {
 			forged := *good.Leaf
 			forged.DNSNames = []string{name}

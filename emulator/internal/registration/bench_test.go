@@ -25,19 +25,23 @@ func BenchmarkRegister(b *testing.B) {
 	}
 	resource := func(name string) state.Resource {
 		return state.Resource{
-			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "l", SKU: state.SKU{Name: "S1", Capacity: 1},
-			Policies: []state.Policy{{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"}, PrimaryKey: key1, SecondaryKey: key2}},
+			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "l",
+			SKU: state.SKU{Name: "S1", Capacity: 1},
+			Policies: []state.Policy{{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"},
+				PrimaryKey: key1, SecondaryKey: key2}},
 		}
 	}
 	if _, _, err := st.PutHub(state.Hub{Resource: resource("hub-1")}, "", 0); err != nil {
 		b.Fatal(err)
 	}
 	links := []state.Link{{HubHost: hub1, KeyName: "link", Key: key1, Location: "l"}}
-	service, _, err := st.PutService(state.Service{Resource: resource("dps-1"), Allocation: state.Hashed, Links: links}, "", 0)
+	service, _, err := st.PutService(state.Service{Resource: resource("dps-1"), Allocation: state.Hashed, Links: links},
+		"", 0)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, _, err := st.PutEnrollmentGroup(service.IDScope, state.EnrollmentGroup{ID: "devices", Settings: keys(key1, key2)}, ""); err != nil {
+	if _, _, err := st.PutEnrollmentGroup(service.IDScope, state.EnrollmentGroup{ID: "devices",
+		Settings: keys(key1, key2)}, ""); err != nil {
 		b.Fatal(err)
 	}
 	api := registration.New(st, registration.Options{})
@@ -49,7 +53,8 @@ func BenchmarkRegister(b *testing.B) {
 		key, _ := sas.DeriveDeviceKey(key1, id)
 		token, _ := sas.New(service.IDScope+"/registrations/"+id, sas.Policy, key, expiry)
 		do := func(method, path string) string {
-			r := httptest.NewRequest(method, "/"+service.IDScope+"/registrations/"+id+path+"?api-version=2021-10-01", nil)
+			r := httptest.NewRequest(method, "/"+service.IDScope+"/registrations/"+id+path+"?api-version=2021-10-01",
+				nil)
 			r.Header.Set("Authorization", token)
 			w := httptest.NewRecorder()
 			api.ServeHTTP(w, r)

@@ -42,7 +42,8 @@ func serve(t *testing.T, api *registration.API) string {
 }
 
 func dial(address, id, user, password string) (mqtt.Client, error) {
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + address).SetClientID(id).SetUsername(user).SetPassword(password).
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" +
+		address).SetClientID(id).SetUsername(user).SetPassword(password).
 		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit))
 	connecting := c.Connect()
 	if !connecting.WaitTimeout(await.Limit) {
@@ -96,7 +97,8 @@ func TestAnMQTTClientRegisters(t *testing.T) {
 	}
 	id, _ := tree(t, body).(map[string]any)["operationId"].(string)
 	got := ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+id, " ")
-	if !strings.HasPrefix(got, "$dps/registrations/res/200/?$rid=2 {") || !strings.Contains(got, `"status":"assigned"`) {
+	if !strings.HasPrefix(got, "$dps/registrations/res/200/?$rid=2 {") ||
+		!strings.Contains(got, `"status":"assigned"`) {
 		t.Errorf("got %s, want the assignment", got)
 	}
 	if !client.IsConnectionOpen() || !second.IsConnectionOpen() {

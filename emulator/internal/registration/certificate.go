@@ -38,11 +38,13 @@ func present(c caller, known *roster, now time.Time) (presented, error) {
 		leaf: c.certificates[0], alone: len(c.certificates) == 1, known: known,
 		valid: span{since: now.Add(-time.Hour), till: now.Add(time.Hour)},
 	}
-	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) || now.After(p.leaf.NotAfter) {
+	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) ||
+		now.After(p.leaf.NotAfter) {
 		return p, dpswire.ErrBadCertificate
 	}
 	options := x509.VerifyOptions{
-		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
 	p.valid.narrow(p.leaf, now)
 	for _, root := range known.roots {
@@ -113,7 +115,8 @@ func (p presented) group() (match, error) {
 func (p presented) distance(held *state.X509Attestation) int {
 	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
 	if refers(held) {
-		wanted = [][]byte{p.known.verified[strings.ToLower(held.CAPrimary)], p.known.verified[strings.ToLower(held.CASecondary)]}
+		wanted = [][]byte{p.known.verified[strings.ToLower(held.CAPrimary)],
+			p.known.verified[strings.ToLower(held.CASecondary)]}
 	}
 	shortest := 0
 	for _, chain := range p.chains {
@@ -134,7 +137,8 @@ func refers(held *state.X509Attestation) bool { return held.CAPrimary != "" || h
 
 // selfSigned reports whether the certificate is signed with its own key. CheckSignatureFrom would require a CA.
 func selfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate,
+		c.Signature) == nil
 }
 
 func thumbprint(certificate *x509.Certificate) string {

@@ -56,7 +56,8 @@ func issue(t *testing.T, issuer *authority, name string, ca bool, notAfter time.
 }
 
 func signing(a *authority) state.Settings {
-	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{SigningPrimary: a.Raw, SigningSecondary: a.Raw}}}
+	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{SigningPrimary: a.Raw,
+		SigningSecondary: a.Raw}}}
 }
 
 func chain(links ...*authority) []*x509.Certificate {
@@ -69,12 +70,14 @@ func chain(links ...*authority) []*x509.Certificate {
 
 // references is an attestation by the names of uploaded certificates.
 func references(primary, secondary string) state.Settings {
-	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{CAPrimary: primary, CASecondary: secondary}}}
+	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{CAPrimary: primary,
+		CASecondary: secondary}}}
 }
 
 // leafCertificates is the attestation of an individual enrollment.
 func leafCertificates(primary, secondary *authority) state.Settings {
-	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{ClientPrimary: primary.Raw, ClientSecondary: secondary.Raw}}}
+	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{ClientPrimary: primary.Raw,
+		ClientSecondary: secondary.Raw}}}
 }
 
 // upload gives the provisioning service a CA certificate, as ARM does.
@@ -123,7 +126,8 @@ func (test certificateCase) run(t *testing.T, w world) {
 			t.Errorf("%s: got x509 %v, want the group %q", front, result["x509"], test.group)
 		}
 		device, err := w.st.Device(result["assignedHub"].(string), test.id)
-		if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil || device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
+		if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil ||
+			device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
 			t.Errorf("%s: got the hub's device %+v, %v, want the leaf's thumbprint %s", front, device, err, want)
 		}
 	}
@@ -189,7 +193,8 @@ func TestRegisterWithACertificate(t *testing.T) {
 	}
 }
 
-// TestTheChainMustReachAVerifiedCertificate: what is uploaded decides, as the documents' example with an intermediate says.
+// TestTheChainMustReachAVerifiedCertificate: what is uploaded decides, as the documents' example with an intermediate
+// says.
 func TestTheChainMustReachAVerifiedCertificate(t *testing.T) {
 	t.Parallel()
 	year := start.AddDate(1, 0, 0)
@@ -208,9 +213,12 @@ func TestTheChainMustReachAVerifiedCertificate(t *testing.T) {
 		{name: "nothing is uploaded", group: factory, presented: full, status: "refused"},
 		{name: "the root is not verified", upload: true, group: factory, presented: full, status: "refused"},
 		{name: "the root is verified", upload: true, root: true, group: factory, presented: full, status: "assigned"},
-		{name: "the group's own certificate is verified", upload: true, factory: true, group: factory, presented: chain(device), status: "assigned"},
-		{name: "only a certificate below the group's is verified", upload: true, factory: true, group: root, presented: full, status: "refused"},
-		{name: "both are verified", upload: true, factory: true, root: true, group: root, presented: full, status: "assigned"},
+		{name: "the group's own certificate is verified", upload: true, factory: true, group: factory,
+			presented: chain(device), status: "assigned"},
+		{name: "only a certificate below the group's is verified", upload: true, factory: true, group: root,
+			presented: full, status: "refused"},
+		{name: "both are verified", upload: true, factory: true, root: true, group: root, presented: full,
+			status: "assigned"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +236,8 @@ func TestTheChainMustReachAVerifiedCertificate(t *testing.T) {
 func TestReferencesToUploadedCertificates(t *testing.T) {
 	t.Parallel()
 	year := start.AddDate(1, 0, 0)
-	root, next, loose := issue(t, nil, "root", true, year), issue(t, nil, "next", true, year), issue(t, nil, "loose", true, year)
+	root, next, loose := issue(t, nil, "root", true, year), issue(t, nil, "next", true, year),
+		issue(t, nil, "loose", true, year)
 	w := newWorld(t, registration.Options{})
 	w.upload(t, "Root", root, true)
 	w.upload(t, "next", next, true)

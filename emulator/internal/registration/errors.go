@@ -17,7 +17,8 @@ func refusal(err error) *dpswire.Error {
 		case state.ParentNotFound:
 			return dpswire.ErrUnauthorized
 		case state.Exists:
-			return &dpswire.Error{Status: http.StatusConflict, Code: dpswire.CodeConflict, Message: dpswire.TextPrecondition}
+			return &dpswire.Error{Status: http.StatusConflict, Code: dpswire.CodeConflict,
+				Message: dpswire.TextPrecondition}
 		}
 	}
 	return dpswire.From(err)

@@ -17,7 +17,8 @@ const maxBody = 96 << 10
 // operation serves one call of a device.
 type operation func(*API, *http.Request, caller, []byte) (dpswire.Reply, error)
 
-// operations are RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and later.
+// operations are RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and
+// later.
 var operations = func() *routes.Table[operation] {
 	t := dpswire.NewTable[operation]()
 	t.Add("PUT /{idScope}/registrations/{id}/register", (*API).serveRegister)
@@ -29,7 +30,8 @@ var operations = func() *routes.Table[operation] {
 // Routes returns the operations that are served over HTTPS, for example "POST /{idScope}/registrations/{id}", and
 // over MQTT, for example "PUBLISH {topic}".
 func Routes() []string {
-	return append(operations.Patterns(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+filterReplies)
+	return append(operations.Patterns(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+
+		filterReplies)
 }
 
 // ServeHTTP implements http.Handler.
@@ -103,7 +105,8 @@ func (a *API) serveOperation(_ *http.Request, c caller, _ []byte) (dpswire.Reply
 
 // again returns a response that asks the device to poll.
 func (a *API) again(body operationReply) dpswire.Reply {
-	return dpswire.Reply{Status: http.StatusAccepted, Body: body, Header: map[string]string{"Retry-After": a.retryAfter()}}
+	return dpswire.Reply{Status: http.StatusAccepted, Body: body,
+		Header: map[string]string{"Retry-After": a.retryAfter()}}
 }
 
 func (a *API) retryAfter() string { return strconv.FormatInt(int64(a.opts.RetryAfter/time.Second), 10) }

@@ -123,11 +123,13 @@ func TestRegisterOverHTTPS(t *testing.T) {
 	} {
 		t.Run(version, func(t *testing.T) {
 			device.version = version
-			w.register(t, device).want(t, 200, `{"operationId":"OP","status":"assigned","registrationState":`+result(told)+`}`)
+			w.register(t, device).want(t, 200, `{"operationId":"OP","status":"assigned","registrationState":`+
+				result(told)+`}`)
 			w.request(t, http.MethodPost, "", device).want(t, 200, result(told))
 			record, err := w.st.Registration(w.scope, "device-1")
 			if err != nil || record.Substatus != state.SameAssignment {
-				t.Errorf("version %s: got the record %+v, %v, want substatus %s", version, record, err, state.SameAssignment)
+				t.Errorf("version %s: got the record %+v, %v, want substatus %s", version, record, err,
+					state.SameAssignment)
 			}
 		})
 	}
@@ -146,7 +148,8 @@ func TestTheResultNamesTheConnectionProfileInItsVersion(t *testing.T) {
 		for name, got := range map[string]response{
 			"register": w.register(t, device), "lookup": w.request(t, http.MethodPost, "", device),
 		} {
-			if shown := strings.Contains(got.body, `"connectionProfile":"classic"`); got.status != 200 || shown != want {
+			if shown := strings.Contains(got.body, `"connectionProfile":"classic"`); got.status != 200 ||
+				shown != want {
 				t.Errorf("%s with %s: got %d %s, want connectionProfile %v", name, version, got.status, got.body, want)
 			}
 			if !want && strings.Contains(got.body, "connectionProfile") {
@@ -166,10 +169,13 @@ func TestTheKeyOfATokenNeedNoName(t *testing.T) {
 	for _, ending := range []string{"", "&skn=", "&skn=registration", "&skn=Registration"} {
 		t.Run(fmt.Sprintf("%.60q", ending), func(t *testing.T) {
 			for id, key := range devices {
-				device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) + ending}
-				for front, got := range map[string]response{"HTTPS": w.register(t, device), "MQTT": w.registerMQTT(t, device)} {
+				device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) +
+					ending}
+				for front, got := range map[string]response{"HTTPS": w.register(t, device),
+					"MQTT": w.registerMQTT(t, device)} {
 					if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
-						t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status, got.body)
+						t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status,
+							got.body)
 					}
 				}
 			}
@@ -211,12 +217,14 @@ func TestRefusedDevices(t *testing.T) {
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "devices", Settings: keys(key1, key1)})
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "off", Settings: off})
 	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: keys(otherKey, otherKey)})
-	w.enroll(t, state.Enrollment{RegistrationID: "off", Settings: state.Settings{Disabled: true, Attestation: keys(otherKey, otherKey).Attestation}})
+	w.enroll(t, state.Enrollment{RegistrationID: "off", Settings: state.Settings{Disabled: true,
+		Attestation: keys(otherKey, otherKey).Attestation}})
 	resource := w.scope + "/registrations/sn-1"
 	good, hour := derived(t, key1, "sn-1"), start.Add(time.Hour)
 	refused := errorJSON(401000, "Unauthorized")
 	disabled := func(id, more string) string {
-		return `{"operationId":"OP","status":"disabled","registrationState":{"registrationId":"` + id + `","status":"disabled","etag":"ETAG",
+		return `{"operationId":"OP","status":"disabled","registrationState":{"registrationId":"` + id +
+			`","status":"disabled","etag":"ETAG",
 			"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"` + more + `}}`
 	}
 	tests := []struct {
@@ -227,27 +235,35 @@ func TestRefusedDevices(t *testing.T) {
 	}{
 		{"a wrong key", attempt{id: "sn-1", token: w.token(t, "sn-1", otherKey)}, 401, refused},
 		{"the group's own key", attempt{id: "sn-1", token: w.token(t, "sn-1", key1)}, 401, refused},
-		{"the key of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key1, "sn-2"))}, 401, refused},
-		{"the token of another device", attempt{id: "sn-1", token: w.token(t, "sn-2", derived(t, key1, "sn-2"))}, 401, refused},
+		{"the key of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key1, "sn-2"))}, 401,
+			refused},
+		{"the token of another device", attempt{id: "sn-1", token: w.token(t, "sn-2", derived(t, key1, "sn-2"))}, 401,
+			refused},
 		{"an expired token", attempt{id: "sn-1", token: token(t, resource, sas.Policy, good, start)}, 401, refused},
 		{"a policy of the service", attempt{id: "sn-1", token: token(t, resource, "owner", good, hour)}, 401, refused},
-		{"a wrong key without a name", attempt{id: "sn-1", token: token(t, resource, "", otherKey, hour)}, 401, refused},
+		{"a wrong key without a name", attempt{id: "sn-1", token: token(t, resource, "", otherKey, hour)}, 401,
+			refused},
 		{"a resource above", attempt{id: "sn-1", token: token(t, w.scope, sas.Policy, good, hour)}, 401, refused},
 		{"no token", attempt{id: "sn-1"}, 401, errorJSON(401002, "Unauthorized")},
 		{"no signature", attempt{id: "sn-1", token: "SharedAccessSignature"}, 401, refused},
-		{"an unknown scope", attempt{id: "sn-1", scope: "0neFFFFFFFF", token: token(t, "0neFFFFFFFF/registrations/sn-1", sas.Policy, good, hour)},
+		{"an unknown scope", attempt{id: "sn-1", scope: "0neFFFFFFFF", token: token(t, "0neFFFFFFFF/registrations/sn-1",
+			sas.Policy, good, hour)},
 			401, errorJSON(401002, "Unauthorized")},
-		{"an enrollment of its own before the group", attempt{id: "own", token: w.token(t, "own", derived(t, key1, "own"))}, 401, refused},
+		{"an enrollment of its own before the group",
+			attempt{id: "own", token: w.token(t, "own", derived(t, key1, "own"))}, 401, refused},
 		{"a disabled enrollment", attempt{id: "off", token: w.token(t, "off", otherKey)},
 			200, disabled("off", "")},
-		{"a disabled enrollment before the group", attempt{id: "off", token: w.token(t, "off", derived(t, key1, "off"))}, 401, refused},
+		{"a disabled enrollment before the group",
+			attempt{id: "off", token: w.token(t, "off", derived(t, key1, "off"))}, 401, refused},
 		{"a disabled group", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key2, "sn-1"))},
 			200, disabled("sn-1", `,"symmetricKey":{"enrollmentGroupId":"off"}`)},
 		{"a body that is no JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
 			400, errorJSON(400004, "The request body is not a valid device registration.")},
-		{"a body of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: `{"registrationId":"sn-2"}`},
+		{"a body of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", good),
+			body: `{"registrationId":"sn-2"}`},
 			400, errorJSON(400004, `registrationId is "sn-2", but the request is for "sn-1".`)},
-		{"a body that is too large", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: strings.Repeat(" ", 96<<10+1)},
+		{"a body that is too large", attempt{id: "sn-1", token: w.token(t, "sn-1", good),
+			body: strings.Repeat(" ", 96<<10+1)},
 			413, errorJSON(413001, "The request body is larger than 98304 bytes.")},
 	}
 	for _, test := range tests {
@@ -267,7 +283,8 @@ func TestLetterCaseOfIds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, registration.Options{})
 	w.enroll(t, state.Enrollment{RegistrationID: "Device-1", Settings: keys(key1, key2)})
-	got := w.register(t, attempt{id: "device-1", token: token(t, strings.ToLower(w.scope)+"/registrations/DEVICE-1", sas.Policy, key1, start.Add(time.Hour))})
+	got := w.register(t, attempt{id: "device-1", token: token(t, strings.ToLower(w.scope)+"/registrations/DEVICE-1",
+		sas.Policy, key1, start.Add(time.Hour))})
 	if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
 		t.Errorf("got %d %s, want assigned", got.status, got.body)
 	}
@@ -280,7 +297,8 @@ func TestRegistrationsThatFail(t *testing.T) {
 	settings.Allocation = state.Static
 	w.enroll(t, state.Enrollment{RegistrationID: "nowhere", Settings: settings})
 	got := w.register(t, attempt{id: "nowhere", token: w.token(t, "nowhere", key1)})
-	if got.status != 200 || !strings.Contains(got.body, `"status":"failed"`) || !strings.Contains(got.body, `"errorCode":400208`) {
+	if got.status != 200 || !strings.Contains(got.body, `"status":"failed"`) ||
+		!strings.Contains(got.body, `"errorCode":400208`) {
 		t.Errorf("got %d %s, want 200 and a failed registration with 400208", got.status, got.body)
 	}
 }
@@ -315,7 +333,8 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 			t.Parallel()
 			got := w.request(t, test.method, test.path, device)
 			body, _ := tree(t, got.body).(map[string]any)
-			if got.status != test.status || body["errorCode"] != float64(test.code) || got.header.Get("x-ms-error-code") != fmt.Sprint(test.code) {
+			if got.status != test.status || body["errorCode"] != float64(test.code) ||
+				got.header.Get("x-ms-error-code") != fmt.Sprint(test.code) {
 				t.Errorf("got %d %s, want %d %d", got.status, got.body, test.status, test.code)
 			}
 		})

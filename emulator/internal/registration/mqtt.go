@@ -74,7 +74,8 @@ func (a *API) admit(c broker.Connect, who caller) error {
 	}
 	_, err := a.attest(who)
 	var refused *dpswire.Error
-	if shown := who.token != "" || len(who.certificates) > 0; shown && errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+	if shown := who.token != "" || len(who.certificates) > 0; shown && errors.As(err, &refused) &&
+		refused.Status == http.StatusUnauthorized {
 		return nil
 	}
 	return err
@@ -159,7 +160,8 @@ func (s *session) Publish(m broker.Message) error {
 }
 
 // operation returns the function for a topic and the topic's parameters, which follow "/?".
-func (s *session) operation(m broker.Message) (run func() (operationReply, error), query map[string]string, known bool) {
+func (s *session) operation(m broker.Message) (run func() (operationReply, error), query map[string]string,
+	known bool) {
 	path, parameters, _ := strings.Cut(m.Topic, "?")
 	query = map[string]string{}
 	for parameter := range strings.SplitSeq(parameters, "&") {
@@ -181,7 +183,8 @@ func (s *session) operation(m broker.Message) (run func() (operationReply, error
 
 func (s *session) register(body []byte) (operationReply, error) {
 	if len(body) > maxBody {
-		return operationReply{}, dpswire.Refuse(http.StatusRequestEntityTooLarge, dpswire.CodeTooLarge, "The message is larger than %d bytes.", maxBody)
+		return operationReply{}, dpswire.Refuse(http.StatusRequestEntityTooLarge, dpswire.CodeTooLarge,
+			"The message is larger than %d bytes.", maxBody)
 	}
 	// The entry may have changed since the connection was made, and the token may have expired.
 	m, err := s.api.attest(s.caller)

@@ -49,7 +49,8 @@ func (c *client) take() []broker.Message {
 const replies = "$dps/registrations/res/#"
 
 func (w world) user(id string) string {
-	return w.scope + "/registrations/" + id + "/api-version=2019-03-31&ClientVersion=azure-iot-provisioning-device%2F1.9.1"
+	return w.scope + "/registrations/" + id +
+		"/api-version=2019-03-31&ClientVersion=azure-iot-provisioning-device%2F1.9.1"
 }
 
 // connect opens the session of a device and subscribes to the replies.
@@ -85,7 +86,8 @@ func ask(t *testing.T, s broker.Session, c *client, topic, body string) broker.M
 	return sent[0]
 }
 
-// registerMQTT does what a device does over MQTT; a refused connection is the response with status 5, as in the CONNACK.
+// registerMQTT does what a device does over MQTT; a refused connection is the response with status 5, as in the
+// CONNACK.
 func (w world) registerMQTT(t *testing.T, a attempt) response {
 	t.Helper()
 	c := &client{}
@@ -93,7 +95,8 @@ func (w world) registerMQTT(t *testing.T, a attempt) response {
 	if a.scope != "" {
 		user = strings.Replace(user, w.scope, a.scope, 1)
 	}
-	session, err := w.api.Accept(broker.Connect{ClientID: a.id, UserName: user, Password: a.token, Certificates: a.certificates, Client: c})
+	session, err := w.api.Accept(broker.Connect{ClientID: a.id, UserName: user, Password: a.token,
+		Certificates: a.certificates, Client: c})
 	if err != nil {
 		return response{status: 5, body: err.Error()}
 	}
@@ -118,7 +121,8 @@ func (w world) registerMQTT(t *testing.T, a attempt) response {
 
 func TestRegisterOverMQTT(t *testing.T) {
 	t.Parallel()
-	bodies := map[string]string{"no body": "", "an empty object": "{}", "a body": `{"registrationId":"sn-1","payload":{"a":1}}`}
+	bodies := map[string]string{"no body": "", "an empty object": "{}",
+		"a body": `{"registrationId":"sn-1","payload":{"a":1}}`}
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -130,17 +134,20 @@ func TestRegisterOverMQTT(t *testing.T) {
 			session, c := w.connect(t, attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key1, "sn-1"))})
 
 			started := ask(t, session, c, "$dps/registrations/PUT/iotdps-register/?$rid=5b-a", body)
-			if want := "$dps/registrations/res/202/?$rid=5b-a&retry-after=0"; started.Topic != want || started.QoS != 1 {
+			if want := "$dps/registrations/res/202/?$rid=5b-a&retry-after=0"; started.Topic != want ||
+				started.QoS != 1 {
 				t.Errorf("got topic %q at QoS %d, want %q at 1", started.Topic, started.QoS, want)
 			}
 			wantBody(t, string(started.Payload), `{"operationId":"OP","status":"assigning"}`)
 			id, _ := tree(t, string(started.Payload)).(map[string]any)["operationId"].(string)
 
-			done := ask(t, session, c, "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=5b-b&operationId="+id, " ")
+			done := ask(t, session, c, "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=5b-b&operationId="+id,
+				" ")
 			if want := "$dps/registrations/res/200/?$rid=5b-b"; done.Topic != want {
 				t.Errorf("got topic %q, want %q", done.Topic, want)
 			}
-			wantBody(t, string(done.Payload), `{"operationId":"OP","status":"assigned","registrationState":{"registrationId":"sn-1",
+			wantBody(t, string(
+				done.Payload), `{"operationId":"OP","status":"assigned","registrationState":{"registrationId":"sn-1",
 				"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","assignedHub":"hub-1.azure-devices.net","deviceId":"sn-1",
 				"status":"assigned","substatus":"initialAssignment","symmetricKey":{"enrollmentGroupId":"devices"},
 				"lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z","etag":"ETAG"}}`)
@@ -182,7 +189,8 @@ func TestRefusedConnections(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := w.api.Accept(broker.Connect{ClientID: test.clientID, UserName: test.user, Password: test.password, Client: &client{}})
+			_, err := w.api.Accept(broker.Connect{ClientID: test.clientID, UserName: test.user, Password: test.password,
+				Client: &client{}})
 			if err == nil || errors.Is(err, broker.ErrNotMine) != test.notMine {
 				t.Errorf("got %v, want a refusal (not mine: %v)", err, test.notMine)
 			}
@@ -198,7 +206,8 @@ func TestRefusalsOverMQTTAreReplies(t *testing.T) {
 	w := newWorld(t, registration.Options{})
 	w.enroll(t, state.Enrollment{RegistrationID: "a", Settings: keys(key1, key2)})
 	session, c := w.connect(t, attempt{id: "a", token: w.token(t, "a", key1)})
-	const register, poll = "$dps/registrations/PUT/iotdps-register/?$rid=1", "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=x"
+	const register, poll = "$dps/registrations/PUT/iotdps-register/?$rid=1",
+		"$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=x"
 	want := func(name, topic, body string, status, message string, code int) {
 		t.Helper()
 		got := ask(t, session, c, topic, body)
@@ -222,12 +231,15 @@ func TestRefusalsOverMQTTAreReplies(t *testing.T) {
 		message string
 		code    int
 	}{
-		{"an unknown certificate", attempt{id: "b", certificates: chain(issue(t, nil, "b", false, start.Add(time.Hour)))}, "Invalid certificate.", 401002},
+		{"an unknown certificate", attempt{id: "b",
+			certificates: chain(issue(t, nil, "b", false, start.Add(time.Hour)))}, "Invalid certificate.", 401002},
 		{"a wrong key", attempt{id: "a", token: w.token(t, "a", otherKey)}, "Unauthorized", 401000},
 		{"an unknown device", attempt{id: "b", token: w.token(t, "b", key1)}, "Unauthorized", 401000},
-		{"an expired token", attempt{id: "a", token: token(t, w.scope+"/registrations/a", sas.Policy, key1, start)}, "Unauthorized", 401000},
+		{"an expired token", attempt{id: "a", token: token(t, w.scope+"/registrations/a", sas.Policy, key1, start)},
+			"Unauthorized", 401000},
 		{"no token", attempt{id: "a", token: "secret"}, "Unauthorized", 401000},
-		{"an unknown scope", attempt{id: "a", scope: "0neFFFFFFFF", token: w.token(t, "a", key1)}, "Unauthorized", 401002},
+		{"an unknown scope", attempt{id: "a", scope: "0neFFFFFFFF", token: w.token(t, "a", key1)}, "Unauthorized",
+			401002},
 	} {
 		session, c = w.connect(t, bad.device)
 		want(bad.name, register, "", "401", bad.message, bad.code)
@@ -240,7 +252,8 @@ func TestTopicsOutsideTheContract(t *testing.T) {
 	w := newWorld(t, registration.Options{})
 	w.enroll(t, state.Enrollment{RegistrationID: "a", Settings: keys(key1, key2)})
 	session, c := w.connect(t, attempt{id: "a", token: w.token(t, "a", key1)})
-	for _, topic := range []string{"", "devices/a/messages/events/", "$dps/registrations/PUT/", "$dps/registrations/res/200/?$rid=1"} {
+	for _, topic := range []string{"", "devices/a/messages/events/", "$dps/registrations/PUT/",
+		"$dps/registrations/res/200/?$rid=1"} {
 		t.Run(topic, func(t *testing.T) {
 			if err := session.Publish(broker.Message{Topic: topic}); err == nil {
 				t.Errorf("publish to %q: got nil, want an error that closes the connection", topic)

@@ -88,7 +88,8 @@ func (a *API) begin(ctx context.Context, c caller, request state.RegisterRequest
 		defer a.pending.end(request.OperationID)
 		defer func() { // as in a request, a panic ends only this registration
 			if fault := recover(); fault != nil {
-				a.opts.Log.Error("registration panicked", "device", r.device, "panic", fault, "stack", string(debug.Stack()))
+				a.opts.Log.Error("registration panicked", "device", r.device, "panic", fault, "stack",
+					string(debug.Stack()))
 				failed <- fmt.Errorf("register: panic: %v", fault)
 			}
 		}()

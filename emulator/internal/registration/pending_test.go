@@ -21,7 +21,8 @@ func TestPanicInAWebhookCallFailsOnlyThatRegistration(t *testing.T) {
 	broken.Store(true)
 	w := newWorld(t, registration.Options{
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Webhooks: registration.Webhooks{Entry: func(*state.Enrollment, *state.EnrollmentGroup) (json.RawMessage, error) {
+		Webhooks: registration.Webhooks{Entry: func(*state.Enrollment, *state.EnrollmentGroup) (json.RawMessage,
+			error) {
 			if broken.Load() {
 				panic("the sky is falling")
 			}
@@ -36,7 +37,8 @@ func TestPanicInAWebhookCallFailsOnlyThatRegistration(t *testing.T) {
 	if got := w.request(t, http.MethodPut, "register", device); got.status != http.StatusInternalServerError {
 		t.Errorf("got %d, want an internal error", got.status)
 	}
-	if !strings.Contains(log.String(), "the sky is falling") || !strings.Contains(log.String(), "registration panicked") {
+	if !strings.Contains(log.String(), "the sky is falling") ||
+		!strings.Contains(log.String(), "registration panicked") {
 		t.Errorf("got the log %q, want the panic", log.String())
 	}
 	broken.Store(false)

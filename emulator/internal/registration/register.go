@@ -52,7 +52,8 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 // earlier operations.
 func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	if a.pending.waits(c, id) {
-		return operationReply{OperationID: id, Status: string(state.Assigning), RegistrationState: stateOf(c.id, state.Assigning)}, nil
+		return operationReply{OperationID: id, Status: string(state.Assigning),
+			RegistrationState: stateOf(c.id, state.Assigning)}, nil
 	}
 	operation, err := a.st.RegistrationOperation(c.scope, id)
 	if err != nil && !isNotFound(err) {
@@ -62,7 +63,8 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 		return operationReply{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoOperation, "Operation not found.")
 	}
 	if m.disabled() && operation.Status != state.Disabled {
-		return operationReply{OperationID: id, Status: string(state.Disabled), RegistrationState: stateOf(c.id, state.Disabled)}, nil
+		return operationReply{OperationID: id, Status: string(state.Disabled),
+			RegistrationState: stateOf(c.id, state.Disabled)}, nil
 	}
 	w := operationReply{OperationID: operation.ID, Status: string(operation.Status)}
 	if w.running() {

@@ -36,7 +36,8 @@ type Options struct {
 	Gate *traffic.Gate
 }
 
-// API is the device API over one state, for every provisioning service in it. It implements http.Handler and broker.Front.
+// API is the device API over one state, for every provisioning service in it. It implements http.Handler and
+// broker.Front.
 type API struct {
 	st         *state.State
 	opts       Options

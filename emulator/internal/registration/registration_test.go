@@ -60,14 +60,17 @@ func newWorldAt(t *testing.T, opts registration.Options, now func() time.Time) w
 	}
 	var links []state.Link
 	for _, name := range []string{"hub-1", "hub-2"} {
-		policy := state.Policy{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"}, PrimaryKey: key1, SecondaryKey: key2}
+		policy := state.Policy{Name: "link", Rights: []string{"RegistryWrite", "ServiceConnect"}, PrimaryKey: key1,
+			SecondaryKey: key2}
 		if _, _, err := st.PutHub(state.Hub{Resource: resource(name, policy)}, "", 0); err != nil {
 			t.Fatalf("put the hub: %v", err)
 		}
-		links = append(links, state.Link{HubHost: state.HubHost(name), KeyName: "link", Key: key1, Location: "westeurope"})
+		links = append(links, state.Link{HubHost: state.HubHost(name), KeyName: "link", Key: key1,
+			Location: "westeurope"})
 	}
 	policy := state.Policy{Name: "owner", Rights: []string{"ServiceConfig"}, PrimaryKey: key1, SecondaryKey: key2}
-	service, _, err := st.PutService(state.Service{Resource: resource("dps-1", policy), Allocation: state.Hashed, Links: links}, "", 0)
+	service, _, err := st.PutService(state.Service{Resource: resource("dps-1", policy), Allocation: state.Hashed,
+		Links: links}, "", 0)
 	if err != nil {
 		t.Fatalf("put the service: %v", err)
 	}
@@ -76,7 +79,8 @@ func newWorldAt(t *testing.T, opts registration.Options, now func() time.Time) w
 
 // keys is a symmetric-key attestation.
 func keys(primary, secondary string) state.Settings {
-	return state.Settings{Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{Primary: primary, Secondary: secondary}}}
+	return state.Settings{Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{Primary: primary,
+		Secondary: secondary}}}
 }
 
 func (w world) enroll(t *testing.T, e state.Enrollment) {
@@ -124,10 +128,12 @@ var volatile = []struct {
 }{
 	{regexp.MustCompile(`"etag":"[A-Za-z0-9+/]+=*"`), `"etag":"ETAG"`},
 	{regexp.MustCompile(`"trackingId":"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`), `"trackingId":"GUID"`},
-	{regexp.MustCompile(`"operationId":"\d\.[0-9a-f]{16}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`), `"operationId":"OP"`},
+	{regexp.MustCompile(`"operationId":"\d\.[0-9a-f]{16}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`),
+		`"operationId":"OP"`},
 }
 
-// wantBody compares a reply with literal JSON, in which values that differ from run to run are written as ETAG, GUID and OP.
+// wantBody compares a reply with literal JSON, in which values that differ from run to run are written as ETAG, GUID
+// and OP.
 func wantBody(t *testing.T, got, want string) {
 	t.Helper()
 	for _, v := range volatile {

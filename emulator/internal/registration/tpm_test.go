@@ -34,7 +34,8 @@ func (d tpmDevice) attestation() state.Settings {
 
 // hello is the device's first request, without a signature.
 func (d tpmDevice) hello() attempt {
-	return attempt{id: d.id, body: `{"registrationId":"` + d.id + `","tpm":{"endorsementKey":"` + d.Endorsement + `","storageRootKey":"` + d.StorageRoot + `"}}`}
+	return attempt{id: d.id, body: `{"registrationId":"` + d.id + `","tpm":{"endorsementKey":"` + d.Endorsement +
+		`","storageRootKey":"` + d.StorageRoot + `"}}`}
 }
 
 // open returns the base64 of the key in a sealed blob.
@@ -79,7 +80,8 @@ func TestRegisterWithATPM(t *testing.T) {
 		}
 		sealed, _ := result["tpm"].(map[string]any)
 		device, err := w.st.Device(result["assignedHub"].(string), "Gateway")
-		if key := d.open(t, sealed["authenticationKey"]); err != nil || device.Auth != state.AuthSAS || device.Key.Primary != key {
+		if key := d.open(t, sealed["authenticationKey"]); err != nil || device.Auth != state.AuthSAS ||
+			device.Key.Primary != key {
 			t.Errorf("got the hub's device %+v, %v, want it to have the key that was sealed", device, err)
 		}
 		if result["symmetricKey"] != nil || result["x509"] != nil {
@@ -108,7 +110,8 @@ func TestRefusedTPMs(t *testing.T) {
 	d, other := newTPMDevice(t, "tpm-1"), newTPMDevice(t, "tpm-1")
 	w.enroll(t, state.Enrollment{RegistrationID: "tpm-1", Settings: d.attestation()})
 	w.enroll(t, state.Enrollment{RegistrationID: "keyed", Settings: keys(key1, key2)})
-	w.enroll(t, state.Enrollment{RegistrationID: "broken", Settings: state.Settings{Attestation: state.Attestation{TPM: &state.TPMAttestation{EndorsementKey: "AAAA"}}}})
+	w.enroll(t, state.Enrollment{RegistrationID: "broken",
+		Settings: state.Settings{Attestation: state.Attestation{TPM: &state.TPMAttestation{EndorsementKey: "AAAA"}}}})
 	off := d.attestation()
 	off.Disabled = true
 	w.enroll(t, state.Enrollment{RegistrationID: "off", Settings: off})
@@ -122,19 +125,23 @@ func TestRefusedTPMs(t *testing.T) {
 		status, code int
 		message      string
 	}{
-		"another endorsement key":    {other.hello(), 401, 401002, "Unauthorized"},
-		"no TPM":                     {unsigned("tpm-1", "{}"), 401, 401002, "Unauthorized"},
-		"an enrollment with keys":    {tpmDevice{d.TPM, "keyed"}.hello(), 401, 401002, "Unauthorized"},
-		"an unknown device":          {tpmDevice{d.TPM, "nobody"}.hello(), 404, 404201, "Enrollment not found."},
-		"another scope":              {foreign, 401, 401002, "Unauthorized"},
-		"no storage root key":        {noRoot, 400, 400004, "tpm.storageRootKey is not a TPM2B_PUBLIC."},
-		"an endorsement key of none": {unsigned("broken", `{"tpm":{"endorsementKey":"AAAA","storageRootKey":"AAAA"}}`), 400, 400004, "tpm.endorsementKey is not a TPM2B_PUBLIC."},
-		"an invalid body":            {unsigned("tpm-1", "{"), 400, 400004, "The request body is not a valid device registration."},
+		"another endorsement key": {other.hello(), 401, 401002, "Unauthorized"},
+		"no TPM":                  {unsigned("tpm-1", "{}"), 401, 401002, "Unauthorized"},
+		"an enrollment with keys": {tpmDevice{d.TPM, "keyed"}.hello(), 401, 401002, "Unauthorized"},
+		"an unknown device":       {tpmDevice{d.TPM, "nobody"}.hello(), 404, 404201, "Enrollment not found."},
+		"another scope":           {foreign, 401, 401002, "Unauthorized"},
+		"no storage root key":     {noRoot, 400, 400004, "tpm.storageRootKey is not a TPM2B_PUBLIC."},
+		"an endorsement key of none": {unsigned("broken", `{"tpm":{"endorsementKey":"AAAA","storageRootKey":"AAAA"}}`),
+			400, 400004, "tpm.endorsementKey is not a TPM2B_PUBLIC."},
+		"an invalid body": {unsigned("tpm-1", "{"), 400, 400004,
+			"The request body is not a valid device registration."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := w.request(t, http.MethodPut, "register", test.attempt)
-			if got.status != test.status || !strings.Contains(got.body, test.message) || strings.Contains(got.body, "authenticationKey") {
-				t.Errorf("%s: got %d %s, want %d %d %s", name, got.status, got.body, test.status, test.code, test.message)
+			if got.status != test.status || !strings.Contains(got.body, test.message) ||
+				strings.Contains(got.body, "authenticationKey") {
+				t.Errorf("%s: got %d %s, want %d %d %s", name, got.status, got.body, test.status, test.code,
+					test.message)
 			}
 		})
 	}

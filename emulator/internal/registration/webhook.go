@@ -111,7 +111,8 @@ func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
 	request := allocationRequest{
 		Individual: entry, LinkedHubs: in.LinkedHubs,
 		Device: deviceRuntimeContext{
-			RegistrationID: in.RegistrationID, CurrentHub: in.CurrentHub, CurrentDeviceID: in.CurrentDeviceID, Payload: in.Payload,
+			RegistrationID: in.RegistrationID, CurrentHub: in.CurrentHub, CurrentDeviceID: in.CurrentDeviceID,
+			Payload: in.Payload,
 		},
 	}
 	if m.group != nil {
@@ -167,13 +168,15 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 	case err != nil:
 		return state.AllocationAnswer{}, unreachable(ctx, err, timeout)
 	case len(text) > maxWebhookAnswer:
-		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the webhook's response is larger than %d bytes.", maxWebhookAnswer))
+		return state.AllocationAnswer{}, allocationError(
+			fmt.Sprintf(": the webhook's response is larger than %d bytes.", maxWebhookAnswer))
 	}
 	var answer allocationResponse
 	if strictjson.Check(text) != nil || json.Unmarshal(text, &answer) != nil {
 		return state.AllocationAnswer{}, allocationError(": the webhook's response is not a valid allocation response.")
 	}
-	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
+	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin),
+		Payload: orNil(answer.Payload)}, nil
 }
 
 // unreachable says why there was no answer.

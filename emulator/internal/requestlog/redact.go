@@ -9,8 +9,9 @@ import (
 
 // secret matches what a path, query or topic must not show: the value after the name of a secret up to the next
 // parameter, and whole signatures and connection strings, escaped or not.
-var secret = regexp.MustCompile(`(?i)([?&;]|%26|%3B|^|/)(sig|code|key|primarykey|secondarykey|sharedaccesskey|client_secret|client_assertion|access_token|token|password|authorization)(=|%3D)[^&;]*` +
-	`|SharedAccess(?:Signature|Key)\b[^&;]*|Bearer(?: |%20|\+)[^&;]*`)
+var secret = regexp.MustCompile(
+	`(?i)([?&;]|%26|%3B|^|/)(sig|code|key|primarykey|secondarykey|sharedaccesskey|client_secret|client_assertion|access_token|token|password|authorization)(=|%3D)[^&;]*` +
+		`|SharedAccess(?:Signature|Key)\b[^&;]*|Bearer(?: |%20|\+)[^&;]*`)
 
 // words: every text that secret matches contains one of them, in any letter case.
 var words = []string{"sig", "code", "key", "token", "client_", "password", "authorization", "sharedaccess", "bearer"}

@@ -28,7 +28,8 @@ func (m *Mux) Has(path string) bool {
 	return found.Pattern != "" || len(found.Allowed) > 0
 }
 
-// ServeHTTP implements http.Handler. As http.ServeMux does, it redirects a path with empty or dotted segments to the clean one.
+// ServeHTTP implements http.Handler. As http.ServeMux does, it redirects a path with empty or dotted segments to the
+// clean one.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	escaped := r.URL.EscapedPath()
 	clean := cleanPath(escaped)

@@ -37,22 +37,31 @@ func TestFind(t *testing.T) {
 		want         match
 	}{
 		{"a variable", routes.Table[int]{}, "GET", "/things/A", match{pattern: "GET /things/{id}", values: thing("A")}},
-		{"an escaped slash", routes.Table[int]{}, "GET", "/things/a%2Fb", match{pattern: "GET /things/{id}", values: thing("a/b")}},
-		{"a word beside a variable", routes.Table[int]{}, "POST", "/things/query", match{pattern: "POST /things/query", values: none}},
-		{"a method that only the variable has", routes.Table[int]{}, "GET", "/things/query", match{pattern: "GET /things/{id}", values: thing("query")}},
-		{"the same, path first", routes.Table[int]{PathFirst: true}, "GET", "/things/query", match{allowed: []string{"POST"}}},
+		{"an escaped slash", routes.Table[int]{}, "GET", "/things/a%2Fb",
+			match{pattern: "GET /things/{id}", values: thing("a/b")}},
+		{"a word beside a variable", routes.Table[int]{}, "POST", "/things/query", match{pattern: "POST /things/query",
+			values: none}},
+		{"a method that only the variable has", routes.Table[int]{}, "GET", "/things/query",
+			match{pattern: "GET /things/{id}", values: thing("query")}},
+		{"the same, path first", routes.Table[int]{PathFirst: true}, "GET", "/things/query",
+			match{allowed: []string{"POST"}}},
 		{"another letter case", routes.Table[int]{}, "GET", "/Things/A", match{}},
-		{"any letter case", routes.Table[int]{AnyCase: true}, "GET", "/Things/A", match{pattern: "GET /things/{id}", values: thing("A")}},
+		{"any letter case", routes.Table[int]{AnyCase: true}, "GET", "/Things/A",
+			match{pattern: "GET /things/{id}", values: thing("A")}},
 		{"a slash at the end", routes.Table[int]{}, "GET", "/things/", match{pattern: "GET /things/{$}", values: none}},
 		{"no slash at the end", routes.Table[int]{}, "GET", "/things", match{allowed: []string{"POST"}}},
 		{"a slash after a variable", routes.Table[int]{}, "GET", "/things/a/", match{}},
 		{"an empty variable", routes.Table[int]{}, "PUT", "//devices/d/register", match{}},
 		{"another method", routes.Table[int]{}, "DELETE", "/things/a", match{allowed: []string{"GET", "PUT"}}},
 		{"HEAD", routes.Table[int]{}, "HEAD", "/things/a", match{allowed: []string{"GET", "PUT"}}},
-		{"HEAD by GET", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a", match{pattern: "GET /things/{id}", values: thing("a")}},
-		{"HEAD of its own", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a/size", match{pattern: "HEAD /things/{id}/size", values: thing("a")}},
-		{"the rest of a path", routes.Table[int]{}, "GET", "/files/a/b/", match{pattern: "GET /files/{rest...}", values: map[string]string{"rest": "a/b/"}}},
-		{"no rest", routes.Table[int]{}, "GET", "/files", match{pattern: "GET /files/{rest...}", values: map[string]string{"rest": ""}}},
+		{"HEAD by GET", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a",
+			match{pattern: "GET /things/{id}", values: thing("a")}},
+		{"HEAD of its own", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a/size",
+			match{pattern: "HEAD /things/{id}/size", values: thing("a")}},
+		{"the rest of a path", routes.Table[int]{}, "GET", "/files/a/b/", match{pattern: "GET /files/{rest...}",
+			values: map[string]string{"rest": "a/b/"}}},
+		{"no rest", routes.Table[int]{}, "GET", "/files", match{pattern: "GET /files/{rest...}",
+			values: map[string]string{"rest": ""}}},
 		{"any method", routes.Table[int]{}, "BREW", "/any/", match{pattern: "/any/{$}", values: none}},
 		{"a path that stops before a variable", routes.Table[int]{}, "PUT", "/s/devices", match{incomplete: true}},
 		{"a path that stops before a word", routes.Table[int]{}, "PUT", "/s/devices/d", match{}},
@@ -61,7 +70,8 @@ func TestFind(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			found := table(test.form).Find(test.method, routes.Decoded(httptest.NewRequest(test.method, test.path, nil).URL))
+			found := table(test.form).Find(test.method,
+				routes.Decoded(httptest.NewRequest(test.method, test.path, nil).URL))
 			got := match{found.Pattern, found.Values, found.Allowed, found.Incomplete}
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(match{})); diff != "" {
 				t.Errorf("%s %s (-want +got):\n%s", test.method, test.path, diff)

@@ -28,8 +28,8 @@ func hubs(weights ...int) []state.Candidate {
 	return cs
 }
 
-// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: five standard deviations are allowed, which a right
-// formula misses once in two million runs, and the ids are always the same.
+// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: five standard deviations are allowed,
+// which a right formula misses once in two million runs, and the ids are always the same.
 func TestHashedSpreadsByWeight(t *testing.T) {
 	t.Parallel()
 	const devices = 20_000
@@ -46,7 +46,8 @@ func TestHashedSpreadsByWeight(t *testing.T) {
 			p := float64(max(c.Weight, 1)) / total
 			want, spread := devices*p, math.Sqrt(devices*p*(1-p))
 			if math.Abs(got[c.Host]-want) > 5*spread {
-				t.Errorf("weights %v, %s: got %.0f devices, want %.0f ± %.0f", weights, c.Host, got[c.Host], want, 5*spread)
+				t.Errorf("weights %v, %s: got %.0f devices, want %.0f ± %.0f", weights, c.Host, got[c.Host], want,
+					5*spread)
 			}
 		}
 	}
@@ -118,7 +119,8 @@ func TestGeoLatencyTakesTheNearestAndHashesTheRest(t *testing.T) {
 	unknown := hubs(1, 1, 1)
 	for i := range 50 {
 		id := fmt.Sprint(i)
-		if got, want := allocate(t, state.GeoLatency, id, unknown), allocate(t, state.Hashed, id, unknown); got != want {
+		if got, want := allocate(t, state.GeoLatency, id, unknown),
+			allocate(t, state.Hashed, id, unknown); got != want {
 			t.Errorf("no distance known, device %s: got %s, want %s as hashed", id, got, want)
 		}
 	}

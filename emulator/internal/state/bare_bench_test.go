@@ -20,10 +20,11 @@ import (
 // bareServer is the environment variable with the folder that BenchmarkBareServer reads its certificates from.
 const bareServer = "EVENKEEL_BARE_SERVER"
 
-// BenchmarkBareServer is the least that a service of devices does, in a process of its own as the emulator is one: it completes TLS
-// handshakes, with the client's certificate verified when it has one, and closes the connection; at the second of its addresses it
-// keeps the rows of a first registration in between, synced. It writes the addresses to standard output and serves until standard
-// input ends. The clients are those of `make bench`, which compares registrations with it.
+// BenchmarkBareServer is the least that a service of devices does, in a process of its own as the emulator is one: it
+// completes TLS handshakes, with the client's certificate verified when it has one, and closes the connection; at the
+// second of its addresses it keeps the rows of a first registration in between, synced. It writes the addresses to
+// standard output and serves until standard input ends. The clients are those of `make bench`, which compares
+// registrations with it.
 func BenchmarkBareServer(b *testing.B) {
 	dir := os.Getenv(bareServer)
 	if dir == "" {
@@ -69,7 +70,8 @@ func bareConfig(dir string) (*tls.Config, error) {
 		return nil, errors.New("devices.pem holds no certificate")
 	}
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: roots,
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}, ClientAuth: tls.VerifyClientCertIfGiven,
+		ClientCAs: roots,
 	}, nil
 }
 

@@ -11,8 +11,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// BenchmarkRegister registers each device of a group once, durably, by that many callers; "ceiling/s" is what the store alone commits in
-// the same run.
+// BenchmarkRegister registers each device of a group once, durably, by that many callers; "ceiling/s" is what the store
+// alone commits in the same run.
 func BenchmarkRegister(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
@@ -20,7 +20,8 @@ func BenchmarkRegister(b *testing.B) {
 			group := w.putGroupEntry("group", state.Settings{})
 			inParallel(b, callers, func(i int64) error {
 				return last(w.Register(context.Background(), state.RegisterRequest{
-					Scope: w.scope, RegistrationID: fmt.Sprint("device-", i), Group: &group, Keys: *group.Attestation.SymmetricKey,
+					Scope: w.scope, RegistrationID: fmt.Sprint("device-", i), Group: &group,
+					Keys: *group.Attestation.SymmetricKey,
 				}))
 			})
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "registrations/s")
@@ -37,7 +38,8 @@ func BenchmarkRegisterAgain(b *testing.B) {
 	group := w.putGroupEntry("group", state.Settings{})
 	inParallel(b, 64, func(i int64) error {
 		return last(w.Register(context.Background(), state.RegisterRequest{
-			Scope: w.scope, RegistrationID: fmt.Sprint("device-", i%10), Group: &group, Keys: *group.Attestation.SymmetricKey,
+			Scope: w.scope, RegistrationID: fmt.Sprint("device-", i%10), Group: &group,
+			Keys: *group.Attestation.SymmetricKey,
 		}))
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "registrations/s")
@@ -47,8 +49,9 @@ func BenchmarkRegisterAgain(b *testing.B) {
 func BenchmarkPutEnrollment(b *testing.B) {
 	w := newWorld(b, state.Options{Dir: b.TempDir()}, 2)
 	inParallel(b, 64, func(i int64) error {
-		return second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: fmt.Sprint("device-", i), Settings: state.Settings{
-			Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{}}}}, ""))
+		return second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: fmt.Sprint("device-", i),
+			Settings: state.Settings{
+				Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{}}}}, ""))
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "enrollments/s")
 }

@@ -70,7 +70,8 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 				}
 				var told journal
 				r := within(t, fmt.Sprintf("start of a store, %s, full from write %d on", name, from), func() result {
-					s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+					s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults),
+						Logger: told.logger()})
 					return result{s, err}
 				})
 				if r.err == nil {

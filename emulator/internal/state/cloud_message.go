@@ -63,7 +63,8 @@ type cloudMessageLocks struct {
 
 func newCloudMessageLocks() cloudMessageLocks {
 	return cloudMessageLocks{
-		locks: make(map[string]cloudMessageLock), last: make(map[string]uint64), unacknowledged: make(map[string]struct{}),
+		locks: make(map[string]cloudMessageLock), last: make(map[string]uint64),
+		unacknowledged: make(map[string]struct{}),
 	}
 }
 
@@ -218,7 +219,8 @@ func (s *State) QueueCloudMessage(hub, id string, c CloudMessage) (CloudMessage,
 			}
 		}
 		if waiting >= MaxCloudMessages {
-			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id), Reason: fmt.Sprintf("holds %d messages already", MaxCloudMessages)}
+			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id),
+				Reason: fmt.Sprintf("holds %d messages already", MaxCloudMessages)}
 		}
 		start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 		c.Sequence = s.locks.number(string(start), last)
@@ -231,7 +233,8 @@ func (s *State) QueueCloudMessage(hub, id string, c CloudMessage) (CloudMessage,
 // TakeCloudMessage locks the oldest unlocked message and reports whether there was one. The lock ends after lockFor,
 // or only with SettleCloudMessage if lockFor is zero. Expired messages are dropped; a message that is abandoned
 // maxDeliveries times will be dropped.
-func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken CloudMessage, ok bool, err error) {
+func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken CloudMessage,
+	ok bool, err error) {
 	err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {

@@ -12,11 +12,13 @@ import (
 func (w *world) queue(bodies ...string) {
 	w.t.Helper()
 	for _, body := range bodies {
-		must(w.t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{Body: []byte(body), Expiry: w.clock.Now().Add(time.Hour), Properties: map[string]string{"k": body}})))
+		must(w.t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{Body: []byte(body),
+			Expiry: w.clock.Now().Add(time.Hour), Properties: map[string]string{"k": body}})))
 	}
 }
 
-// take takes the next message, locked for a minute, and returns its body and lock; or empty ones if there is no message.
+// take takes the next message, locked for a minute, and returns its body and lock; or empty ones if there is no
+// message.
 func (w *world) take(maxDeliveries int64) (body, lock string) {
 	w.t.Helper()
 	c, _, err := w.TakeCloudMessage(hub1, "d", time.Minute, maxDeliveries)
@@ -54,7 +56,8 @@ func TestCloudMessagesAreTakenInOrderAndSettled(t *testing.T) {
 	w.clock.Add(time.Minute)
 	wantKind(t, w.SettleCloudMessage(hub1, "d", b, state.Success), state.NotFound) // its lock has ended
 	w.wantTake("b")
-	if left, err := w.CloudMessages(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 1 || left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
+	if left, err := w.CloudMessages(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 1 ||
+		left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
 		t.Errorf("got %+v, %v; want b, given back once, and c", left, err)
 	}
 	if n, err := w.PurgeCloudMessages(hub1, "d"); n != 2 || err != nil {

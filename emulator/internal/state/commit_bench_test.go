@@ -9,11 +9,12 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// committers is how many goroutines commit at a time for each CPU; with two it is as many as the benchmark of registrations has devices.
+// committers is how many goroutines commit at a time for each CPU; with two it is as many as the benchmark of
+// registrations has devices.
 const committers = 16
 
-// BenchmarkCommit is what the disk and the store allow: the rows that a first registration of a group's device writes, in one synced
-// change each, without anything that decides them. `make bench` compares registrations with it.
+// BenchmarkCommit is what the disk and the store allow: the rows that a first registration of a group's device writes,
+// in one synced change each, without anything that decides them. `make bench` compares registrations with it.
 func BenchmarkCommit(b *testing.B) {
 	rows := registrationRows(b)
 	// The disk: a folder of the system's temporary one, which TMPDIR leads elsewhere.

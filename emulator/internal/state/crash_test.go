@@ -59,9 +59,10 @@ func (l *ledger) tick() {
 	l.crash(facts, gone)
 }
 
-// TestAcknowledgedChangesSurviveALossOfUnsyncedData runs callers in parallel on a disk that keeps only what was synced, cuts
-// the power right after seeded acknowledgements, and looks for everything acknowledged until then. Each caller works on things of its
-// own, so that an acknowledged state can only have been followed by changes that were not yet acknowledged; those it announces.
+// TestAcknowledgedChangesSurviveALossOfUnsyncedData runs callers in parallel on a disk that keeps only what was synced,
+// cuts the power right after seeded acknowledgements, and looks for everything acknowledged until then. Each caller
+// works on things of its own, so that an acknowledged state can only have been followed by changes that were not yet
+// acknowledged; those it announces.
 func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	const callers, rounds, cuts = 16, 40, 12
@@ -76,7 +77,8 @@ func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 				}
 				return nil
 			})
-			w := newWorld(t, state.Options{Dir: "store", FS: errorfs.Wrap(disk, slow), Random: rand.NewChaCha8([32]byte{byte(seed)})}, 3)
+			w := newWorld(t, state.Options{Dir: "store", FS: errorfs.Wrap(disk, slow),
+				Random: rand.NewChaCha8([32]byte{byte(seed)})}, 3)
 			group := w.putGroupEntry("group", state.Settings{InitialTwin: []byte(`{"tags":{"of":"group"}}`)})
 
 			type cut struct {
@@ -235,11 +237,15 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 		{"a group again", func() error {
 			return second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location}))
 		}, func(s *state.State) bool { return last(s.Group(subscription, "group")) == nil }},
-		{"everything gone", w.Reset, func(s *state.State) bool { c, err := s.Counts(); return err == nil && c == (state.Counts{}) }},
+		{"everything gone", w.Reset, func(s *state.State) bool {
+			c, err := s.Counts()
+			return err == nil && c == (state.Counts{})
+		}},
 	}
 	for _, step := range steps {
 		must(t, step.do())
-		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}), Now: w.clock.Now})
+		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
+			Now: w.clock.Now})
 		must(t, err)
 		if !step.seen(after) {
 			t.Errorf("%s: got lost in the crash, want it kept", step.name)

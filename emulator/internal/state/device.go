@@ -87,7 +87,8 @@ func (s *State) DeviceOfScope(hub, scope string) (Device, error) {
 			return d, err
 		}
 	}
-	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "does not belong to an edge device of the hub"}
+	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope),
+		Reason: "does not belong to an edge device of the hub"}
 }
 
 func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }
@@ -142,7 +143,8 @@ func (s *State) Devices(hub, after string, limit int) ([]Device, string, error) 
 	if err := s.registry(hub); err != nil {
 		return nil, "", err
 	}
-	out, next, err := page(s.store, tableDevice, []string{strings.ToLower(hub)}, after, limit, func(d *Device) string { return d.ID })
+	out, next, err := page(s.store, tableDevice, []string{strings.ToLower(hub)}, after, limit,
+		func(d *Device) string { return d.ID })
 	for i := range out {
 		s.presence.fill(hub, &out[i])
 	}

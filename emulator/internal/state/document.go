@@ -141,7 +141,9 @@ func checkObject(o object, depth int) error {
 		if name == "" || len(name) > maxTwinKey {
 			return fmt.Errorf("a name is empty or longer than %d bytes", maxTwinKey)
 		}
-		if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" .$#", r) }) {
+		if strings.ContainsFunc(name, func(r rune) bool {
+			return unicode.IsControl(r) || strings.ContainsRune(" .$#", r)
+		}) {
 			return fmt.Errorf("the name %q holds a control character, '.', '$', '#' or ' '", name)
 		}
 		if err := checkValue(value, depth); err != nil {

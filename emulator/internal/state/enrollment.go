@@ -88,7 +88,8 @@ func (g *EnrollmentGroup) fields(c *codec) {
 func (s *Settings) fields(c *codec) {
 	s.Attestation.fields(c)
 	c.flags(
-		flag{"disabled", &s.Disabled}, flag{"provisioningStatusNull", &s.ProvisioningStatusNull}, flag{"edge", &s.Edge}, flag{"capabilities", &s.Capabilities},
+		flag{"disabled", &s.Disabled}, flag{"provisioningStatusNull", &s.ProvisioningStatusNull}, flag{"edge", &s.Edge},
+		flag{"capabilities", &s.Capabilities},
 	)
 	text(c, "iotHubHost", &s.IotHubHost)
 	texts(c, "hubs", &s.Hubs)

@@ -190,7 +190,8 @@ func (s *State) Entries(k EntryKind, svc, after string, limit int) ([]Entry, str
 	return entriesOf[Enrollment](s.store, k, svc, after, limit)
 }
 
-func entriesOf[T interface{ Entry() Entry }, P rowOf[T]](st *store, k EntryKind, svc, after string, limit int) ([]Entry, string, error) {
+func entriesOf[T interface{ Entry() Entry }, P rowOf[T]](st *store, k EntryKind, svc, after string, limit int) ([]Entry,
+	string, error) {
 	rows, next, err := page(st, byte(k), []string{strings.ToLower(svc)}, strings.ToLower(after), limit,
 		func(row P) string { return strings.ToLower((*row).Entry().ID) })
 	entries := make([]Entry, len(rows))

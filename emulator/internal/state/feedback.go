@@ -63,7 +63,8 @@ func (b *batch) tell(hub string, d *Device, c CloudMessage, o Outcome, now time.
 	if !c.Ack.wants(o) {
 		return
 	}
-	b.put(keyOf(tableFeedback, strings.ToLower(hub), fmt.Sprintf("%016x", now.UnixNano()), d.ID, fmt.Sprintf("%016x", c.Sequence)),
+	b.put(keyOf(tableFeedback, strings.ToLower(hub), fmt.Sprintf("%016x", now.UnixNano()), d.ID,
+		fmt.Sprintf("%016x", c.Sequence)),
 		&Feedback{MessageID: c.MessageID, DeviceID: d.ID, GenerationID: d.GenerationID, Outcome: o, Time: now})
 }
 
@@ -158,7 +159,8 @@ func (s *State) expireCloudMessages(hub string) error {
 		err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 			now := s.Now()
 			for _, c := range queue {
-				if key := cloudMessageKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
+				if key := cloudMessageKey(hub, id, c.Sequence); !c.Expiry.After(now) &&
+					!s.locks.held(string(key), now) {
 					b.delete(key)
 					b.tell(hub, d, c, Expired, now)
 				}

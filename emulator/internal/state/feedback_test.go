@@ -46,15 +46,18 @@ func TestFeedbackReportsTheOutcome(t *testing.T) {
 			w.take(10)
 		}, state.Expired},
 		"expired, never looked for": {func(_ *testing.T, w *world) { w.clock.Add(time.Minute) }, state.Expired},
-		"purged":                    {func(t *testing.T, w *world) { must(t, last(w.PurgeCloudMessages(hub1, "d"))) }, state.Purged},
+		"purged": {func(t *testing.T, w *world) { must(t, last(w.PurgeCloudMessages(hub1, "d"))) },
+			state.Purged},
 	} {
 		for ack, wanted := range map[state.Ack]bool{
-			"": false, state.AckNone: false, state.AckFull: true, state.AckPositive: test.want == state.Success, state.AckNegative: test.want != state.Success,
+			"": false, state.AckNone: false, state.AckFull: true, state.AckPositive: test.want == state.Success,
+			state.AckNegative: test.want != state.Success,
 		} {
 			t.Run(name+" "+string(ack), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, state.Options{}, 1).withDevice()
-				must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: ack, Expiry: w.clock.Now().Add(time.Minute)})))
+				must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: ack,
+					Expiry: w.clock.Now().Add(time.Minute)})))
 				test.end(t, w)
 				got, _ := w.outcomes()
 				if outcome, told := got["m"]; told != wanted || told && outcome != test.want {
@@ -69,7 +72,8 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	for _, id := range []string{"a", "b"} {
-		must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: id, Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+		must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: id, Ack: state.AckFull,
+			Expiry: w.clock.Now().Add(time.Hour)})))
 	}
 	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	first, lock := w.outcomes()
@@ -89,7 +93,8 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	if left, _ := w.outcomes(); len(left) != 0 {
 		t.Errorf("got %v after it was settled, want nothing", left)
 	}
-	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "c", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "c", Ack: state.AckFull,
+		Expiry: w.clock.Now().Add(time.Hour)})))
 	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	w.clock.Add(time.Hour)
 	if old, _ := w.outcomes(); len(old) != 0 {
@@ -101,7 +106,8 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 func TestFeedbackEndsWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
-	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: state.AckFull,
+		Expiry: w.clock.Now().Add(time.Hour)})))
 	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.clock.Add(time.Second)

@@ -246,7 +246,8 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var told journal
-			s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t), Logger: told.logger()})
+			s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t),
+				Logger: told.logger()})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -282,7 +283,8 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 			Logger: told.logger(), Now: w.clock.Now})
 		must(t, err)
 		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || told.String() != "" {
-			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err, told.String())
+			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
+				told.String())
 		}
 		must(t, after.Close())
 	}
@@ -306,8 +308,8 @@ func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 	}
 }
 
-// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until there is a new one:
-// a store without any is refused.
+// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until there is a new
+// one: a store without any is refused.
 func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)

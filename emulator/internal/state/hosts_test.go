@@ -16,8 +16,10 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 		// hosts are how many there are afterwards.
 		hosts int
 	}{
-		"a hub made":      {func(t *testing.T, w *world) { must(t, second(w.PutHub(hubOf("hub-2"), "", 0))) }, 3},
-		"a hub changed":   {func(t *testing.T, w *world) { must(t, last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0))) }, 2},
+		"a hub made": {func(t *testing.T, w *world) { must(t, second(w.PutHub(hubOf("hub-2"), "", 0))) }, 3},
+		"a hub changed": {func(t *testing.T, w *world) {
+			must(t, last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0)))
+		}, 2},
 		"a hub deleted":   {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, 1},
 		"a service made":  {func(_ *testing.T, w *world) { w.putService(w.links, state.Hashed) }, 2},
 		"a service gone":  {func(t *testing.T, w *world) { must(t, last(w.DeleteService(id("dps"), 0))) }, 1},

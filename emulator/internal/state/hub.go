@@ -45,7 +45,8 @@ func (r *Resource) copy() Resource {
 
 // is reports whether both ids identify the same resource.
 func (id ResourceID) is(other ResourceID) bool {
-	return groupName(id.Subscription, id.Group) == groupName(other.Subscription, other.Group) && strings.EqualFold(id.Name, other.Name)
+	return groupName(id.Subscription, id.Group) == groupName(other.Subscription, other.Group) &&
+		strings.EqualFold(id.Name, other.Name)
 }
 
 // within reports whether the resource is in the group, or in the subscription if group is empty. If both are empty
@@ -65,7 +66,8 @@ func (s *State) succeed(object string, r, old *Resource) error {
 			r.Location = old.Location
 		}
 		if locationName(r.Location) != locationName(old.Location) {
-			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location + "; its location cannot be changed"}
+			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location +
+				"; its location cannot be changed"}
 		}
 		r.ID, r.Created, known = old.ID, old.Created, old.Policies
 		if r.Policies == nil {
@@ -196,7 +198,8 @@ func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error
 	if old != nil {
 		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
 		if !old.ID.is(h.ID) {
-			return Hub{}, false, &Error{Kind: Exists, Object: object, Reason: "exists in another resource group or subscription"}
+			return Hub{}, false, &Error{Kind: Exists, Object: object,
+				Reason: "exists in another resource group or subscription"}
 		}
 		if err := idle(object, old.Resource); err != nil {
 			return Hub{}, false, err

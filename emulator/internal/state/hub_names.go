@@ -6,16 +6,16 @@ import (
 	"evenkeel/emulator/internal/domain"
 )
 
-// Every hub has three host names: {hub}.azure-devices.net, the classic one, {hub}.device.azure-devices.net for devices, and
-// {hub}.service.azure-devices.net for the service API. The state keeps devices under the classic one.
+// Every hub has three host names: {hub}.azure-devices.net, the classic one, {hub}.device.azure-devices.net for devices,
+// and {hub}.service.azure-devices.net for the service API. The state keeps devices under the classic one.
 
 const (
 	deviceDomain  = ".device." + domain.Hub
 	serviceDomain = ".service." + domain.Hub
 )
 
-// ClassicHost returns the classic host name of a hub that has the given host name, in lower case. Other names are returned
-// in lower case.
+// ClassicHost returns the classic host name of a hub that has the given host name, in lower case. Other names are
+// returned in lower case.
 func ClassicHost(host string) string {
 	host = strings.ToLower(host)
 	for _, end := range []string{deviceDomain, serviceDomain} {
@@ -56,8 +56,8 @@ func FindLink(links []Link, host string) (Link, bool) {
 	return Link{}, false
 }
 
-// storedKey returns the key that is stored for the hub and the policy of a link, by preference under the same host name;
-// "" when none is.
+// storedKey returns the key that is stored for the hub and the policy of a link, by preference under the same host
+// name; "" when none is.
 func storedKey(l Link, known []Link) string {
 	key := ""
 	for _, k := range known {

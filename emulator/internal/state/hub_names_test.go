@@ -9,12 +9,15 @@ import (
 func TestEachNameOfAHubHasOneClassicName(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{
-		"Hub-1.azure-devices.net": "hub-1.azure-devices.net", "hub-1.DEVICE.azure-devices.net": "hub-1.azure-devices.net",
+		"Hub-1.azure-devices.net":         "hub-1.azure-devices.net",
+		"hub-1.DEVICE.azure-devices.net":  "hub-1.azure-devices.net",
 		"hub-1.service.azure-devices.net": "hub-1.azure-devices.net",
 		// A hub may be called so.
-		"device.azure-devices.net": "device.azure-devices.net", "device.device.azure-devices.net": "device.azure-devices.net",
-		"a.b.device.azure-devices.net": "a.b.device.azure-devices.net", "hub-1.device.example.net": "hub-1.device.example.net",
-		".device.azure-devices.net": ".device.azure-devices.net", "127.0.0.11": "127.0.0.11", "": "",
+		"device.azure-devices.net":        "device.azure-devices.net",
+		"device.device.azure-devices.net": "device.azure-devices.net",
+		"a.b.device.azure-devices.net":    "a.b.device.azure-devices.net",
+		"hub-1.device.example.net":        "hub-1.device.example.net",
+		".device.azure-devices.net":       ".device.azure-devices.net", "127.0.0.11": "127.0.0.11", "": "",
 		"dps.device.azure-devices-provisioning.net": "dps.device.azure-devices-provisioning.net",
 	} {
 		if got := state.ClassicHost(host); got != want {
@@ -32,7 +35,8 @@ func TestEachNameOfAHubHasOneClassicName(t *testing.T) {
 func TestTheLinkWithTheExactNameWins(t *testing.T) {
 	t.Parallel()
 	both := []state.Link{
-		{HubHost: "hub-1.azure-devices.net", KeyName: "p", Key: "classic"}, {HubHost: "hub-1.device.azure-devices.net", KeyName: "p", Key: "device"},
+		{HubHost: "hub-1.azure-devices.net", KeyName: "p", Key: "classic"}, {HubHost: "hub-1.device.azure-devices.net",
+			KeyName: "p", Key: "device"},
 	}
 	for _, test := range []struct {
 		links      []state.Link

@@ -35,8 +35,9 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 	}
 	put := func(name, properties string) (state.Hub, error) {
 		h := state.Hub{Resource: state.Resource{
-			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope", Properties: []byte(properties),
-			SKU: state.SKU{Name: "S1", Capacity: 1}, Policies: []state.Policy{{Name: "owner"}},
+			ID: state.ResourceID{Subscription: "s", Group: "g", Name: name}, Location: "westeurope",
+			Properties: []byte(properties),
+			SKU:        state.SKU{Name: "S1", Capacity: 1}, Policies: []state.Policy{{Name: "owner"}},
 		}}
 		h, _, err := s.PutHub(h, state.Unconditional, 0)
 		return h, err
@@ -59,7 +60,8 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := strings.Replace(snapshot.String(), `"properties": "strict"`, `"properties": "?"`, 1)
-	if err := s.ReadSnapshot(strings.NewReader(damaged)); damaged == snapshot.String() || err == nil || !strings.Contains(err.Error(), "settings") {
+	if err := s.ReadSnapshot(strings.NewReader(damaged)); damaged == snapshot.String() || err == nil ||
+		!strings.Contains(err.Error(), "settings") {
 		t.Errorf("restore a snapshot with properties that cannot be read: got %v, want an error about settings", err)
 	}
 	if err := s.Close(); err != nil {

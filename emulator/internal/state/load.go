@@ -34,7 +34,9 @@ func (s *State) load() error {
 		return err
 	}
 	s.version = m.version
-	if err := loadAll(s.store, tableGroup, func(g *Group) { s.groups[groupName(g.Subscription, g.Name)] = g }); err != nil {
+	if err := loadAll(s.store, tableGroup, func(g *Group) {
+		s.groups[groupName(g.Subscription, g.Name)] = g
+	}); err != nil {
 		return err
 	}
 	var unread error
@@ -76,7 +78,8 @@ func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P)) error {
 
 // page decodes up to limit rows (all if limit is not positive) after the given id, and returns the id to continue
 // after, or "" at the end.
-func page[T any, P rowOf[T]](st *store, table byte, parents []string, after string, limit int, id func(P) string) ([]T, string, error) {
+func page[T any, P rowOf[T]](st *store, table byte, parents []string, after string, limit int, id func(P) string) ([]T,
+	string, error) {
 	start, end := under(table, parents...)
 	if after != "" {
 		start = following(keyOf(table, append(slices.Clone(parents), after)...))

@@ -54,7 +54,8 @@ func (s *store) checkManifest([]string) error {
 		if end <= left && end > len(chunk) {
 			return nil
 		}
-		if kind := chunk[6]; end > left || kind < 1 || kind > 4 || binary.LittleEndian.Uint32(chunk) != checksum(chunk[6:end]) {
+		if kind := chunk[6]; end > left || kind < 1 || kind > 4 ||
+			binary.LittleEndian.Uint32(chunk) != checksum(chunk[6:end]) {
 			return fmt.Errorf("%w (its manifest, at byte %d)", ErrCorrupt, at)
 		}
 		at += end

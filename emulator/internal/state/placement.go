@@ -119,7 +119,8 @@ func (r *registering) chooseCustom() (string, *failure) {
 	if l, ok := FindLink(r.offered(), r.answer.HubHost); ok {
 		return l.HubHost, nil
 	}
-	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that is not among the linked hubs of the request."}
+	return "", &failure{codeCustomFailed,
+		"Custom allocation failed: the webhook named an IoT hub that is not among the linked hubs of the request."}
 }
 
 // deviceKeys returns the locks of the hub devices that an assignment to hub changes.
@@ -142,7 +143,8 @@ func (r *registering) hubRefusal(host string) *failure {
 	if linked && !h.Settings.DisableLocalAuth {
 		for _, p := range h.Policies {
 			known := strings.EqualFold(p.Name, l.KeyName) && (p.PrimaryKey == l.Key || p.SecondaryKey == l.Key)
-			if known && !slices.ContainsFunc(linkRights, func(right string) bool { return !slices.Contains(p.Rights, right) }) {
+			if known && !slices.ContainsFunc(linkRights,
+				func(right string) bool { return !slices.Contains(p.Rights, right) }) {
 				return nil
 			}
 		}
@@ -158,8 +160,8 @@ func (r *registering) hubUnauthorized() string {
 		tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
-// place puts the device on the hub that is linked under that host name, and returns the registration's result, which has
-// that name. The caller holds the locks of deviceKeys.
+// place puts the device on the hub that is linked under that host name, and returns the registration's result, which
+// has that name. The caller holds the locks of deviceKeys.
 func (r *registering) place(linked string) (Registration, error) {
 	hub := ClassicHost(linked)
 	result := Registration{Status: Assigned, AssignedHub: linked, DeviceID: r.deviceID, Substatus: SameAssignment,

@@ -66,19 +66,27 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 		"another status reason": {put(func(d *state.Device) { d.StatusReason = "moved" }), nil, true},
 		"disabled":              {put(func(d *state.Device) { d.Disabled = true }), state.ErrDeviceChanged, true},
 		"another primary key":   {put(func(d *state.Device) { d.Key.Primary = "AAAA" }), state.ErrDeviceChanged, true},
-		"another second key":    {put(func(d *state.Device) { d.Key.Secondary = "AAAA" }), state.ErrDeviceChanged, true},
-		"thumbprints for keys":  {put(func(d *state.Device) { d.Auth, d.Key = state.AuthSelfSigned, state.SymmetricKey{} }), state.ErrDeviceChanged, true},
-		"deleted":               {func(t *testing.T, w *world) { must(t, w.DeleteDevice(hub1, "d", "")) }, state.ErrDeviceChanged, false},
-		"its hub deleted":       {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, state.ErrHubGone, false},
+		"another second key": {put(func(d *state.Device) { d.Key.Secondary = "AAAA" }), state.ErrDeviceChanged,
+			true},
+		"thumbprints for keys": {put(func(d *state.Device) {
+			d.Auth, d.Key = state.AuthSelfSigned, state.SymmetricKey{}
+		}), state.ErrDeviceChanged, true},
+		"deleted": {func(t *testing.T, w *world) { must(t, w.DeleteDevice(hub1, "d", "")) },
+			state.ErrDeviceChanged, false},
+		"its hub deleted": {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) },
+			state.ErrHubGone, false},
 		"its hub deleted later": {func(t *testing.T, w *world) {
 			must(t, last(w.DeleteHub(id("hub-1"), time.Minute)))
 			w.clock.Add(time.Minute)
 			must(t, last(w.Counts()))
 		}, state.ErrHubGone, false},
-		"its group deleted": {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) }, state.ErrHubGone, false},
-		"reset":             {func(t *testing.T, w *world) { must(t, w.Reset()) }, state.ErrReset, false},
-		"restored":          {func(t *testing.T, w *world) { must(t, w.ReadSnapshot(strings.NewReader(snapshot(t, w.State)))) }, state.ErrReset, true},
-		"connected again":   {func(_ *testing.T, w *world) { w.connect(hub1, "d") }, state.ErrTakenOver, true},
+		"its group deleted": {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) },
+			state.ErrHubGone, false},
+		"reset": {func(t *testing.T, w *world) { must(t, w.Reset()) }, state.ErrReset, false},
+		"restored": {func(t *testing.T, w *world) {
+			must(t, w.ReadSnapshot(strings.NewReader(snapshot(t, w.State))))
+		}, state.ErrReset, true},
+		"connected again": {func(_ *testing.T, w *world) { w.connect(hub1, "d") }, state.ErrTakenOver, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

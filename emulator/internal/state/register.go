@@ -90,7 +90,8 @@ func (s *State) Register(ctx context.Context, request RegisterRequest) (Operatio
 	case request.Group != nil && request.Enrollment == nil:
 		r.Settings, r.groupID, r.deviceID = request.Group.Settings, request.Group.ID, request.RegistrationID
 	default:
-		return Operation{}, &Error{Kind: Invalid, Object: registrationObject(request.RegistrationID), Reason: "needs one entry"}
+		return Operation{}, &Error{Kind: Invalid, Object: registrationObject(request.RegistrationID),
+			Reason: "needs one entry"}
 	}
 	if err := r.ask(ctx); err != nil {
 		return Operation{}, err

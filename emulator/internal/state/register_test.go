@@ -43,12 +43,14 @@ func TestAFirstRegistrationMakesTheHubDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
 	e := w.putEnrollment("Device-1", state.Settings{
-		Hubs: []string{hub2}, Edge: true, InitialTwin: []byte(`{"tags":{"floor":3},"properties":{"desired":{"a":{"b":1}}}}`),
+		Hubs: []string{hub2}, Edge: true, InitialTwin: []byte(
+			`{"tags":{"floor":3},"properties":{"desired":{"a":{"b":1}}}}`),
 	})
 	r := w.register(e)
 	want := state.Registration{
-		RegistrationID: "Device-1", DeviceID: "Device-1", AssignedHub: hub2, Status: state.Assigned, Substatus: state.InitialAssignment,
-		ETag: r.ETag, Created: w.clock.Now(), Updated: w.clock.Now(),
+		RegistrationID: "Device-1", DeviceID: "Device-1", AssignedHub: hub2, Status: state.Assigned,
+		Substatus: state.InitialAssignment,
+		ETag:      r.ETag, Created: w.clock.Now(), Updated: w.clock.Now(),
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("registration (-want +got):\n%s", diff)
@@ -66,8 +68,10 @@ func TestAFirstRegistrationMakesTheHubDevice(t *testing.T) {
 	}
 	tw, err := w.Twin(hub2, "Device-1")
 	must(t, err)
-	if string(tw.Tags) != `{"floor":3}` || string(tw.Desired) != `{"a":{"b":1}}` || tw.Version != 2 || tw.DesiredVersion != 1 {
-		t.Errorf("got twin %s %s versions %d, %d; want the initial one, 2, 1", tw.Tags, tw.Desired, tw.Version, tw.DesiredVersion)
+	if string(tw.Tags) != `{"floor":3}` || string(tw.Desired) != `{"a":{"b":1}}` || tw.Version != 2 ||
+		tw.DesiredVersion != 1 {
+		t.Errorf("got twin %s %s versions %d, %d; want the initial one, 2, 1", tw.Tags, tw.Desired, tw.Version,
+			tw.DesiredVersion)
 	}
 	w.wantDevice(hub1, "Device-1", false)
 }
@@ -82,7 +86,8 @@ func TestAHashedRegistrationGoesWhereAllocateSays(t *testing.T) {
 	cs := hubs(5, 1, 1)
 	for i := range 30 {
 		name := fmt.Sprint("device-", i)
-		op, err := w.Register(context.Background(), state.RegisterRequest{Scope: w.scope, RegistrationID: name, Group: &group})
+		op, err := w.Register(context.Background(), state.RegisterRequest{Scope: w.scope, RegistrationID: name,
+			Group: &group})
 		must(t, err)
 		if want := allocate(t, state.Hashed, name, cs); op.AssignedHub != want {
 			t.Errorf("%s: got %s, want %s", name, op.AssignedHub, want)
@@ -116,12 +121,14 @@ func TestAllocationOfRegistrations(t *testing.T) {
 		{name: "static by list", settings: state.Settings{Allocation: state.Static, Hubs: []string{hub3}}, hub: hub3},
 		{name: "static by the older field", settings: state.Settings{IotHubHost: "HUB-2.azure-devices.net"}, hub: hub2},
 		{name: "static by default without a hub", policy: state.Static, code: 400208},
-		{name: "static with two hubs", settings: state.Settings{Allocation: state.Static, Hubs: []string{hub1, hub2}}, code: 400208},
+		{name: "static with two hubs", settings: state.Settings{Allocation: state.Static, Hubs: []string{hub1, hub2}},
+			code: 400208},
 		{name: "static by default with a hub", policy: state.Static, settings: only(hub1), hub: hub1},
 		{name: "a list of one", settings: only(hub2), hub: hub2},
 		{name: "a list with an unlinked hub", settings: only("gone.azure-devices.net", hub2), hub: hub2},
 		{name: "a list of unlinked hubs only", settings: only("gone.azure-devices.net"), code: 400208},
-		{name: "no hub linked", change: func(w *world) { w.putService([]state.Link{}, state.Hashed) }, code: 401001, message: "IoTHub not found."},
+		{name: "no hub linked", change: func(w *world) { w.putService([]state.Link{}, state.Hashed) }, code: 401001,
+			message: "IoTHub not found."},
 		{name: "hubs that take no part", change: func(w *world) {
 			w.links[0].Apply, w.links[1].Apply = &no, &no
 			w.putService(w.links, state.Hashed)
@@ -141,7 +148,8 @@ func TestAllocationOfRegistrations(t *testing.T) {
 		}, code: 401001, message: "IoTHub not found."},
 		{name: "a stale key", settings: only(hub2), change: func(w *world) {
 			h := hubOf("hub-2")
-			h.Policies[0].PrimaryKey, h.Policies[0].SecondaryKey = "bmV3LWtleS1uZXcta2V5LQ==", "bmV3LWtleS1uZXcta2V5Lg=="
+			h.Policies[0].PrimaryKey, h.Policies[0].SecondaryKey = "bmV3LWtleS1uZXcta2V5LQ==",
+				"bmV3LWtleS1uZXcta2V5Lg=="
 			must(w.t, second(w.PutHub(h, "", 0)))
 		}, code: 401002, message: "IotHubUnauthorizedAccess"},
 		{name: "a policy without the rights", settings: only(hub2), change: func(w *world) {
@@ -159,7 +167,8 @@ func TestAllocationOfRegistrations(t *testing.T) {
 			w.links[2].Key = h.Policies[0].PrimaryKey
 			w.putService(w.links, state.GeoLatency)
 		}, hub: hub3},
-		{name: "an invalid initial twin", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)}, code: 400208},
+		{name: "an invalid initial twin", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)},
+			code: 400208},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,7 +198,8 @@ func TestAllocationOfRegistrations(t *testing.T) {
 	}
 }
 
-// TestRegisteringAgain assigns to hub-1, writes desired "own" and reported properties, then registers under changed settings.
+// TestRegisteringAgain assigns to hub-1, writes desired "own" and reported properties, then registers under changed
+// settings.
 func TestRegisteringAgain(t *testing.T) {
 	t.Parallel()
 	twin := []byte(`{"properties":{"desired":{"initial":1}}}`)
@@ -203,26 +213,36 @@ func TestRegisteringAgain(t *testing.T) {
 		desired   string
 		code      int
 	}{
-		{name: "same hub", again: only(hub1), hub: hub1, substatus: state.SameAssignment, desired: `{"initial":1,"own":1}`},
-		{name: "same hub, reset", again: state.Settings{Hubs: []string{hub1}, Reprovision: reprovision(true, false)}, hub: hub1,
+		{name: "same hub", again: only(hub1), hub: hub1, substatus: state.SameAssignment,
+			desired: `{"initial":1,"own":1}`},
+		{name: "same hub, reset", again: state.Settings{Hubs: []string{hub1}, Reprovision: reprovision(true, false)},
+			hub:       hub1,
 			substatus: state.SameAssignment, desired: `{"initial":1}`},
-		{name: "other hub, by default", again: only(hub2), hub: hub2, substatus: state.DataMigrated, desired: `{"initial":1,"own":1}`},
-		{name: "other hub, migrate", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(true, true)}, hub: hub2,
+		{name: "other hub, by default", again: only(hub2), hub: hub2, substatus: state.DataMigrated,
+			desired: `{"initial":1,"own":1}`},
+		{name: "other hub, migrate", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(true, true)},
+			hub:       hub2,
 			substatus: state.DataMigrated, desired: `{"initial":1,"own":1}`},
-		{name: "other hub, reset", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(true, false)}, hub: hub2,
+		{name: "other hub, reset", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(true, false)},
+			hub:       hub2,
 			substatus: state.DataReset, desired: `{"initial":1}`},
-		{name: "other hub, never", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(false, false)}, hub: hub1,
+		{name: "other hub, never", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(false, false)},
+			hub:       hub1,
 			substatus: state.SameAssignment, desired: `{"initial":1,"own":1}`},
 		{name: "an old version without a policy", again: only(hub2), version: "2018-04-01", hub: hub1,
 			substatus: state.SameAssignment, desired: `{"initial":1,"own":1}`},
-		{name: "an old version with a policy", again: state.Settings{Hubs: []string{hub2}, Reprovision: reprovision(true, true)},
+		{name: "an old version with a policy", again: state.Settings{Hubs: []string{hub2},
+			Reprovision: reprovision(true, true)},
 			version: "2018-04-01", hub: hub2, substatus: state.DataMigrated, desired: `{"initial":1,"own":1}`},
-		{name: "the hub device was deleted", again: only(hub1), change: func(w *world) { must(w.t, w.DeleteDevice(hub1, "device", "*")) },
-			hub: hub1, substatus: state.SameAssignment, desired: `{"initial":1}`},
-		{name: "the old hub was deleted", again: only(hub2), change: func(w *world) { must(w.t, last(w.DeleteHub(id("hub-1"), 0))) },
-			hub: hub2, substatus: state.DataReset, desired: `{"initial":1}`},
-		{name: "the new hub refuses", again: only(hub2), change: func(w *world) { must(w.t, last(w.DeleteHub(id("hub-2"), 0))) },
-			code: 401001},
+		{name: "the hub device was deleted", again: only(hub1),
+			change: func(w *world) { must(w.t, w.DeleteDevice(hub1, "device", "*")) },
+			hub:    hub1, substatus: state.SameAssignment, desired: `{"initial":1}`},
+		{name: "the old hub was deleted", again: only(hub2),
+			change: func(w *world) { must(w.t, last(w.DeleteHub(id("hub-1"), 0))) },
+			hub:    hub2, substatus: state.DataReset, desired: `{"initial":1}`},
+		{name: "the new hub refuses", again: only(hub2),
+			change: func(w *world) { must(w.t, last(w.DeleteHub(id("hub-2"), 0))) },
+			code:   401001},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -231,7 +251,8 @@ func TestRegisteringAgain(t *testing.T) {
 			first := only(hub1)
 			first.InitialTwin, test.again.InitialTwin = twin, twin
 			w.register(w.putEnrollment("device", first))
-			_, err := w.PatchTwin(hub1, "device", state.TwinPatch{Desired: []byte(`{"own":1}`), Reported: []byte(`{"r":1}`)}, "")
+			_, err := w.PatchTwin(hub1, "device", state.TwinPatch{Desired: []byte(`{"own":1}`),
+				Reported: []byte(`{"r":1}`)}, "")
 			must(t, err)
 			if test.change != nil {
 				test.change(w)
@@ -243,11 +264,13 @@ func TestRegisteringAgain(t *testing.T) {
 				test.version = "2021-06-01"
 			}
 			op, err := w.Register(context.Background(), state.RegisterRequest{
-				Scope: w.scope, RegistrationID: "device", APIVersion: test.version, Enrollment: &e, Keys: *e.Attestation.SymmetricKey,
+				Scope: w.scope, RegistrationID: "device", APIVersion: test.version, Enrollment: &e,
+				Keys: *e.Attestation.SymmetricKey,
 			})
 			must(t, err)
 			if op.AssignedHub != test.hub || op.Substatus != test.substatus || op.ErrorCode != test.code {
-				t.Fatalf("got %q, %q, code %d; want %q, %q, %d", op.AssignedHub, op.Substatus, op.ErrorCode, test.hub, test.substatus, test.code)
+				t.Fatalf("got %q, %q, code %d; want %q, %q, %d", op.AssignedHub, op.Substatus, op.ErrorCode, test.hub,
+					test.substatus, test.code)
 			}
 			if !op.Created.Equal(created) || !op.Updated.Equal(w.clock.Now()) {
 				t.Errorf("got created %v, updated %v; want %v, %v", op.Created, op.Updated, created, w.clock.Now())
@@ -260,7 +283,8 @@ func TestRegisteringAgain(t *testing.T) {
 				t.Errorf("got desired %s, want %s", got, test.desired)
 			}
 			if d, err := w.Device(test.hub, "device"); err != nil || d.Key != *e.Attestation.SymmetricKey {
-				t.Errorf("got %v and equal keys %v, want the device with the enrollment's present keys", err, d.Key == *e.Attestation.SymmetricKey)
+				t.Errorf("got %v and equal keys %v, want the device with the enrollment's present keys", err,
+					d.Key == *e.Attestation.SymmetricKey)
 			}
 			if test.hub == hub2 {
 				if _, err := w.Device(hub1, "device"); err == nil {
@@ -294,7 +318,8 @@ func TestADisabledEntryLeavesARecord(t *testing.T) {
 	w := newWorld(t, state.Options{}, 2)
 	off := only(hub2)
 	off.Disabled = true
-	if r := w.register(w.putEnrollment("device", off)); r.Status != state.Disabled || r.AssignedHub != "" || r.Substatus != "" {
+	if r := w.register(w.putEnrollment("device", off)); r.Status != state.Disabled || r.AssignedHub != "" ||
+		r.Substatus != "" {
 		t.Fatalf("got %+v, want disabled and no hub", r)
 	}
 	if r, err := w.Registration(w.scope, "DEVICE"); err != nil || r.Status != state.Disabled || r.ETag == "" {
@@ -313,28 +338,34 @@ func TestADisabledEntryLeavesARecord(t *testing.T) {
 
 func TestAWebhookDecides(t *testing.T) {
 	t.Parallel()
-	custom := state.Settings{Allocation: state.Custom, Webhook: &state.Webhook{URL: "https://example.org"}, Hubs: []string{hub1, hub2}}
-	answer := func(a state.AllocationAnswer, err error) func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) {
+	custom := state.Settings{Allocation: state.Custom, Webhook: &state.Webhook{URL: "https://example.org"},
+		Hubs: []string{hub1, hub2}}
+	answer := func(a state.AllocationAnswer, err error) func(context.Context,
+		state.AllocationInput) (state.AllocationAnswer, error) {
 		return func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) { return a, err }
 	}
 	w := newWorld(t, state.Options{}, 3)
 	e := w.putEnrollment("device", custom)
-	request := state.RegisterRequest{Scope: w.scope, RegistrationID: "device", Enrollment: &e, Payload: []byte(`{"p":1}`)}
+	request := state.RegisterRequest{Scope: w.scope, RegistrationID: "device", Enrollment: &e,
+		Payload: []byte(`{"p":1}`)}
 
 	var asked state.AllocationInput
 	request.Decide = func(_ context.Context, in state.AllocationInput) (state.AllocationAnswer, error) {
 		asked = in
 		// Not under a lock: the webhook may work on the same service.
 		_, _, err := w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "device", Settings: custom}, "")
-		return state.AllocationAnswer{HubHost: "HUB-2.azure-devices.net", InitialTwin: []byte(`{"properties":{"desired":{"w":1}}}`),
-			Payload: []byte(`{"back":1}`)}, err
+		return state.AllocationAnswer{HubHost: "HUB-2.azure-devices.net",
+			InitialTwin: []byte(`{"properties":{"desired":{"w":1}}}`),
+			Payload:     []byte(`{"back":1}`)}, err
 	}
 	op, err := w.Register(t.Context(), request)
 	must(t, err)
 	if op.AssignedHub != hub2 || string(op.Payload) != `{"back":1}` || w.desired(hub2, "device") != `{"w":1}` {
-		t.Errorf("got %s, %s, %s; want the webhook's hub, payload and twin", op.AssignedHub, op.Payload, w.desired(hub2, "device"))
+		t.Errorf("got %s, %s, %s; want the webhook's hub, payload and twin", op.AssignedHub, op.Payload,
+			w.desired(hub2, "device"))
 	}
-	want := state.AllocationInput{RegistrationID: "device", LinkedHubs: []string{hub1, hub2}, Payload: []byte(`{"p":1}`)}
+	want := state.AllocationInput{RegistrationID: "device", LinkedHubs: []string{hub1, hub2},
+		Payload: []byte(`{"p":1}`)}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("input (-want +got):\n%s", diff)
 	}
@@ -343,7 +374,8 @@ func TestAWebhookDecides(t *testing.T) {
 		decide func(context.Context, state.AllocationInput) (state.AllocationAnswer, error)
 		code   int
 	}{
-		"an error":            {answer(state.AllocationAnswer{}, errors.New("Custom allocation failed with status code: 500")), 400207},
+		"an error": {answer(state.AllocationAnswer{},
+			errors.New("Custom allocation failed with status code: 500")), 400207},
 		"a hub not offered":   {answer(state.AllocationAnswer{HubHost: hub3}, nil), 400207},
 		"an answer of no use": {answer(state.AllocationAnswer{}, nil), 400208},
 	} {
@@ -376,7 +408,8 @@ func TestOperationsAreRememberedForAWhile(t *testing.T) {
 		for i, name := range ids {
 			_, err := w.RegistrationOperation(w.scope, name)
 			if known := err == nil; known != (i >= from) {
-				t.Errorf("%s: operation %d of %d: got known %v, want those from %d on known", when, i+1, len(ids), known, from+1)
+				t.Errorf("%s: operation %d of %d: got known %v, want those from %d on known", when, i+1, len(ids),
+					known, from+1)
 			}
 		}
 	}
@@ -412,8 +445,11 @@ func TestRegisterRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1)
 	e := w.putEnrollment("device", state.Settings{})
-	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: "0neNONE", RegistrationID: "device", Enrollment: &e})), state.ParentNotFound)
-	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device"})), state.Invalid)
+	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: "0neNONE", RegistrationID: "device",
+		Enrollment: &e})), state.ParentNotFound)
+	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device"})),
+		state.Invalid)
 	must(t, w.DeleteEntry(state.Individuals, w.scope, "device", ""))
-	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device", Enrollment: &e})), state.NotFound)
+	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device",
+		Enrollment: &e})), state.NotFound)
 }

@@ -157,7 +157,8 @@ func (s *State) Registrations(svc, group, after string, limit int) ([]Registrati
 	if _, err := s.scope(svc); err != nil {
 		return nil, "", err
 	}
-	members, next, err := page(s.store, tableGroupMember, []string{strings.ToLower(svc), strings.ToLower(group)}, strings.ToLower(after),
+	members, next, err := page(s.store, tableGroupMember, []string{strings.ToLower(svc), strings.ToLower(group)},
+		strings.ToLower(after),
 		limit, (*member).name)
 	if err != nil {
 		return nil, "", err

@@ -26,11 +26,13 @@ func TestEnrollments(t *testing.T) {
 	for etag, kind := range map[string]state.Kind{"wrong": state.Precondition, state.MustNotExist: state.Exists} {
 		wantKind(t, second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "device.a"}, etag)), kind)
 	}
-	wantKind(t, second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "b"}, state.MustExist)), state.NotFound)
+	wantKind(t, second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "b"}, state.MustExist)),
+		state.NotFound)
 	wantKind(t, second(w.PutEnrollment("0neNONE", state.Enrollment{RegistrationID: "b"}, "")), state.ParentNotFound)
 	next, made, err := w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "DEVICE.A", DeviceID: "d"}, first.ETag)
 	must(t, err)
-	if made || next.RegistrationID != "Device.A" || next.ETag == first.ETag || !next.Created.Equal(first.Created) || !next.Updated.After(first.Updated) {
+	if made || next.RegistrationID != "Device.A" || next.ETag == first.ETag || !next.Created.Equal(first.Created) ||
+		!next.Updated.After(first.Updated) {
 		t.Errorf("got %+v, made %v; want a new version under the first spelling", next, made)
 	}
 	if got, err := w.Enrollment(strings.ToLower(w.scope), "device.A"); err != nil || cmp.Diff(next, got) != "" {
@@ -49,7 +51,8 @@ func TestDeletingAnEnrollmentDeletesItsRegistrationAlone(t *testing.T) {
 	w := newWorld(t, state.Options{}, 1)
 	w.register(w.putEnrollment("individual", state.Settings{}))
 	group := w.putGroupEntry("group", state.Settings{})
-	must(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "member", Group: &group})))
+	must(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "member",
+		Group: &group})))
 	must(t, w.DeleteEntry(state.Individuals, w.scope, "individual", ""))
 	must(t, w.DeleteEntry(state.Groups, w.scope, "group", ""))
 	wantKind(t, last(w.Registration(w.scope, "individual")), state.NotFound)
@@ -91,7 +94,8 @@ func TestDevices(t *testing.T) {
 	first, err := w.PutDevice("HUB-1.azure-devices.net", state.Device{ID: "Dev"}, "", true)
 	must(t, err)
 	if first.Auth != state.AuthSAS || len(first.Key.Primary) != 88 || first.GenerationID == "" || first.ETag == "" {
-		t.Errorf("got auth %s, generation %q, etag %q; want a complete SAS device", first.Auth, first.GenerationID, first.ETag)
+		t.Errorf("got auth %s, generation %q, etag %q; want a complete SAS device", first.Auth, first.GenerationID,
+			first.ETag)
 	}
 	wantKind(t, last(w.PutDevice(hub1, state.Device{ID: "Dev"}, "", true)), state.Exists)
 	wantKind(t, last(w.PutDevice(hub1, state.Device{ID: "Dev"}, "wrong", false)), state.Precondition)
@@ -120,8 +124,10 @@ func TestDevices(t *testing.T) {
 	}
 	d, err := w.Device(hub1, "Dev")
 	must(t, err)
-	if !d.Connected || !d.LastActivity.Equal(w.clock.Now()) || !d.ConnectionTime.Equal(w.clock.Now().Add(-time.Minute)) {
-		t.Errorf("got connected %v since %v, heard of %v; want it connected and just heard of", d.Connected, d.ConnectionTime, d.LastActivity)
+	if !d.Connected || !d.LastActivity.Equal(w.clock.Now()) ||
+		!d.ConnectionTime.Equal(w.clock.Now().Add(-time.Minute)) {
+		t.Errorf("got connected %v since %v, heard of %v; want it connected and just heard of", d.Connected,
+			d.ConnectionTime, d.LastActivity)
 	}
 	if n, err := w.Statistics(hub1); err != nil || n != (state.Statistics{Total: 1, Enabled: 1, Connected: 1}) {
 		t.Errorf("got %+v, %v; want one, enabled, connected", n, err)
@@ -131,7 +137,8 @@ func TestDevices(t *testing.T) {
 	again, err := w.PutDevice(hub1, state.Device{ID: "Dev"}, "", true)
 	must(t, err)
 	if again.Connected || again.GenerationID == first.GenerationID {
-		t.Errorf("got connected %v, generation %s; want a new, disconnected device", again.Connected, again.GenerationID)
+		t.Errorf("got connected %v, generation %s; want a new, disconnected device", again.Connected,
+			again.GenerationID)
 	}
 }
 
@@ -140,11 +147,13 @@ func nested(names int) string {
 	return strings.Repeat(`{"a":`, names) + "1" + strings.Repeat("}", names)
 }
 
-// tagsOf are tags of that size, as Azure counts: of each kind of value one, and control characters, which count nothing.
+// tagsOf are tags of that size, as Azure counts: of each kind of value one, and control characters, which count
+// nothing.
 func tagsOf(size int) []byte {
 	const long = 4096
 	rest := size - len("abcde") - long - 8 - 4 - len("\u00fc")
-	return fmt.Appendf(nil, `{"a":%q,"b":[8,null],"c":{"d":true},"e":"\u0001\u00fc%s"}`, strings.Repeat("x", long), strings.Repeat("y", rest))
+	return fmt.Appendf(nil, `{"a":%q,"b":[8,null],"c":{"d":true},"e":"\u0001\u00fc%s"}`, strings.Repeat("x", long),
+		strings.Repeat("y", rest))
 }
 
 func TestTwinPatches(t *testing.T) {
@@ -156,17 +165,24 @@ func TestTwinPatches(t *testing.T) {
 		desired string
 		refused bool
 	}{
-		{name: "merged", patch: state.TwinPatch{Desired: []byte(`{"a":{"c":2},"d":"e"}`)}, desired: `{"a":{"b":1,"c":2},"d":"e","n":1.50}`},
-		{name: "null deletes", patch: state.TwinPatch{Desired: []byte(`{"a":{"b":null},"n":null,"none":null}`)}, desired: `{"a":{"c":[1,{"x":null}]}}`},
+		{name: "merged", patch: state.TwinPatch{Desired: []byte(`{"a":{"c":2},"d":"e"}`)},
+			desired: `{"a":{"b":1,"c":2},"d":"e","n":1.50}`},
+		{name: "null deletes", patch: state.TwinPatch{Desired: []byte(`{"a":{"b":null},"n":null,"none":null}`)},
+			desired: `{"a":{"c":[1,{"x":null}]}}`},
 		{name: "a value gives way to an object", patch: state.TwinPatch{Desired: []byte(`{"n":{"m":null,"o":1}}`)},
 			desired: `{"a":{"b":1,"c":[1,{"x":null}]},"n":{"o":1}}`},
-		{name: "replaced", patch: state.TwinPatch{Desired: []byte(`{"z":"<&>","y":[null]}`), Replace: true}, desired: `{"y":[null],"z":"<&>"}`},
-		{name: "replaced with a null", patch: state.TwinPatch{Desired: []byte(`{"z":1,"y":null}`), Replace: true}, refused: true},
-		{name: "replaced with a null deep in tags", patch: state.TwinPatch{Tags: []byte(`{"z":{"y":{"x":null}}}`), Replace: true}, refused: true},
+		{name: "replaced", patch: state.TwinPatch{Desired: []byte(`{"z":"<&>","y":[null]}`), Replace: true},
+			desired: `{"y":[null],"z":"<&>"}`},
+		{name: "replaced with a null", patch: state.TwinPatch{Desired: []byte(`{"z":1,"y":null}`), Replace: true},
+			refused: true},
+		{name: "replaced with a null deep in tags", patch: state.TwinPatch{Tags: []byte(`{"z":{"y":{"x":null}}}`),
+			Replace: true}, refused: true},
 		{name: "a name with a hash", patch: state.TwinPatch{Tags: []byte(`{"a#b":1}`)}, refused: true},
-		{name: "a reported name with a hash", patch: state.TwinPatch{Reported: []byte(`{"a":{"b#":1}}`)}, refused: true},
+		{name: "a reported name with a hash", patch: state.TwinPatch{Reported: []byte(`{"a":{"b#":1}}`)},
+			refused: true},
 		{name: "a name with a C1 control", patch: state.TwinPatch{Tags: []byte("{\"a\u0085b\":1}")}, refused: true},
-		{name: "what was read comes back", patch: state.TwinPatch{Desired: []byte(`{"z":1,"$version":7,"$metadata":{}}`), Replace: true}, desired: `{"z":1}`},
+		{name: "what was read comes back", patch: state.TwinPatch{
+			Desired: []byte(`{"z":1,"$version":7,"$metadata":{}}`), Replace: true}, desired: `{"z":1}`},
 		{name: "tags alone", patch: state.TwinPatch{Tags: []byte(`{"t":1}`)}, desired: doc},
 		{name: "no object", patch: state.TwinPatch{Desired: []byte(`[]`)}, refused: true},
 		{name: "null", patch: state.TwinPatch{Desired: []byte(`null`)}, refused: true},
@@ -174,10 +190,13 @@ func TestTwinPatches(t *testing.T) {
 		{name: "two values", patch: state.TwinPatch{Tags: []byte(`{} {}`)}, refused: true},
 		{name: "a brace too many", patch: state.TwinPatch{Tags: []byte(`{}}`)}, refused: true},
 		{name: "a name with a dot", patch: state.TwinPatch{Desired: []byte(`{"a":{"b.c":1}}`)}, refused: true},
-		{name: "a name with a dollar in a list", patch: state.TwinPatch{Desired: []byte(`{"a":[{"$b":1}]}`)}, refused: true},
-		{name: "as deep as may be", patch: state.TwinPatch{Desired: []byte(nested(11)), Replace: true}, desired: nested(11)},
+		{name: "a name with a dollar in a list", patch: state.TwinPatch{Desired: []byte(`{"a":[{"$b":1}]}`)},
+			refused: true},
+		{name: "as deep as may be", patch: state.TwinPatch{Desired: []byte(nested(11)), Replace: true},
+			desired: nested(11)},
 		{name: "too deep", patch: state.TwinPatch{Desired: []byte(nested(12))}, refused: true},
-		{name: "a string too long", patch: state.TwinPatch{Tags: []byte(`{"a":"` + strings.Repeat("x", 4097) + `"}`)}, refused: true},
+		{name: "a string too long", patch: state.TwinPatch{Tags: []byte(`{"a":"` + strings.Repeat("x", 4097) + `"}`)},
+			refused: true},
 		{name: "an integer too great", patch: state.TwinPatch{Tags: []byte(`{"a":4503599627370496}`)}, refused: true},
 		{name: "tags as large as may be", patch: state.TwinPatch{Tags: tagsOf(8192)}, desired: doc},
 		{name: "tags too large", patch: state.TwinPatch{Tags: tagsOf(8193)}, refused: true},
@@ -214,7 +233,8 @@ func TestTwinVersionsAndMetadata(t *testing.T) {
 	must(t, last(w.PutDevice(hub1, state.Device{ID: "d"}, "", true)))
 	born, err := w.Twin(hub1, "d")
 	must(t, err)
-	if born.Version != 2 || born.ETag != "AAAAAAAAAAE=" || born.DesiredVersion != 1 || string(born.DesiredMeta) != `{"$lastUpdated":"2026-03-01T12:00:00Z"}` {
+	if born.Version != 2 || born.ETag != "AAAAAAAAAAE=" || born.DesiredVersion != 1 ||
+		string(born.DesiredMeta) != `{"$lastUpdated":"2026-03-01T12:00:00Z"}` {
 		t.Errorf("got %d %s %d %s, want a new twin's", born.Version, born.ETag, born.DesiredVersion, born.DesiredMeta)
 	}
 	w.clock.Add(time.Second)
@@ -222,7 +242,8 @@ func TestTwinVersionsAndMetadata(t *testing.T) {
 	w.clock.Add(time.Second)
 	tw, err := w.PatchTwin(hub1, "d", state.TwinPatch{Desired: []byte(`{"b":{"d":3}}`)}, "*")
 	must(t, err)
-	const one, two = `"$lastUpdated":"2026-03-01T12:00:01Z","$lastUpdatedVersion":2`, `"$lastUpdated":"2026-03-01T12:00:02Z","$lastUpdatedVersion":3`
+	const one, two = `"$lastUpdated":"2026-03-01T12:00:01Z","$lastUpdatedVersion":2`,
+		`"$lastUpdated":"2026-03-01T12:00:02Z","$lastUpdatedVersion":3`
 	want := `{` + two + `,"a":{` + one + `},"b":{` + two + `,"c":{` + one + `},"d":{` + two + `}}}`
 	if string(tw.DesiredMeta) != want {
 		t.Errorf("got metadata\n%s, want\n%s", tw.DesiredMeta, want)
@@ -230,8 +251,10 @@ func TestTwinVersionsAndMetadata(t *testing.T) {
 	etag := tw.ETag
 	tw, err = w.PatchTwin(hub1, "d", state.TwinPatch{Reported: []byte(`{"r":1}`)}, "")
 	must(t, err)
-	if tw.ETag != etag || tw.Version != 5 || tw.DesiredVersion != 3 || tw.ReportedVersion != 2 || bytes.Contains(tw.ReportedMeta, []byte("Version")) {
-		t.Errorf("got %s %d %d %d %s, want only the reported version and the twin's raised", tw.ETag, tw.Version, tw.DesiredVersion, tw.ReportedVersion, tw.ReportedMeta)
+	if tw.ETag != etag || tw.Version != 5 || tw.DesiredVersion != 3 || tw.ReportedVersion != 2 ||
+		bytes.Contains(tw.ReportedMeta, []byte("Version")) {
+		t.Errorf("got %s %d %d %d %s, want only the reported version and the twin's raised", tw.ETag, tw.Version,
+			tw.DesiredVersion, tw.ReportedVersion, tw.ReportedMeta)
 	}
 	wantKind(t, last(w.PatchTwin(hub1, "d", state.TwinPatch{Tags: []byte(`{}`)}, born.ETag)), state.Precondition)
 	wantKind(t, last(w.PatchTwin(hub1, "none", state.TwinPatch{Tags: []byte(`{}`)}, "")), state.NotFound)
@@ -259,7 +282,8 @@ func TestDesiredChangesAreDeliveredInOrder(t *testing.T) {
 	for i := range devices {
 		all.Go(func() {
 			for n := range changes {
-				must(t, last(w.PatchTwin(hub1, fmt.Sprint(i), state.TwinPatch{Desired: fmt.Appendf(nil, `{"n":%d}`, n)}, "")))
+				must(t, last(w.PatchTwin(hub1, fmt.Sprint(i), state.TwinPatch{Desired: fmt.Appendf(nil, `{"n":%d}`, n)},
+					"")))
 				must(t, last(w.PatchTwin(hub1, fmt.Sprint(i), state.TwinPatch{Reported: []byte(`{}`)}, "")))
 			}
 		})

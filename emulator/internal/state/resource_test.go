@@ -12,12 +12,14 @@ import (
 func TestResourceGroups(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 0)
-	g, made, err := w.PutGroup(state.Group{Subscription: subscription, Name: "GROUP", Location: "West Europe", Tags: map[string]string{"a": "b"}})
+	g, made, err := w.PutGroup(state.Group{Subscription: subscription, Name: "GROUP", Location: "West Europe",
+		Tags: map[string]string{"a": "b"}})
 	must(t, err)
 	if made || g.Name != "Group" || g.Location != location || g.Tags["a"] != "b" {
 		t.Errorf("got %+v, made %v; want the group under its first spelling with the new tags", g, made)
 	}
-	wantKind(t, second(w.PutGroup(state.Group{Subscription: subscription, Name: "group", Location: "eastus"})), state.Invalid)
+	wantKind(t, second(w.PutGroup(state.Group{Subscription: subscription, Name: "group", Location: "eastus"})),
+		state.Invalid)
 	wantKind(t, last(w.Group(subscription, "none")), state.NotFound)
 	wantKind(t, w.DeleteGroup(subscription, "none", 0), state.NotFound)
 	must(t, second(w.PutGroup(state.Group{Subscription: "other", Name: "a", Location: location})))
@@ -42,7 +44,8 @@ func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
 				t.Errorf("got %s, %v; want the hub being deleted", h.Phase, err)
 			}
 			wantKind(t, second(w.PutHub(hubOf("hub-9"), "", 0)), state.Busy)
-			wantKind(t, second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location})), state.Busy)
+			wantKind(t, second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location})),
+				state.Busy)
 			must(t, w.DeleteGroup(subscription, "Group", time.Hour))
 			w.clock.Add(took)
 		}
@@ -98,10 +101,12 @@ func TestPuttingAHub(t *testing.T) {
 	first, err := w.Hub(id("hub-1"))
 	must(t, err)
 	if p := first.Policies[0]; len(p.PrimaryKey) != 88 || p.PrimaryKey == p.SecondaryKey {
-		t.Errorf("got a policy with keys of %d characters, equal %v; want two keys of 64 bytes", len(p.PrimaryKey), p.PrimaryKey == p.SecondaryKey)
+		t.Errorf("got a policy with keys of %d characters, equal %v; want two keys of 64 bytes", len(p.PrimaryKey),
+			p.PrimaryKey == p.SecondaryKey)
 	}
 	changed := state.Hub{Resource: state.Resource{ID: id("HUB-1"), SKU: state.SKU{Name: "S1", Capacity: 2}}}
-	for etag, kind := range map[string]state.Kind{"AAAAAAAAAAA=": state.Precondition, state.MustNotExist: state.Exists} {
+	for etag, kind := range map[string]state.Kind{"AAAAAAAAAAA=": state.Precondition,
+		state.MustNotExist: state.Exists} {
 		wantKind(t, second(w.PutHub(changed, etag, 0)), kind)
 	}
 	kept, made, err := w.PutHub(changed, first.ETag(), 0)
@@ -128,7 +133,8 @@ func TestPuttingAHub(t *testing.T) {
 	moved := hubOf("hub-1")
 	moved.Location = "eastus"
 	wantKind(t, second(w.PutHub(moved, "", 0)), state.Invalid)
-	wantKind(t, second(w.PutHub(state.Hub{Resource: state.Resource{ID: id("bare"), Location: location}}, "", 0)), state.Invalid)
+	wantKind(t, second(w.PutHub(state.Hub{Resource: state.Resource{ID: id("bare"), Location: location}}, "", 0)),
+		state.Invalid)
 	wantKind(t, second(w.PutHub(hubOf("absent"), state.MustExist, 0)), state.NotFound)
 }
 
@@ -161,7 +167,8 @@ func TestResultsDoNotShareMemory(t *testing.T) {
 		t.Errorf("got weight %d, host %s; want 3, %s", *l.Weight, l.HubHost, hub1)
 	}
 
-	settings := state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`{}`), Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{}}}
+	settings := state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`{}`),
+		Attestation: state.Attestation{SymmetricKey: &state.SymmetricKey{}}}
 	e := w.putEnrollment("device", settings)
 	if settings.Attestation.SymmetricKey.Primary != "" {
 		t.Error("got keys written into the caller's attestation, want it left alone")
@@ -188,7 +195,8 @@ func TestLinksOfAService(t *testing.T) {
 	v, err = put([]state.Link{{HubHost: "HUB-1.azure-devices.net", KeyName: "OWNER"}})
 	must(t, err)
 	if len(v.Links) != 1 || v.Links[0].Key != w.links[0].Key {
-		t.Errorf("got %d links, key kept %v; want one with the stored key", len(v.Links), v.Links[0].Key == w.links[0].Key)
+		t.Errorf("got %d links, key kept %v; want one with the stored key", len(v.Links),
+			v.Links[0].Key == w.links[0].Key)
 	}
 	wantKind(t, last(put([]state.Link{{HubHost: hub1, KeyName: "another"}})), state.Invalid)
 	wantKind(t, last(put([]state.Link{w.links[1], w.links[1]})), state.Invalid)
@@ -205,8 +213,10 @@ func TestChildren(t *testing.T) {
 	if !made {
 		t.Error("got replaced, want made")
 	}
-	wantKind(t, second(w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "root"}, "AAAAAAAAAAA=")), state.Precondition)
-	next, made, err := w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "root", Body: []byte("2")}, c.ETag())
+	wantKind(t, second(w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "root"}, "AAAAAAAAAAA=")),
+		state.Precondition)
+	next, made, err := w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "root", Body: []byte("2")},
+		c.ETag())
 	must(t, err)
 	if made || next.Name != "Root" || next.ETag() == c.ETag() {
 		t.Errorf("got %+v, made %v; want Root with a new etag", next, made)

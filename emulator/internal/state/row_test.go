@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rows are all kinds of row. It is an internal test because the point is what a surface cannot see: that no field is left out.
+// rows are all kinds of row. It is an internal test because the point is what a surface cannot see: that no field is
+// left out.
 func rows() []row {
 	var all []row
 	for _, kind := range kinds {
@@ -42,8 +43,10 @@ func TestEveryTableIsInSnapshots(t *testing.T) {
 }
 
 // elsewhere are fields that a row does not hold: of the key, or of this process.
-var elsewhere = map[string]bool{"Twin.DeviceID": true, "Device.Connected": true, "Device.ConnectionTime": true, "Device.LastActivity": true,
-	"Hub.Settings": true, "CloudMessage.Sequence": true, "CloudMessage.Lock": true, "CloudMessage.Resent": true, "Feedback.Lock": true}
+var elsewhere = map[string]bool{"Twin.DeviceID": true, "Device.Connected": true, "Device.ConnectionTime": true,
+	"Device.LastActivity": true,
+	"Hub.Settings":        true, "CloudMessage.Sequence": true, "CloudMessage.Lock": true, "CloudMessage.Resent": true,
+	"Feedback.Lock": true}
 
 // fill gives every field a value of its own.
 func fill(v reflect.Value, path string, n *int) {

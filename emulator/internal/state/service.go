@@ -149,7 +149,8 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 	if old != nil {
 		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
 		if !old.ID.is(v.ID) {
-			return Service{}, false, &Error{Kind: Exists, Object: object, Reason: "exists in another resource group or subscription"}
+			return Service{}, false, &Error{Kind: Exists, Object: object,
+				Reason: "exists in another resource group or subscription"}
 		}
 		if err := idle(object, old.Resource); err != nil {
 			return Service{}, false, err

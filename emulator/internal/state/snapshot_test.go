@@ -21,13 +21,16 @@ func inhabited(t *testing.T, o state.Options) *world {
 	t.Helper()
 	w := newWorld(t, o, 2)
 	hub := w.links[0].HubHost
-	group := w.putGroupEntry("group/ä b", state.Settings{InitialTwin: []byte(`{ "tags": {"of": "group"} }`), Hubs: []string{}})
+	group := w.putGroupEntry("group/ä b", state.Settings{InitialTwin: []byte(`{ "tags": {"of": "group"} }`),
+		Hubs: []string{}})
 	w.register(w.putEnrollment("device-1", state.Settings{
 		DeviceInformation: []byte(`{"b":1.50,"a":"<&>"}`), Reprovision: &state.Reprovision{MigrateDeviceData: true},
 	}))
-	must(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "Member", Group: &group, Keys: *group.Attestation.SymmetricKey})))
+	must(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "Member", Group: &group,
+		Keys: *group.Attestation.SymmetricKey})))
 	must(t, last(w.PutDevice(hub, state.Device{ID: "own#1"}, state.Unconditional, true)))
-	must(t, last(w.PatchTwin(hub, "own#1", state.TwinPatch{Desired: []byte(`{"n":4503599627370495,"s":"\u2028<"}`)}, state.Unconditional)))
+	must(t, last(w.PatchTwin(hub, "own#1", state.TwinPatch{Desired: []byte(`{"n":4503599627370495,"s":"\u2028<"}`)},
+		state.Unconditional)))
 	for _, body := range []string{"hello", `{"$base64":"AA=="}`, "\xff\x00", "", `{"a": 1}`} {
 		must(t, last(w.QueueCloudMessage(hub, "own#1", state.CloudMessage{
 			Body: []byte(body), Properties: map[string]string{}, Expiry: w.clock.Now().Add(time.Hour),
@@ -71,7 +74,8 @@ func TestASnapshotRestoresEveryRow(t *testing.T) {
 	d, err := w.Device(w.links[0].HubHost, "own#1")
 	must(t, err)
 	if d.Connected || d.LastActivity.IsZero() {
-		t.Errorf("got connected %v and last activity %v, want a disconnected device with its activity", d.Connected, d.LastActivity)
+		t.Errorf("got connected %v and last activity %v, want a disconnected device with its activity", d.Connected,
+			d.LastActivity)
 	}
 	if op := w.register(w.putEnrollment("later", state.Settings{})); op.Status != state.Assigned {
 		t.Errorf("got %s of a registration after the restore, want assigned", op.Status)
@@ -82,7 +86,8 @@ func TestASnapshotChangesLineByLine(t *testing.T) {
 	t.Parallel()
 	w := inhabited(t, state.Options{})
 	before := strings.Split(snapshot(t, w.State), "\n")
-	must(t, last(w.PatchTwin(w.links[0].HubHost, "own#1", state.TwinPatch{Tags: []byte(`{"floor":"3"}`)}, state.Unconditional)))
+	must(t, last(w.PatchTwin(w.links[0].HubHost, "own#1", state.TwinPatch{Tags: []byte(`{"floor":"3"}`)},
+		state.Unconditional)))
 	after := strings.Split(snapshot(t, w.State), "\n")
 	changed := 0
 	known := map[string]bool{}
@@ -96,7 +101,8 @@ func TestASnapshotChangesLineByLine(t *testing.T) {
 	}
 	// The tag, the brace before it, the etag and the version.
 	if changed > 4 || len(after) != len(before)+2 {
-		t.Errorf("got %d new lines of %d (%d before), want at most 4 and two lines more", changed, len(after), len(before))
+		t.Errorf("got %d new lines of %d (%d before), want at most 4 and two lines more", changed, len(after),
+			len(before))
 	}
 }
 
@@ -106,16 +112,18 @@ func TestInvalidSnapshotsChangeNothing(t *testing.T) {
 	text := snapshot(t, w.State)
 	key := w.links[0].Key
 	for name, c := range map[string]struct{ from, to, want string }{
-		"not JSON":           {text, "hello", "JSON document"},
-		"cut short":          {text, text[:len(text)/2], "snapshot"},
-		"more than one":      {text, text + "{}", "JSON document"},
-		"no format":          {"\"format\": 1,", "", "no format"},
-		"a later format":     {"\"format\": 1,", "\"format\": 2,", "format 2"},
-		"an unknown table":   {"\"twins\": {", "\"twinz\": {", "twinz"},
-		"an unknown member":  {"\"registrationId\": \"device-1\"", "\"registrationID\": \"device-1\"", "registrationID"},
-		"a wrong type":       {"\"idScope\": \"", "\"idScope\": 1, \"x\": \"", "idScope"},
-		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "does not match its row"},
-		"a key too short":    {"/own%231\": {", "\": {", "parts"},
+		"not JSON":         {text, "hello", "JSON document"},
+		"cut short":        {text, text[:len(text)/2], "snapshot"},
+		"more than one":    {text, text + "{}", "JSON document"},
+		"no format":        {"\"format\": 1,", "", "no format"},
+		"a later format":   {"\"format\": 1,", "\"format\": 2,", "format 2"},
+		"an unknown table": {"\"twins\": {", "\"twinz\": {", "twinz"},
+		"an unknown member": {"\"registrationId\": \"device-1\"", "\"registrationID\": \"device-1\"",
+			"registrationID"},
+		"a wrong type": {"\"idScope\": \"", "\"idScope\": 1, \"x\": \"", "idScope"},
+		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {",
+			"does not match its row"},
+		"a key too short": {"/own%231\": {", "\": {", "parts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := strings.Replace(text, c.from, c.to, 1)
@@ -183,7 +191,8 @@ func TestRestoreIsAtomic(t *testing.T) {
 		must(t, err)
 		got := snapshot(t, after)
 		if got != second && got != withoutActivity(first) {
-			t.Errorf("cut %d: got neither the state before nor the one restored (-restored +got):\n%s", i, cmp.Diff(withoutActivity(first), got))
+			t.Errorf("cut %d: got neither the state before nor the one restored (-restored +got):\n%s", i,
+				cmp.Diff(withoutActivity(first), got))
 		}
 		if i == len(cuts)-1 && got == second {
 			t.Error("a restore that was acknowledged is lost")

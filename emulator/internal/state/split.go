@@ -2,7 +2,8 @@ package state
 
 import "strings"
 
-// Split counts the registrations of a service that are assigned, by the classic host name of their hub. It counts by scanning.
+// Split counts the registrations of a service that are assigned, by the classic host name of their hub. It counts by
+// scanning.
 func (s *State) Split(svc string) (map[string]int, error) {
 	leave, err := s.enter()
 	if err != nil {

@@ -92,8 +92,9 @@ func Open(o Options) (*State, error) {
 		files = vfs.Default
 	}
 	s := &State{
-		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration), hubSettings: o.HubSettings,
-		dps: newStripes(), devices: newStripes(),
+		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
+		hubSettings: o.HubSettings,
+		dps:         newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {

@@ -31,13 +31,16 @@ var (
 	// ErrInUse: another process has the folder open.
 	ErrInUse = errors.New("the store is in use by another process: stop that emulator first")
 	// ErrNewer: a later version wrote the folder.
-	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start empty")
+	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start " +
+		"empty")
 	// ErrOlder: a version before the first release wrote the folder.
-	ErrOlder = errors.New("the store was written by a version before the first release, which this one does not read: remove the folder to start empty")
+	ErrOlder = errors.New("the store was written by a version before the first release, which this one does not " +
+		"read: remove the folder to start empty")
 	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
 	ErrCorrupt = errors.New("the store is damaged: restore the folder from a backup, or remove it to start empty")
 	// ErrUnwritable: the disk refused a write. The requested change was not made, and the store is read-only.
-	ErrUnwritable = errors.New("the store is read-only after a failed write: free disk space or repair the disk, then restart the emulator; acknowledged changes are safe")
+	ErrUnwritable = errors.New("the store is read-only after a failed write: free disk space or repair the disk, " +
+		"then restart the emulator; acknowledged changes are safe")
 	// ErrRemoved: files were removed while the emulator was running. The store is read-only.
 	ErrRemoved = errors.New("files of the emulator were removed while it was running, so it is read-only: " +
 		"stop it, restore the data folder from a backup, or restart it with the remaining files")

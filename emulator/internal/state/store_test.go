@@ -47,7 +47,8 @@ func TestEverythingIsThereAfterClosingAndOpening(t *testing.T) {
 	if got, err := again.Registration(w.scope, "device"); err != nil || got.ETag != r.ETag || got.AssignedHub != hub2 {
 		t.Errorf("got %+v, %v; want the registration as it was", got, err)
 	}
-	if got, err := again.ServiceByScope(strings.ToLower(w.scope)); err != nil || got.ETag() != service.ETag() || len(got.Links) != 2 {
+	if got, err := again.ServiceByScope(strings.ToLower(w.scope)); err != nil || got.ETag() != service.ETag() ||
+		len(got.Links) != 2 {
 		t.Errorf("got %+v, %v; want the service as it was", got, err)
 	}
 	if d, err := again.Device(hub2, "device"); err != nil || d.Connected {
@@ -59,7 +60,8 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	open(t, state.Options{Dir: dir})
-	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrInUse) || !strings.Contains(err.Error(), dir) {
+	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrInUse) ||
+		!strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v, %v; want %v with the folder", s, err, state.ErrInUse)
 	}
 }
@@ -71,7 +73,8 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	must(t, err)
 	must(t, s.Close())
 	setRows(t, dir, map[string][]byte{"!format": {99}})
-	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "99") {
+	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) ||
+		!strings.Contains(err.Error(), "99") {
 		t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrNewer)
 	}
 	setRows(t, dir, map[string][]byte{"!format": {4}})
@@ -136,7 +139,8 @@ func TestRecordedStoresAreRead(t *testing.T) {
 		s := open(t, state.Options{Dir: dir})
 		n, err := s.Counts()
 		must(t, err)
-		if n.Hubs == 0 || n.Services == 0 || n.Enrollments == 0 || n.EnrollmentGroups == 0 || n.Registrations == 0 || n.Devices == 0 {
+		if n.Hubs == 0 || n.Services == 0 || n.Enrollments == 0 || n.EnrollmentGroups == 0 || n.Registrations == 0 ||
+			n.Devices == 0 {
 			t.Errorf("%s: got %+v, want some of each", folder, n)
 		}
 		if err := s.WriteSnapshot(io.Discard); err != nil {
@@ -151,7 +155,8 @@ func (silent) Infof(string, ...any)           {}
 func (silent) Errorf(string, ...any)          {}
 func (silent) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-// TestDamagedFilesAreReportedNotRepaired damages each file of a store that matters, in several places and a copy for each.
+// TestDamagedFilesAreReportedNotRepaired damages each file of a store that matters, in several places and a copy for
+// each.
 func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -203,7 +208,8 @@ func damageEach(t *testing.T, dir, kind string) {
 				_ = s.Close()
 			}
 			if !errors.Is(err, state.ErrCorrupt) {
-				t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err, state.ErrCorrupt)
+				t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err,
+					state.ErrCorrupt)
 			}
 		}
 	}

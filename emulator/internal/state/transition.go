@@ -62,7 +62,8 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
-		for _, table := range []byte{tableDevice, tableTwin, tableCloudMessage, tableFeedback, tableSubscription, tableChild} {
+		for _, table := range []byte{tableDevice, tableTwin, tableCloudMessage, tableFeedback, tableSubscription,
+			tableChild} {
 			b.deleteRange(under(table, host))
 		}
 	}
@@ -71,7 +72,8 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 		b.delete(v.key())
 		b.deleteRange(under(tableChild, host))
 		scope := strings.ToLower(v.IDScope)
-		for _, table := range []byte{tableEnrollment, tableEnrollmentGroup, tableRegistration, tableGroupMember, tableOperation} {
+		for _, table := range []byte{tableEnrollment, tableEnrollmentGroup, tableRegistration, tableGroupMember,
+			tableOperation} {
 			b.deleteRange(under(table, scope))
 		}
 	}

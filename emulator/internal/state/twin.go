@@ -136,7 +136,8 @@ func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, er
 			patch = t.Desired
 		}
 		s.desired.push(DesiredChange{
-			Hub: strings.ToLower(hub), DeviceID: id, Patch: append([]byte(nil), patch...), Version: t.DesiredVersion, Replaced: p.Replace,
+			Hub: strings.ToLower(hub), DeviceID: id, Patch: append([]byte(nil), patch...), Version: t.DesiredVersion,
+			Replaced: p.Replace,
 		})
 	}
 	return t, nil
@@ -180,14 +181,16 @@ func (t *Twin) apply(p TwinPatch, now time.Time) error {
 	if p.Desired != nil {
 		t.DesiredVersion++
 		at := stamp{at: now, version: t.DesiredVersion}
-		if t.Desired, t.DesiredMeta, err = change(t.Desired, t.DesiredMeta, p.Desired, p.Replace, at, maxProperties); err != nil {
+		if t.Desired, t.DesiredMeta, err = change(t.Desired, t.DesiredMeta, p.Desired, p.Replace, at,
+			maxProperties); err != nil {
 			return refuse("desired properties", err)
 		}
 	}
 	if p.Reported != nil {
 		t.ReportedVersion++
 		at := stamp{at: now}
-		if t.Reported, t.ReportedMeta, err = change(t.Reported, t.ReportedMeta, p.Reported, p.Replace, at, maxProperties); err != nil {
+		if t.Reported, t.ReportedMeta, err = change(t.Reported, t.ReportedMeta, p.Reported, p.Replace, at,
+			maxProperties); err != nil {
 			return refuse("reported properties", err)
 		}
 	}

@@ -69,22 +69,27 @@ func TestChangesAreVisibleOnlyWhenSynced(t *testing.T) {
 		write func() error
 		shown map[string]func() bool
 	}{
-		{"an enrollment", func() error { return second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "e"}, "")) },
+		{"an enrollment", func() error {
+			return second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "e"}, ""))
+		},
 			map[string]func() bool{
 				"get":   func() bool { return last(w.Enrollment(w.scope, "e")) == nil },
 				"list":  func() bool { es, _, _ := w.Entries(state.Individuals, w.scope, "", 0); return len(es) == 1 },
 				"count": func() bool { c, _ := w.Counts(); return c.Enrollments == 1 },
 			}},
 		{"a registration", func() error {
-			return last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "d", Group: &group}))
+			return last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "d",
+				Group: &group}))
 		}, map[string]func() bool{
-			"get":         func() bool { return last(w.Registration(w.scope, "d")) == nil },
-			"list":        func() bool { rs, _, _ := w.Registrations(w.scope, "group", "", 0); return len(rs) == 1 },
-			"device":      func() bool { return last(w.Device(hub, "d")) == nil },
-			"devices":     func() bool { ds, _, _ := w.Devices(hub, "", 0); return len(ds) == 1 },
-			"twin":        func() bool { return last(w.Twin(hub, "d")) == nil },
-			"statistics":  func() bool { n, _ := w.Statistics(hub); return n.Total == 1 },
-			"once more":   func() bool { return last(w.PutDevice(hub, state.Device{ID: "d"}, state.MustNotExist, true)) != nil },
+			"get":        func() bool { return last(w.Registration(w.scope, "d")) == nil },
+			"list":       func() bool { rs, _, _ := w.Registrations(w.scope, "group", "", 0); return len(rs) == 1 },
+			"device":     func() bool { return last(w.Device(hub, "d")) == nil },
+			"devices":    func() bool { ds, _, _ := w.Devices(hub, "", 0); return len(ds) == 1 },
+			"twin":       func() bool { return last(w.Twin(hub, "d")) == nil },
+			"statistics": func() bool { n, _ := w.Statistics(hub); return n.Total == 1 },
+			"once more": func() bool {
+				return last(w.PutDevice(hub, state.Device{ID: "d"}, state.MustNotExist, true)) != nil
+			},
 			"its removal": func() bool { return w.DeleteRegistration(w.scope, "d", "?") != nil },
 		}},
 		{"a group of resources", func() error {

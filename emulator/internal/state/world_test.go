@@ -92,7 +92,8 @@ func id(name string) state.ResourceID {
 func owner(rights ...string) []state.Policy { return []state.Policy{{Name: "owner", Rights: rights}} }
 
 func hubOf(name string) state.Hub {
-	return state.Hub{Resource: state.Resource{ID: id(name), Location: location, Policies: owner("RegistryWrite", "ServiceConnect")}}
+	return state.Hub{Resource: state.Resource{ID: id(name), Location: location,
+		Policies: owner("RegistryWrite", "ServiceConnect")}}
 }
 
 func (w *world) addHub(name string) state.Link {
@@ -134,7 +135,8 @@ func (w *world) putGroupEntry(name string, s state.Settings) state.EnrollmentGro
 func (w *world) register(e state.Enrollment) state.Registration {
 	w.t.Helper()
 	op, err := w.Register(context.Background(), state.RegisterRequest{
-		Scope: w.scope, RegistrationID: e.RegistrationID, APIVersion: "2021-06-01", Enrollment: &e, Keys: *e.Attestation.SymmetricKey,
+		Scope: w.scope, RegistrationID: e.RegistrationID, APIVersion: "2021-06-01", Enrollment: &e,
+		Keys: *e.Attestation.SymmetricKey,
 	})
 	must(w.t, err)
 	return op.Registration

@@ -65,7 +65,8 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("%q: got %q, %v", text, out, err)
 		}
 		replaced := strings.Count(string(out), "\ufffd") + strings.Count(string(out), `\ufffd`)
-		if given := strings.Count(string(text), "\ufffd") + strings.Count(strings.ToLower(string(text)), `\ufffd`); replaced > given {
+		if given := strings.Count(string(text), "\ufffd") + strings.Count(strings.ToLower(string(text)),
+			`\ufffd`); replaced > given {
 			t.Errorf("%q: got %q, with more replaced than was given", text, out)
 		}
 		if number, ok := value.(float64); ok && math.IsInf(number, 0) {

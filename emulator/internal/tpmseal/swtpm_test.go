@@ -22,8 +22,8 @@ import (
 	"evenkeel/emulator/internal/tpmseal"
 )
 
-// TestATPMTakesTheKey gives the blob to the TPM simulator swtpm, in the steps of Azure's device SDKs. It runs with the build tag
-// swtpm only (`make tpm`), since the simulator is a package of the system.
+// TestATPMTakesTheKey gives the blob to the TPM simulator swtpm, in the steps of Azure's device SDKs. It runs with the
+// build tag swtpm only (`make tpm`), since the simulator is a package of the system.
 func TestATPMTakesTheKey(t *testing.T) {
 	t.Parallel()
 	tpm := simulator(t)
@@ -39,8 +39,10 @@ func TestATPMTakesTheKey(t *testing.T) {
 	activated, err := tpm2.ActivateCredential{
 		ActivateHandle: tpm2.AuthHandle{Handle: root.ObjectHandle, Name: root.Name, Auth: tpm2.PasswordAuth(nil)},
 		KeyHandle: tpm2.AuthHandle{Handle: endorsement.ObjectHandle, Name: endorsement.Name,
-			Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(tpm transport.TPM, session tpm2.TPMISHPolicy, nonce tpm2.TPM2BNonce) error {
-				_, err := tpm2.PolicySecret{AuthHandle: tpm2.TPMRHEndorsement, PolicySession: session, NonceTPM: nonce}.Execute(tpm)
+			Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(tpm transport.TPM, session tpm2.TPMISHPolicy,
+				nonce tpm2.TPM2BNonce) error {
+				_, err := tpm2.PolicySecret{AuthHandle: tpm2.TPMRHEndorsement, PolicySession: session,
+					NonceTPM: nonce}.Execute(tpm)
 				return err
 			})},
 		CredentialBlob: tpm2.TPM2BIDObject{Buffer: parts[0]}, Secret: tpm2.TPM2BEncryptedSecret{Buffer: parts[1]},
@@ -50,10 +52,12 @@ func TestATPMTakesTheKey(t *testing.T) {
 	}
 	imported, err := tpm2.Import{
 		ParentHandle:  tpm2.AuthHandle{Handle: root.ObjectHandle, Name: root.Name, Auth: tpm2.PasswordAuth(nil)},
-		EncryptionKey: tpm2.TPM2BData{Buffer: activated.CertInfo.Buffer}, ObjectPublic: tpm2.BytesAs2B[tpm2.TPMTPublic](parts[4]),
-		Duplicate: tpm2.TPM2BPrivate{Buffer: parts[2]}, InSymSeed: tpm2.TPM2BEncryptedSecret{Buffer: parts[3]},
+		EncryptionKey: tpm2.TPM2BData{Buffer: activated.CertInfo.Buffer},
+		ObjectPublic:  tpm2.BytesAs2B[tpm2.TPMTPublic](parts[4]),
+		Duplicate:     tpm2.TPM2BPrivate{Buffer: parts[2]}, InSymSeed: tpm2.TPM2BEncryptedSecret{Buffer: parts[3]},
 		Symmetric: tpm2.TPMTSymDef{Algorithm: tpm2.TPMAlgAES,
-			KeyBits: tpm2.NewTPMUSymKeyBits(tpm2.TPMAlgAES, tpm2.TPMKeyBits(128)), Mode: tpm2.NewTPMUSymMode(tpm2.TPMAlgAES, tpm2.TPMAlgCFB)},
+			KeyBits: tpm2.NewTPMUSymKeyBits(tpm2.TPMAlgAES, tpm2.TPMKeyBits(128)),
+			Mode:    tpm2.NewTPMUSymMode(tpm2.TPMAlgAES, tpm2.TPMAlgCFB)},
 	}.Execute(tpm)
 	if err != nil {
 		t.Fatalf("import the key: %v", err)
@@ -93,7 +97,8 @@ func split(t *testing.T, blob []byte) [][]byte {
 	return parts
 }
 
-func primary(t *testing.T, tpm transport.TPM, hierarchy tpm2.TPMHandle, template tpm2.TPMTPublic) *tpm2.CreatePrimaryResponse {
+func primary(t *testing.T, tpm transport.TPM, hierarchy tpm2.TPMHandle,
+	template tpm2.TPMTPublic) *tpm2.CreatePrimaryResponse {
 	t.Helper()
 	made, err := tpm2.CreatePrimary{PrimaryHandle: hierarchy, InPublic: tpm2.New2B(template)}.Execute(tpm)
 	if err != nil {
@@ -116,7 +121,8 @@ func simulator(t *testing.T) transport.TPM {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
 	ctx, cancel := context.WithCancel(context.Background())
-	run := exec.CommandContext(ctx, program, "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
+	run := exec.CommandContext(ctx, program, "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server",
+		"type=unixio,path="+socket,
 		"--flags", "not-need-init,startup-clear")
 	if err := run.Start(); err != nil {
 		cancel()

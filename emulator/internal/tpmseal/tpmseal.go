@@ -78,7 +78,8 @@ func Seal(endorsement, storageRoot Public, key []byte, info string) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("name the key: %w", err)
 	}
-	duplicate, seed, err := storageRoot.duplicate(name.Buffer, inner(wrapKey[:], name.Buffer, sensitive(obfuscation[:], key)))
+	duplicate, seed, err := storageRoot.duplicate(name.Buffer,
+		inner(wrapKey[:], name.Buffer, sensitive(obfuscation[:], key)))
 	if err != nil {
 		return nil, fmt.Errorf("encrypt to the storage root key: %w", err)
 	}
@@ -99,10 +100,11 @@ func hmacKey(obfuscation, key []byte) tpm2.TPMTPublic {
 	return tpm2.TPMTPublic{
 		Type: tpm2.TPMAlgKeyedHash, NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{SignEncrypt: true, UserWithAuth: true, NoDA: true},
-		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgKeyedHash, &tpm2.TPMSKeyedHashParms{Scheme: tpm2.TPMTKeyedHashScheme{
-			Scheme:  tpm2.TPMAlgHMAC,
-			Details: tpm2.NewTPMUSchemeKeyedHash(tpm2.TPMAlgHMAC, &tpm2.TPMSSchemeHMAC{HashAlg: tpm2.TPMAlgSHA256}),
-		}}),
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgKeyedHash,
+			&tpm2.TPMSKeyedHashParms{Scheme: tpm2.TPMTKeyedHashScheme{
+				Scheme:  tpm2.TPMAlgHMAC,
+				Details: tpm2.NewTPMUSchemeKeyedHash(tpm2.TPMAlgHMAC, &tpm2.TPMSSchemeHMAC{HashAlg: tpm2.TPMAlgSHA256}),
+			}}),
 		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgKeyedHash, &tpm2.TPM2BDigest{Buffer: unique.Sum(nil)}),
 	}
 }

@@ -13,8 +13,10 @@ import (
 func TestOnlyTheRightKeysOpenASealedBlob(t *testing.T) {
 	t.Parallel()
 	mine, other := newKeys(t), newKeys(t)
-	for _, key := range [][]byte{[]byte("k"), bytes.Repeat([]byte("0123456789abcdef"), 2), bytes.Repeat([]byte("0123456789abcdef"), 4)} {
-		blob, err := tpmseal.Seal(public(t, mine.Endorsement), public(t, mine.StorageRoot), key, "scope/registrations/a")
+	for _, key := range [][]byte{[]byte("k"), bytes.Repeat([]byte("0123456789abcdef"), 2),
+		bytes.Repeat([]byte("0123456789abcdef"), 4)} {
+		blob, err := tpmseal.Seal(public(t, mine.Endorsement), public(t, mine.StorageRoot), key,
+			"scope/registrations/a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +32,8 @@ func TestOnlyTheRightKeysOpenASealedBlob(t *testing.T) {
 			t.Error("a changed blob was opened")
 		}
 	}
-	if _, err := tpmseal.Seal(public(t, mine.Endorsement), public(t, mine.StorageRoot), make([]byte, 65), ""); err == nil {
+	if _, err := tpmseal.Seal(public(t, mine.Endorsement), public(t, mine.StorageRoot), make([]byte, 65),
+		""); err == nil {
 		t.Error("a key of 65 bytes was sealed; a TPM does not import it")
 	}
 }

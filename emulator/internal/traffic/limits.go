@@ -35,7 +35,8 @@ var (
 	dpsPolls         = allowance{"polls of a registration", 5, 10 * time.Second}
 )
 
-// Limits of Azure Resource Manager. Source: "Understand how Azure Resource Manager throttles requests", those of a subscription.
+// Limits of Azure Resource Manager. Source: "Understand how Azure Resource Manager throttles requests", those of a
+// subscription.
 var (
 	armReads   = allowance{"reads", 12_000, time.Hour}
 	armWrites  = allowance{"writes", 1200, time.Hour}
@@ -55,10 +56,11 @@ var (
 	registryOperations = rate{"identity registry operations", time.Minute, [3]int64{100, 100, 5000}, [3]int64{}}
 	newConnections     = rate{"new device connections", time.Second, [3]int64{12, 120, 6000}, [3]int64{100, 0, 0}}
 	deviceSends        = rate{"device-to-cloud sends", time.Second, [3]int64{12, 120, 6000}, [3]int64{100, 0, 0}}
-	deviceReceives     = rate{"cloud-to-device receives over HTTPS", time.Minute, [3]int64{1000, 1000, 50_000}, [3]int64{}}
-	hubQueries         = rate{"queries", time.Minute, [3]int64{20, 20, 1000}, [3]int64{}}
-	twinReads          = rate{"twin reads", time.Second, [3]int64{0, 10, 500}, [3]int64{100, 100, 0}}
-	twinUpdates        = rate{"twin updates", time.Second, [3]int64{0, 5, 250}, [3]int64{50, 50, 0}}
+	deviceReceives     = rate{"cloud-to-device receives over HTTPS", time.Minute, [3]int64{1000, 1000, 50_000},
+		[3]int64{}}
+	hubQueries  = rate{"queries", time.Minute, [3]int64{20, 20, 1000}, [3]int64{}}
+	twinReads   = rate{"twin reads", time.Second, [3]int64{0, 10, 500}, [3]int64{100, 100, 0}}
+	twinUpdates = rate{"twin updates", time.Second, [3]int64{0, 5, 250}, [3]int64{50, 50, 0}}
 	// Direct methods are measured in KB, each call in multiples of 4 KB.
 	methodKilobytes = rate{"direct methods in KB", time.Second, [3]int64{160, 480, 24 << 10}, [3]int64{}}
 )
@@ -122,7 +124,8 @@ func (l *Limits) All() []Limit {
 	add("provisioning service", dpsRegistrations)
 	add("device", dpsPolls)
 	for _, r := range []rate{
-		registryOperations, newConnections, deviceSends, deviceReceives, hubQueries, twinReads, twinUpdates, methodKilobytes,
+		registryOperations, newConnections, deviceSends, deviceReceives, hubQueries, twinReads, twinUpdates,
+		methodKilobytes,
 	} {
 		add("hub", r.of(state.SKU{Name: "S1", Capacity: 1}))
 	}
@@ -211,7 +214,8 @@ func (l *Limits) chargeHub(c Call) error {
 	if l.take(c.Host, quota, max(1, (c.Bytes+step-1)/step)) != nil {
 		return &Refusal{
 			Status: http.StatusForbidden, Code: 403002, Name: "IotHubQuotaExceeded",
-			Message: fmt.Sprintf("Total number of messages on IotHub '%s' exceeded the allocated quota of %d a day", hub.ID.Name, quota.max),
+			Message: fmt.Sprintf("Total number of messages on IotHub '%s' exceeded the allocated quota of %d a day",
+				hub.ID.Name, quota.max),
 		}
 	}
 	return nil
@@ -279,7 +283,8 @@ func (l *Limits) take(of string, a allowance, amount int64) error {
 			Status: http.StatusTooManyRequests, Name: "ThrottlingBacklogTimeout", RetryAfter: left,
 		}
 		// The form is that of IoT Hub (Azure-Samples/Iot-Telemetry-Simulator#39).
-		refusal.Message = fmt.Sprintf("The request has been throttled. Wait %s seconds and try again. Operation type: %s, at most %d in %s",
+		refusal.Message = fmt.Sprintf(
+			"The request has been throttled. Wait %s seconds and try again. Operation type: %s, at most %d in %s",
 			refusal.Seconds(), a.name, a.max, a.window)
 		refusal.complete()
 		return refusal

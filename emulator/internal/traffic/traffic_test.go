@@ -70,7 +70,8 @@ func on(hub string, bytes int64, method, path string) traffic.Call {
 // TestLimits: the figures are those of the documents named in limits.go.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	s1, s2, s3 := state.SKU{Name: "S1", Capacity: 1}, state.SKU{Name: "S2", Capacity: 2}, state.SKU{Name: "S3", Capacity: 1}
+	s1, s2, s3 := state.SKU{Name: "S1", Capacity: 1}, state.SKU{Name: "S2", Capacity: 2},
+		state.SKU{Name: "S3", Capacity: 1}
 	of := func(device, path string) traffic.Call {
 		c := call(requestlog.MQTTDPS, "0neA", "PUBLISH", path)
 		c.Device = device
@@ -83,18 +84,24 @@ func TestLimits(t *testing.T) {
 		want   int
 		window time.Duration
 	}{
-		"service API":                {s1, call(requestlog.DPSService, "dps", "GET", "/enrollments/a"), 1000, time.Minute},
-		"registrations over HTTPS":   {s1, call(requestlog.DPSDevice, "0neA", "PUT", "/0neA/registrations/d/register"), 1000, time.Minute},
-		"registrations over MQTT":    {s1, of("d", "$dps/registrations/PUT/iotdps-register/?$rid=1"), 1000, time.Minute},
-		"polls over HTTPS":           {s1, call(requestlog.DPSDevice, "0neA", "GET", "/0neA/registrations/d/operations/5"), 5, 10 * time.Second},
-		"polls over MQTT":            {s1, of("d", "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=5"), 5, 10 * time.Second},
-		"registry of S1":             {s1, on(hubHost, 0, "PUT", "/devices/d"), 100, time.Minute},
-		"registry of two S2":         {s2, on(hubHost, 0, "GET", "/devices"), 200, time.Minute},
-		"registry of S3":             {s3, on(hubHost, 0, "DELETE", "/devices/d"), 5000, time.Minute},
-		"queries":                    {s1, on(hubHost, 0, "POST", "/devices/query"), 20, time.Minute},
-		"twin reads of S1":           {s1, on(hubHost, 0, "GET", "/twins/d"), 100, time.Second},
-		"twin reads of S3":           {s3, mqtt("PUBLISH", "$iothub/twin/GET/?$rid=1"), 500, time.Second},
-		"twin updates of S1":         {s1, mqtt("PUBLISH", "$iothub/twin/PATCH/properties/reported/?$rid=1"), 50, time.Second},
+		"service API": {s1, call(requestlog.DPSService, "dps", "GET", "/enrollments/a"), 1000,
+			time.Minute},
+		"registrations over HTTPS": {s1, call(requestlog.DPSDevice, "0neA", "PUT", "/0neA/registrations/d/register"),
+			1000, time.Minute},
+		"registrations over MQTT": {s1, of("d", "$dps/registrations/PUT/iotdps-register/?$rid=1"), 1000,
+			time.Minute},
+		"polls over HTTPS": {s1, call(requestlog.DPSDevice, "0neA", "GET",
+			"/0neA/registrations/d/operations/5"), 5, 10 * time.Second},
+		"polls over MQTT": {s1, of("d",
+			"$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId=5"), 5, 10 * time.Second},
+		"registry of S1":     {s1, on(hubHost, 0, "PUT", "/devices/d"), 100, time.Minute},
+		"registry of two S2": {s2, on(hubHost, 0, "GET", "/devices"), 200, time.Minute},
+		"registry of S3":     {s3, on(hubHost, 0, "DELETE", "/devices/d"), 5000, time.Minute},
+		"queries":            {s1, on(hubHost, 0, "POST", "/devices/query"), 20, time.Minute},
+		"twin reads of S1":   {s1, on(hubHost, 0, "GET", "/twins/d"), 100, time.Second},
+		"twin reads of S3":   {s3, mqtt("PUBLISH", "$iothub/twin/GET/?$rid=1"), 500, time.Second},
+		"twin updates of S1": {s1, mqtt("PUBLISH", "$iothub/twin/PATCH/properties/reported/?$rid=1"), 50,
+			time.Second},
 		"twin updates of S3":         {s3, on(hubHost, 0, "PATCH", "/twins/d"), 250, time.Second},
 		"small methods":              {s1, on(hubHost, 10, "POST", "/twins/d/methods"), 40, time.Second},
 		"methods of 5 KB":            {s1, on(hubHost, 5<<10, "POST", "/twins/d/methods"), 20, time.Second},
@@ -118,7 +125,8 @@ func TestLimits(t *testing.T) {
 			if err := g.Pass(t.Context(), tc.call); !errors.As(err, &refusal) {
 				t.Fatalf("got %v beyond the limit, want a refusal", err)
 			}
-			if refusal.Status != http.StatusTooManyRequests || refusal.RetryAfter != tc.window || refusal.Code != 429001 {
+			if refusal.Status != http.StatusTooManyRequests || refusal.RetryAfter != tc.window ||
+				refusal.Code != 429001 {
 				t.Errorf("got %+v, want 429 until the window of %s ends", refusal, tc.window)
 			}
 			if _, refused := g.Limits.Status(); refused != 1 {
@@ -150,8 +158,10 @@ func TestLimitsHaveTheirOwnersAndCanBeTurnedOff(t *testing.T) {
 		}
 	}
 	for _, free := range []traffic.Call{
-		on(hubHost, 0, "DELETE", "/devices/d/messages/devicebound/lock"), on("hub-9.azure-devices.net", 0, "GET", "/devices"),
-		call(requestlog.Entra, "", "POST", "/t/oauth2/v2.0/token"), call(requestlog.MQTTHub, hubHost, "SUBSCRIBE", "$iothub/twin/res/#"),
+		on(hubHost, 0, "DELETE", "/devices/d/messages/devicebound/lock"), on("hub-9.azure-devices.net", 0, "GET",
+			"/devices"),
+		call(requestlog.Entra, "", "POST", "/t/oauth2/v2.0/token"), call(requestlog.MQTTHub, hubHost, "SUBSCRIBE",
+			"$iothub/twin/res/#"),
 	} {
 		g.Limits.Set(true)
 		for range 20_000 {
@@ -179,7 +189,8 @@ func TestAFreeHubHasItsQuotaOfMessagesADay(t *testing.T) {
 	}
 	c.add(time.Second)
 	var refusal *traffic.Refusal
-	if err := g.Pass(t.Context(), send); !errors.As(err, &refusal) || refusal.Code != 403002 || refusal.Status != http.StatusForbidden {
+	if err := g.Pass(t.Context(), send); !errors.As(err, &refusal) || refusal.Code != 403002 ||
+		refusal.Status != http.StatusForbidden {
 		t.Fatalf("got %v beyond the quota, want 403002", err)
 	}
 	c.add(12 * time.Hour)
@@ -195,7 +206,8 @@ func TestFaultsChooseTheirOperations(t *testing.T) {
 	faults := g.Faults
 	pass := func(c traffic.Call) error { return g.Pass(t.Context(), c) }
 	faults.Add(traffic.Fault{
-		Match: hold.Match{Surface: requestlog.Hub, Method: "get", Path: regexp.MustCompile("^/twins/"), Nth: 2}, Count: 2,
+		Match:  hold.Match{Surface: requestlog.Hub, Method: "get", Path: regexp.MustCompile("^/twins/"), Nth: 2},
+		Count:  2,
 		Refuse: &traffic.Refusal{Status: 503, RetryAfter: 1500 * time.Millisecond},
 	})
 	get := on(hubHost, 0, "GET", "/twins/d")
@@ -213,7 +225,8 @@ func TestFaultsChooseTheirOperations(t *testing.T) {
 		t.Errorf("got %v of another method, want it to pass", err)
 	}
 	list := faults.List()
-	if len(list) != 1 || list[0].Met != 2 || list[0].Refuse.Code != 503001 || list[0].Refuse.Name != "ServiceUnavailable" || list[0].Refuse.Seconds() != "2" {
+	if len(list) != 1 || list[0].Met != 2 || list[0].Refuse.Code != 503001 ||
+		list[0].Refuse.Name != "ServiceUnavailable" || list[0].Refuse.Seconds() != "2" {
 		t.Errorf("got %+v, want one fault that met two, its refusal completed", list)
 	}
 	if !faults.Remove(list[0].ID) || faults.Remove(list[0].ID) {

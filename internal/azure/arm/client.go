@@ -96,7 +96,8 @@ func shouldRetry(response *http.Response, err error) bool {
 	if err != nil {
 		return true
 	}
-	if runtime.HasStatusCode(response, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+	if runtime.HasStatusCode(response, http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout) {
 		return true
 	}
@@ -104,7 +105,8 @@ func shouldRetry(response *http.Response, err error) bool {
 		return false
 	}
 	var conflict *azcore.ResponseError
-	return errors.As(runtime.NewResponseError(response), &conflict) && conflict.ErrorCode == "AnotherOperationInProgress"
+	return errors.As(runtime.NewResponseError(response), &conflict) &&
+		conflict.ErrorCode == "AnotherOperationInProgress"
 }
 
 // Target is the resource that a request is about.
@@ -176,7 +178,8 @@ func (c *Client) Exists(ctx context.Context, at Target) (bool, error) {
 
 // Put creates or updates the resource and waits for the end of the operation, if longRunning or if the answer names
 // one. accepted reports whether ARM accepted the request: with an error, the resource may still exist.
-func (c *Client) Put(ctx context.Context, to Target, body any, longRunning bool) (result map[string]any, accepted bool, err error) {
+func (c *Client) Put(ctx context.Context, to Target, body any, longRunning bool) (result map[string]any, accepted bool,
+	err error) {
 	response, err := c.send(ctx, http.MethodPut, to, body)
 	if err != nil {
 		return nil, false, err

@@ -33,7 +33,8 @@ func newClient(t *testing.T, handler http.HandlerFunc, tenants ...string) *arm.C
 	t.Cleanup(server.Close)
 	client, err := arm.New(arm.Options{
 		Endpoint: server.URL + "/", Credential: tenantsOf{}, AuxiliaryTenants: tenants, Transport: server.Client(),
-		Retry: policy.RetryOptions{MaxRetries: 4, RetryDelay: time.Hour, MaxRetryDelay: time.Hour}, Name: "test", Version: "0",
+		Retry: policy.RetryOptions{MaxRetries: 4, RetryDelay: time.Hour, MaxRetryDelay: time.Hour}, Name: "test",
+		Version: "0",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,8 @@ func TestRequestsCarryTheEtagAndTheTenants(t *testing.T) {
 func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ body, code, message string }{
-		"of Resource Manager":  {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`, "Conflict", "m (D: n)"},
+		"of Resource Manager": {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`,
+			"Conflict", "m (D: n)"},
 		"of Microsoft.Devices": {`{"code":409002,"httpStatusCode":"Conflict","message":"m"}`, "409002", "m"},
 		"of nobody":            {"<html>\n no </html>", "", "<html> no </html>"},
 	} {
@@ -96,9 +98,11 @@ func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 				w.WriteHeader(http.StatusConflict)
 				_, _ = io.WriteString(w, test.body)
 			})
-			_, accepted, err := client.Put(t.Context(), thing, map[string]any{"properties": map[string]any{"key": "secret-text"}}, false)
+			_, accepted, err := client.Put(t.Context(), thing,
+				map[string]any{"properties": map[string]any{"key": "secret-text"}}, false)
 			var refused *arm.Error
-			if accepted || !errors.As(err, &refused) || refused.Status != http.StatusConflict || refused.Code != test.code || refused.Message != test.message {
+			if accepted || !errors.As(err, &refused) || refused.Status != http.StatusConflict ||
+				refused.Code != test.code || refused.Message != test.message {
 				t.Fatalf("got accepted %t, %#v", accepted, refused)
 			}
 			if strings.Contains(err.Error(), "secret-text") || !strings.Contains(err.Error(), thing.ID) {
@@ -118,7 +122,8 @@ func TestARequestWithoutAnAnswerHasItsOwnError(t *testing.T) {
 	})
 	_, accepted, err := client.Put(ctx, thing, map[string]any{}, true)
 	var unanswered *arm.UnansweredError
-	if accepted || !errors.As(err, &unanswered) || !errors.Is(err, context.Canceled) || arm.HasStatus(err, http.StatusConflict) {
+	if accepted || !errors.As(err, &unanswered) || !errors.Is(err, context.Canceled) ||
+		arm.HasStatus(err, http.StatusConflict) {
 		t.Errorf("got accepted %t, %v", accepted, err)
 	}
 }

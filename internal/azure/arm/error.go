@@ -27,7 +27,8 @@ type Error struct {
 
 // Error returns the method, the resource and the cause, without bodies or headers of the request.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s %s (api-version %s): %d %s", e.method, e.target.ID, e.target.APIVersion, e.Status, http.StatusText(e.Status))
+	text := fmt.Sprintf("%s %s (api-version %s): %d %s", e.method, e.target.ID, e.target.APIVersion, e.Status,
+		http.StatusText(e.Status))
 	if e.Code != "" {
 		text += ": " + e.Code
 	}
@@ -46,7 +47,8 @@ type UnansweredError struct {
 
 func (e *UnansweredError) Error() string {
 	if errors.Is(e.cause, context.Canceled) {
-		return fmt.Sprintf("%s %s (api-version %s): cancelled before an answer came", e.method, e.target.ID, e.target.APIVersion)
+		return fmt.Sprintf("%s %s (api-version %s): cancelled before an answer came", e.method, e.target.ID,
+			e.target.APIVersion)
 	}
 	return fmt.Sprintf("%s %s (api-version %s): no answer: %v", e.method, e.target.ID, e.target.APIVersion, e.cause)
 }

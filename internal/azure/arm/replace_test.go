@@ -16,7 +16,8 @@ func TestReplaceReturnsWhatWasWrittenAndWhatIsThereAtTheEnd(t *testing.T) {
 		switch {
 		case r.Method == http.MethodPut:
 			w.Header().
-				Set("Azure-AsyncOperation", "https://"+r.Host+"/operation?api-version="+r.URL.Query().Get("api-version"))
+				Set("Azure-AsyncOperation", "https://"+r.Host+"/operation?api-version="+
+					r.URL.Query().Get("api-version"))
 			w.Header().Set("retry-after-ms", "1")
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, `{"etag":"first","properties":{"n":12345678901234567890}}`)
@@ -67,19 +68,25 @@ func TestAListIsReadToItsLastPage(t *testing.T) {
 
 func TestVersionsThatAreNotServedAreRecognized(t *testing.T) {
 	t.Parallel()
-	const text = "No registered resource provider found for location 'northeurope' and API version '2022-02-05' for type 'ProvisioningServices'. " +
-		"The supported api-versions are '2018-01-22, 2020-01-01, 2021-10-15-Preview'. The supported locations are ', northeurope'."
+	const text = "No registered resource provider found for location 'northeurope' and API version '2022-02-05' for " +
+		"type 'ProvisioningServices'. " +
+		"The supported api-versions are '2018-01-22, 2020-01-01, 2021-10-15-Preview'. The supported locations are ', " +
+		"northeurope'."
 	for name, test := range map[string]struct {
 		status        int
 		code, message string
 		named         string
 		unserved      bool
 	}{
-		"where ARM knows the location":     {400, "NoRegisteredProviderFound", text, "2018-01-22 2020-01-01 2021-10-15-preview", true},
-		"where it does not":                {404, "InvalidResourceType", "The supported api-versions are 'a,b'.", "a b", true},
-		"without a list":                   {400, "InvalidApiVersionParameter", "The api-version is invalid.", "", true},
-		"a resource that does not exist":   {404, "ResourceNotFound", text, "", false},
-		"a member of another version":      {400, "400024", "Setting Ip Filter is not supported on this api-version.", "", false},
+		"where ARM knows the location": {400, "NoRegisteredProviderFound", text,
+			"2018-01-22 2020-01-01 2021-10-15-preview", true},
+		"where it does not": {404, "InvalidResourceType", "The supported api-versions are 'a,b'.", "a b",
+			true},
+		"without a list": {400, "InvalidApiVersionParameter", "The api-version is invalid.", "",
+			true},
+		"a resource that does not exist": {404, "ResourceNotFound", text, "", false},
+		"a member of another version": {400, "400024", "Setting Ip Filter is not supported on this api-version.",
+			"", false},
 		"the same words with other status": {500, "NoRegisteredProviderFound", text, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

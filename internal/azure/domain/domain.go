@@ -17,7 +17,8 @@ const (
 // serviceInEachCloud begins the domain of provisioning services in each cloud.
 const serviceInEachCloud = "azure-devices-provisioning."
 
-// OfService returns the domain of a provisioning service by its host name: that of its cloud, or else of the public one.
+// OfService returns the domain of a provisioning service by its host name: that of its cloud, or else of the public
+// one.
 func OfService(host string) string {
 	_, domain, _ := strings.Cut(strings.ToLower(host), ".")
 	if strings.HasPrefix(domain, serviceInEachCloud) {

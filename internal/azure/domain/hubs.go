@@ -2,8 +2,8 @@ package domain
 
 import "strings"
 
-// HubNames returns the host names of the hub of that name, in lower case: the classic one, that for devices and that for
-// the service API.
+// HubNames returns the host names of the hub of that name, in lower case: the classic one, that for devices and that
+// for the service API.
 func HubNames(hub string) []string {
 	hub = strings.ToLower(hub)
 	return []string{hub + "." + Hub, hub + ".device." + Hub, hub + ".service." + Hub}

@@ -32,7 +32,8 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 		return nil, errPrivateKey
 	case strings.HasPrefix(text, ThumbprintMark):
 		return nil, errors.New(
-			"got a thumbprint, want a certificate: the service never returns certificates, so give the certificate's text",
+			"got a thumbprint, want a certificate: the service never returns certificates, so give the certificate's " +
+				"text",
 		)
 	case strings.Contains(text, pemBegin):
 		return firstOfPEM(text)

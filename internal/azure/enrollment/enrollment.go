@@ -58,7 +58,8 @@ func CheckDeviceID(path, id string) []Fault {
 func CheckIDPrefix(path, prefix string) []Fault {
 	faults := checkCharacters(path, "prefix", prefix, idMarks, toldIDMarks)
 	if length := len([]rune(prefix)); length >= MaxIDLength {
-		faults = append(faults, fault(path, "the prefix has %d characters, which leaves no room for an id of at most %d", length, MaxIDLength)...)
+		faults = append(faults, fault(
+			path, "the prefix has %d characters, which leaves no room for an id of at most %d", length, MaxIDLength)...)
 	}
 	return faults
 }
@@ -90,7 +91,8 @@ func checkID(path, what, id string) []Fault {
 	}
 	faults := append(checkLength(path, what, id), checkCharacters(path, what, id, idMarks, toldIDMarks)...)
 	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {
-		faults = append(faults, fault(path, "the %s %s ends in %q: end it in a letter, a digit or -", what, Quote(id), last)...)
+		faults = append(faults, fault(path, "the %s %s ends in %q: end it in a letter, a digit or -", what, Quote(id),
+			last)...)
 	}
 	return faults
 }
@@ -107,8 +109,8 @@ func CheckKey(path, key string) []Fault {
 	return nil
 }
 
-// CheckTPMKey checks a public key of a Trusted Platform Module: base64 of its TPM2B_PUBLIC form, which begins with its own
-// length in two bytes.
+// CheckTPMKey checks a public key of a Trusted Platform Module: base64 of its TPM2B_PUBLIC form, which begins with its
+// own length in two bytes.
 func CheckTPMKey(path, key string) []Fault {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	if err != nil {

@@ -38,7 +38,8 @@ func TestIDs(t *testing.T) {
 		{"QUERY", "reserved by the service"},
 	}
 	for _, test := range tests {
-		for _, check := range []func(path, id string) []enrollment.Fault{enrollment.CheckRegistrationID, enrollment.CheckGroupID} {
+		for _, check := range []func(path, id string) []enrollment.Fault{
+			enrollment.CheckRegistrationID, enrollment.CheckGroupID} {
 			expect(t, test.id, check("devices", test.id), test.want)
 		}
 	}
@@ -48,7 +49,8 @@ func TestDeviceIDs(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"Press_1@line-2": "", "-:.+%_#*?!(),=@$'": "", strings.Repeat("a", 128): "",
-		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `contains ' '`, "a/b": `contains '/'`, "grün": `contains 'ü'`,
+		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `contains ' '`, "a/b": `contains '/'`,
+		"grün": `contains 'ü'`,
 	} {
 		expect(t, id, enrollment.CheckDeviceID("deviceId", id), want)
 	}
@@ -94,7 +96,8 @@ func TestKeys(t *testing.T) {
 
 func TestPoliciesHaveNoCase(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"Hashed": "hashed", "GEOLATENCY": "geoLatency", "static": "static", "Custom": "custom", "weighted": ""} {
+	for text, want := range map[string]string{"Hashed": "hashed", "GEOLATENCY": "geoLatency", "static": "static",
+		"Custom": "custom", "weighted": ""} {
 		t.Run(text, func(t *testing.T) {
 			got, ok := enrollment.CanonicalPolicy(text)
 			if ok != (want != "") || ok && got != want {
@@ -128,14 +131,16 @@ func TestHubLists(t *testing.T) {
 		{"", []string{a + ":8883"}, "not a full host name"},
 	}
 	for _, test := range tests {
-		expect(t, test.policy+strings.Join(test.hubs, ","), enrollment.CheckHubs("h", test.policy, test.hubs), test.want)
+		expect(t, test.policy+strings.Join(test.hubs, ","), enrollment.CheckHubs("h", test.policy, test.hubs),
+			test.want)
 	}
 }
 
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"https://f.example/a?code=hush": "", "http://f.example": "", "ftp://f.example?code=hush": "https or http", "f.example": "https or http", "https://": "https or http",
+		"https://f.example/a?code=hush": "", "http://f.example": "", "ftp://f.example?code=hush": "https or http",
+		"f.example": "https or http", "https://": "https or http",
 		"https://f.example/a?****": "is masked", "https://f.example/a?****&code=hush": "",
 	} {
 		t.Run(address, func(t *testing.T) {
@@ -156,7 +161,8 @@ func TestWebhooks(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	leaf, authority := certificate(t, "device-1", false, now.Add(time.Hour)), certificate(t, "root", true, now.Add(time.Hour))
+	leaf, authority := certificate(t, "device-1", false, now.Add(time.Hour)),
+		certificate(t, "root", true, now.Add(time.Hour))
 	expired := certificate(t, "device-1", false, now.Add(-time.Hour))
 	body := strings.Join(strings.Split(strings.TrimSpace(leaf), "\n")[1:], "\n")
 	body = strings.TrimSuffix(body, "-----END CERTIFICATE-----")
@@ -176,7 +182,8 @@ func TestCertificates(t *testing.T) {
 		{"base64 of something else", "bm90aGluZw==", enrollment.Client, "neither PEM"},
 		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "got a thumbprint"},
 		{"a cut PEM", leaf[:100], enrollment.Client, "no END line"},
-		{"a private key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", enrollment.Client, "a private key"},
+		{"a private key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", enrollment.Client,
+			"a private key"},
 	}
 	for _, test := range tests {
 		expect(t, test.name, enrollment.CheckCertificate("c", test.text, test.use, now), test.want)
@@ -221,8 +228,9 @@ func certificate(t *testing.T, name string, authority bool, end time.Time) strin
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
-		IsCA: authority, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: end.Add(-2 * time.Hour),
+		NotAfter: end,
+		IsCA:     authority, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

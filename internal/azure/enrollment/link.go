@@ -12,7 +12,8 @@ const (
 	MaxWeight = 1000
 )
 
-var servicePattern = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Devices/provisioningServices/[^/]+$`)
+var servicePattern = regexp.MustCompile(
+	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Devices/provisioningServices/[^/]+$`)
 
 // CheckServiceID checks the resource id of a provisioning service.
 func CheckServiceID(path, id string) []Fault {

@@ -173,7 +173,8 @@ func notCertificate(der []byte) error {
 	var version int
 	if _, err := asn1.Unmarshal(first.Content.Bytes, &version); err == nil && version == 3 {
 		return errors.New(
-			"it is a PKCS #12 container, which holds a private key too: take the certificate out with `openssl pkcs12 -nokeys -in FILE`",
+			"it is a PKCS #12 container, which holds a private key too: take the certificate out with `openssl " +
+				"pkcs12 -nokeys -in FILE`",
 		)
 	}
 	if _, err := x509.ParseCertificateRequest(der); err == nil {

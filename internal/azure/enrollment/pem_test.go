@@ -37,7 +37,8 @@ func newPapers(t *testing.T) papers {
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(
 				1,
-			), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+			), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+			BasicConstraintsValid: true,
 		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 		if err != nil {
@@ -63,14 +64,16 @@ func TestTheFirstCertificateOfATextCounts(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	for name, text := range map[string]string{
-		"alone":                             p.leaf,
-		"byte order mark":                   mark + p.leaf,
-		"byte order mark, chain":            mark + p.leaf + p.root,
-		"byte order mark in each":           mark + p.leaf + mark + p.root,
-		"CRLF":                              strings.ReplaceAll(p.leaf+p.root, "\n", "\r\n"),
-		"indented":                          "  " + strings.ReplaceAll(p.leaf, "\n", "\n  ") + p.root,
-		"text before":                       "Bag Attributes\n    friendlyName: x\nsubject=CN = Intermediate\n" + p.leaf + p.root,
-		"parameters before":                 "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + p.leaf,
+		"alone":                   p.leaf,
+		"byte order mark":         mark + p.leaf,
+		"byte order mark, chain":  mark + p.leaf + p.root,
+		"byte order mark in each": mark + p.leaf + mark + p.root,
+		"CRLF":                    strings.ReplaceAll(p.leaf+p.root, "\n", "\r\n"),
+		"indented":                "  " + strings.ReplaceAll(p.leaf, "\n", "\n  ") + p.root,
+		"text before": "Bag Attributes\n    friendlyName: x\nsubject=CN = Intermediate\n" +
+			p.leaf + p.root,
+		"parameters before": "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC " +
+			"PARAMETERS-----\n" + p.leaf,
 		"no line break at the end":          strings.TrimSpace(p.leaf),
 		"one line of base64":                base64.StdEncoding.EncodeToString(p.der),
 		"one line of base64 after a mark":   mark + base64.StdEncoding.EncodeToString(p.der) + "\r\n",
@@ -90,13 +93,14 @@ func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 	p := newPapers(t)
 	body := strings.Split(p.leaf, "\n")[1]
 	for name, damaged := range map[string]struct{ text, want string }{
-		"character":          {strings.Replace(p.leaf, body, "!"+body[1:], 1), "cannot be decoded: it is damaged"},
-		"missing line":       {strings.Replace(p.leaf, body+"\n", "", 1), "its content is not one"},
-		"no END":             {strings.Split(p.leaf, "-----END")[0], "no END line"},
-		"BEGIN of 4 dashes":  {p.leaf[1:], "a BEGIN or END line is damaged"},
-		"BEGIN ends in 4":    {strings.Replace(p.leaf, "CERTIFICATE-----", "CERTIFICATE----", 1), "cannot be decoded"},
-		"no BEGIN":           {p.leaf[strings.Index(p.leaf, "\n")+1:], "a BEGIN or END line is damaged"},
-		"lower case":         {strings.Replace(p.leaf, "-----BEGIN CERTIFICATE", "-----begin certificate", 1), "a BEGIN or END line is damaged"},
+		"character":         {strings.Replace(p.leaf, body, "!"+body[1:], 1), "cannot be decoded: it is damaged"},
+		"missing line":      {strings.Replace(p.leaf, body+"\n", "", 1), "its content is not one"},
+		"no END":            {strings.Split(p.leaf, "-----END")[0], "no END line"},
+		"BEGIN of 4 dashes": {p.leaf[1:], "a BEGIN or END line is damaged"},
+		"BEGIN ends in 4":   {strings.Replace(p.leaf, "CERTIFICATE-----", "CERTIFICATE----", 1), "cannot be decoded"},
+		"no BEGIN":          {p.leaf[strings.Index(p.leaf, "\n")+1:], "a BEGIN or END line is damaged"},
+		"lower case": {strings.Replace(p.leaf, "-----BEGIN CERTIFICATE", "-----begin certificate", 1),
+			"a BEGIN or END line is damaged"},
 		"neither line":       {body + "\n" + body + "\n", "a BEGIN or END line is damaged"},
 		"literal line feeds": {strings.ReplaceAll(p.leaf, "\n", `\n`) + "\n", `written as \n`},
 		"blanks":             {strings.ReplaceAll(p.leaf, "\n", " ") + "\n", "became blanks"},
@@ -108,7 +112,8 @@ func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for around, text := range map[string]string{
-				"first of two": damaged.text + p.root, "second of two": p.root + damaged.text, "after a mark": mark + damaged.text + p.root,
+				"first of two": damaged.text + p.root, "second of two": p.root + damaged.text, "after a mark": mark +
+					damaged.text + p.root,
 			} {
 				t.Run(around, func(t *testing.T) {
 					certificate, err := enrollment.ParseCertificate(text)
@@ -141,12 +146,13 @@ func TestTextsThatAreNotCertificatesAreDescribed(t *testing.T) {
 		"base64 of PEM":             {encode([]byte(p.leaf)), "base64 of a PEM text"},
 		"PKCS #7":                   {encode(signed), "PKCS #7"},
 		"PKCS #12":                  {encode(store), "PKCS #12"},
-		"public key":                {strings.ReplaceAll(p.leaf, "CERTIFICATE", "PUBLIC KEY"), `contains "PUBLIC KEY" and no certificate`},
-		"thumbprint":                {strings.Repeat("A1", 20), "got a thumbprint"},
-		"thumbprint with colons":    {strings.Repeat("a1:", 31) + "a1", "got a thumbprint"},
-		"name of a file":            {"certs/press-1.pem", "is the name of a file"},
-		"nothing":                   {"", "neither PEM text nor base64"},
-		"DER and more":              {encode(append([]byte{}, append(p.der, 0)...)), "neither PEM text nor base64"},
+		"public key": {strings.ReplaceAll(p.leaf, "CERTIFICATE", "PUBLIC KEY"),
+			`contains "PUBLIC KEY" and no certificate`},
+		"thumbprint":             {strings.Repeat("A1", 20), "got a thumbprint"},
+		"thumbprint with colons": {strings.Repeat("a1:", 31) + "a1", "got a thumbprint"},
+		"name of a file":         {"certs/press-1.pem", "is the name of a file"},
+		"nothing":                {"", "neither PEM text nor base64"},
+		"DER and more":           {encode(append([]byte{}, append(p.der, 0)...)), "neither PEM text nor base64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := enrollment.ParseCertificate(test.text)
@@ -164,7 +170,8 @@ func TestCertificateFiles(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	for name, content := range map[string][]byte{
-		"PEM": []byte(p.leaf + p.root), "DER": p.der, "UTF-16": utf16Of(mark + p.leaf), "base64": []byte(base64.StdEncoding.EncodeToString(p.der)),
+		"PEM": []byte(p.leaf + p.root), "DER": p.der, "UTF-16": utf16Of(mark + p.leaf),
+		"base64":     []byte(base64.StdEncoding.EncodeToString(p.der)),
 		"key beside": []byte(p.key + p.leaf),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +182,8 @@ func TestCertificateFiles(t *testing.T) {
 		})
 	}
 	for name, content := range map[string][]byte{
-		"DER of a key": mustDecode(t, p.keyDER), "key alone": []byte(p.key), "half": p.der[:len(p.der)/2], "nothing": nil, "a digit": []byte("0"),
+		"DER of a key": mustDecode(t, p.keyDER), "key alone": []byte(p.key), "half": p.der[:len(p.der)/2],
+		"nothing": nil, "a digit": []byte("0"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if certificate, err := enrollment.ParseCertificateFile(content); err == nil {
@@ -215,11 +223,16 @@ func TestQuotedValuesHideKeys(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	for _, faults := range [][]enrollment.Fault{
-		enrollment.CheckRegistrationID("id", p.key), enrollment.CheckDeviceID("id", p.key), enrollment.CheckHost("host", p.key),
-		enrollment.CheckHubs("hubs", "", []string{p.key, p.key}), enrollment.CheckPolicy("policy", p.key), enrollment.CheckStatus("status", p.key),
-		enrollment.CheckWebhook("webhook", p.key), enrollment.CheckWebhookVersion("version", p.key), enrollment.CheckKey("key", p.key),
-		enrollment.CheckTPMKey("key", p.key), enrollment.CheckServiceID("id", p.key), enrollment.CheckIDPrefix("prefix", p.key),
-		enrollment.CheckPolicyName("name", p.key+"="), enrollment.CheckCertificate("certificate", p.key, enrollment.Client, time.Now()),
+		enrollment.CheckRegistrationID("id", p.key), enrollment.CheckDeviceID("id", p.key),
+		enrollment.CheckHost("host", p.key),
+		enrollment.CheckHubs("hubs", "", []string{p.key, p.key}), enrollment.CheckPolicy("policy", p.key),
+		enrollment.CheckStatus("status", p.key),
+		enrollment.CheckWebhook("webhook", p.key), enrollment.CheckWebhookVersion("version", p.key),
+		enrollment.CheckKey("key", p.key),
+		enrollment.CheckTPMKey("key", p.key), enrollment.CheckServiceID("id", p.key),
+		enrollment.CheckIDPrefix("prefix", p.key),
+		enrollment.CheckPolicyName("name", p.key+"="), enrollment.CheckCertificate("certificate", p.key,
+			enrollment.Client, time.Now()),
 	} {
 		if len(faults) == 0 {
 			t.Error("a private key was taken for something else")
@@ -251,7 +264,8 @@ func TestKeysLoseTheirLineBreaks(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 64))
 	for name, text := range map[string]string{
-		"none": key, "of openssl": key[:64] + "\n" + key[64:] + "\n", "of Windows": key[:64] + "\r\n" + key[64:], "blanks": " " + key + "\t",
+		"none": key, "of openssl": key[:64] + "\n" + key[64:] + "\n", "of Windows": key[:64] + "\r\n" + key[64:],
+		"blanks": " " + key + "\t",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := enrollment.CleanKey(text); got != key {

@@ -79,7 +79,8 @@ func (c *twinChecker) object(place string, object map[string]any, depth int) (si
 		}
 		if i := strings.IndexFunc(name, isForbiddenInTwinName); i >= 0 {
 			bad, _ := utf8.DecodeRuneInString(name[i:])
-			c.fault("", "the name %s contains %q: a hub accepts no control character, '.', '$', '#' or ' '", Quote(at), bad)
+			c.fault("", "the name %s contains %q: a hub accepts no control character, '.', '$', '#' or ' '", Quote(at),
+				bad)
 		}
 		size += twinTextSize(name) + c.value(at, object[name], depth)
 	}
@@ -106,7 +107,8 @@ func (c *twinChecker) value(place string, value any, depth int) (size int) {
 		return twinTextSize(v)
 	case float64:
 		if v == math.Trunc(v) && math.Abs(v) < beyondDigits && (v > maxTwinWhole || v < minTwinWhole) {
-			c.fault(place, "the whole number %.0f is not between %d and %d: write it as a string", v, int64(minTwinWhole), int64(maxTwinWhole))
+			c.fault(place, "the whole number %.0f is not between %d and %d: write it as a string", v,
+				int64(minTwinWhole), int64(maxTwinWhole))
 		}
 		return 8
 	case bool:

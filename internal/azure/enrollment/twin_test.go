@@ -34,7 +34,8 @@ func TestTwins(t *testing.T) {
 		`{"` + strings.Repeat("k", 1025) + `":1}`:     "longer than 1024 bytes",
 		`{"t":"` + strings.Repeat("x", 4096) + `"}`:   "",
 		`{"t":["` + strings.Repeat("x", 5000) + `"]}`: `"t[0]": the text has 5000 bytes`,
-		`{"t":"` + strings.Repeat("x", 4000) + `","u":["` + strings.Repeat("x", 4000) + `","` + strings.Repeat("x", 400) + `"]}`: "it has 8402 bytes, and a hub accepts 8192",
+		`{"t":"` + strings.Repeat("x", 4000) + `","u":["` + strings.Repeat("x", 4000) + `","` +
+			strings.Repeat("x", 400) + `"]}`: "it has 8402 bytes, and a hub accepts 8192",
 	} {
 		t.Run(document, func(t *testing.T) {
 			var tags map[string]any

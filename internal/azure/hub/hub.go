@@ -1,8 +1,8 @@
-// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the devices
-// of one hub.
+// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the
+// devices of one hub.
 //
-// It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is not
-// hidden by the same mistake there.
+// It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is
+// not hidden by the same mistake there.
 package hub
 
 import (
@@ -79,7 +79,8 @@ func New(o Options) (*Client, error) {
 	if o.Endpoint != "" {
 		endpoint, err := url.Parse(o.Endpoint)
 		if err != nil || endpoint.Scheme != "https" || endpoint.Port() == "" {
-			return nil, fmt.Errorf("make a client of %s: endpoint %q is not an https URL of a host and a port", o.Host, o.Endpoint)
+			return nil, fmt.Errorf("make a client of %s: endpoint %q is not an https URL of a host and a port", o.Host,
+				o.Endpoint)
 		}
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -87,8 +88,10 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	c := &Client{options: o, transport: transport}
-	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1", runtime.PipelineOptions{PerRetry: []policy.Policy{signer(o)}},
-		&policy.ClientOptions{Transport: &http.Client{Transport: transport}, Telemetry: policy.TelemetryOptions{Disabled: true}})
+	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
+		runtime.PipelineOptions{PerRetry: []policy.Policy{signer(o)}},
+		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
+			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
 }
 
@@ -121,7 +124,8 @@ func (c *Client) IDs(ctx context.Context) iter.Seq2[string, error] {
 		header := map[string]string{}
 		for {
 			var page []Device
-			answer, err := c.send(ctx, http.MethodPost, "/devices/query", header, map[string]string{"query": "SELECT * FROM devices"}, &page)
+			answer, err := c.send(ctx, http.MethodPost, "/devices/query", header,
+				map[string]string{"query": "SELECT * FROM devices"}, &page)
 			if err != nil {
 				yield("", err)
 				return
@@ -154,7 +158,8 @@ func (c *Client) Remove(ctx context.Context, ids []string) error {
 	return err
 }
 
-func (c *Client) send(ctx context.Context, method, path string, header map[string]string, body, out any) (http.Header, error) {
+func (c *Client) send(ctx context.Context, method, path string, header map[string]string, body, out any) (http.Header,
+	error) {
 	what := fmt.Sprintf("%s %s at %s", method, path, c.options.Host)
 	request, err := runtime.NewRequest(ctx, method, "https://"+c.options.Host+path+"?api-version="+APIVersion)
 	if err != nil {
@@ -181,7 +186,8 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
-	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+string(text), "DeviceNotFound"):
+	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
+		string(text), "DeviceNotFound"):
 		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
 	case response.StatusCode/100 != 2:
 		return nil, fmt.Errorf("%s: %s: %.500s", what, response.Status, strings.TrimSpace(string(text)))

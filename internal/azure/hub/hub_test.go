@@ -24,7 +24,8 @@ func newClient(t *testing.T, serve http.HandlerFunc) *hub.Client {
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	client, err := hub.New(hub.Options{Host: "hub.example.com", PolicyName: "operator", Key: key, Endpoint: server.URL, Roots: roots})
+	client, err := hub.New(hub.Options{Host: "hub.example.com", PolicyName: "operator", Key: key, Endpoint: server.URL,
+		Roots: roots})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,8 @@ func TestDevicesAreListedPageByPageWithASignature(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		token, err := sas.Parse(r.Header.Get("Authorization"))
-		if err != nil || token.KeyName != "operator" || r.Host != "hub.example.com" || r.URL.RawQuery != "api-version=2021-04-12" {
+		if err != nil || token.KeyName != "operator" || r.Host != "hub.example.com" ||
+			r.URL.RawQuery != "api-version=2021-04-12" {
 			t.Errorf("got token %v, %v, host %s, query %s", token, err, r.Host, r.URL.RawQuery)
 		}
 		if r.Header.Get("x-ms-continuation") == "" {
@@ -69,7 +71,8 @@ func TestOnlyTheHubsOwnAnswerMeansThatADeviceIsAbsent(t *testing.T) {
 	if _, err := client.Device(t.Context(), "gone"); !errors.Is(err, hub.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
-	if _, err := client.Device(t.Context(), "other"); err == nil || errors.Is(err, hub.ErrNotFound) || !strings.Contains(err.Error(), "404") {
+	if _, err := client.Device(t.Context(), "other"); err == nil || errors.Is(err, hub.ErrNotFound) ||
+		!strings.Contains(err.Error(), "404") {
 		t.Errorf("got %v, want a 404 of something else", err)
 	}
 }
@@ -91,7 +94,8 @@ func TestRemovalAsksForDeletesAndReportsARefusal(t *testing.T) {
 	if want := `[{"id":"a","importMode":"delete"},{"id":"b","importMode":"delete"}]`; body != want {
 		t.Errorf("got %s, want %s", body, want)
 	}
-	if err := client.Remove(t.Context(), []string{"bad"}); err == nil || !strings.Contains(err.Error(), "isSuccessful") || strings.Contains(err.Error(), key) {
+	if err := client.Remove(t.Context(), []string{"bad"}); err == nil ||
+		!strings.Contains(err.Error(), "isSuccessful") || strings.Contains(err.Error(), key) {
 		t.Errorf("got %v, want the refusal, without the key", err)
 	}
 }

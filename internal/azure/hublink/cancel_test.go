@@ -37,7 +37,8 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 				return true
 			},
 		},
-		"for the own change to settle": {change: func(p *hublink.Pace) { p.Settle = time.Hour }, method: http.MethodPut, sent: true},
+		"for the own change to settle": {change: func(p *hublink.Pace) { p.Settle = time.Hour }, method: http.MethodPut,
+			sent: true},
 		"for a long operation": {
 			method: http.MethodPut, sent: true,
 			answer: func(w http.ResponseWriter, f *fakeARM) bool {

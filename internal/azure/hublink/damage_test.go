@@ -29,33 +29,59 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 		harm   func(d object)
 		member string // empty: no damage
 	}{
-		"local auth is on again":      {func(d object) { delete(properties(d), "disableLocalAuth") }, "properties.disableLocalAuth"},
-		"local auth is false":         {func(d object) { properties(d)["disableLocalAuth"] = false }, "properties.disableLocalAuth"},
-		"an identity link has a key":  {func(d object) { entry(d, "two")["authenticationType"] = "KeyBased" }, "properties.iotHubs[two.azure-devices.net].authenticationType"},
-		"a link lost its key":         {func(d object) { entry(d, "one")["connectionString"] = "" }, "properties.iotHubs[one.azure-devices.net].connectionString"},
-		"a link has another policy":   {func(d object) { replacePolicy(entry(d, "one")) }, "properties.iotHubs[one.azure-devices.net].connectionString"},
-		"a link is gone":              {func(d object) { dropEntry(d, "two") }, "properties.iotHubs[two.azure-devices.net]"},
-		"a link takes no devices":     {func(d object) { entry(d, "two")["applyAllocationPolicy"] = false }, "properties.iotHubs[two.azure-devices.net].applyAllocationPolicy"},
-		"a weight":                    {func(d object) { entry(d, "one")["allocationWeight"] = 1 }, "properties.iotHubs[one.azure-devices.net].allocationWeight"},
-		"an unknown member of a link": {func(d object) { delete(entry(d, "one"), "later") }, "properties.iotHubs[one.azure-devices.net].later"},
-		"the identity":                {func(d object) { delete(d, "identity") }, "identity"},
-		"a tag":                       {func(d object) { delete(d["tags"].(object), "owner") }, "tags.owner"},
-		"an empty tag":                {func(d object) { d["tags"] = object{"owner": "them", "more": ""} }, "tags.more"},
-		"a rule":                      {func(d object) { properties(d)["ipFilterRules"] = []any{} }, "properties.ipFilterRules"},
-		"a rule's action":             {func(d object) { properties(d)["ipFilterRules"].([]any)[0].(object)["action"] = "Reject" }, "properties.ipFilterRules[0].action"},
-		"a number that nobody knows":  {func(d object) { properties(d)["later"].(object)["n"] = json.Number("12345678901234567891") }, "properties.later.n"},
-		"the kind of a member":        {func(d object) { properties(d)["later"] = []any{1} }, "properties.later"},
-		"the policy":                  {func(d object) { properties(d)["allocationPolicy"] = "Hashed" }, "properties.allocationPolicy"},
-		"a default that shows now":    {func(d object) { properties(d)["publicNetworkAccess"], properties(d)["new"] = "Enabled", false }, ""},
-		"nothing instead of nothing":  {func(d object) { properties(d)["ipFilterRules2"], d["zones"] = []any{}, nil }, ""},
-		"a number in another form":    {func(d object) { d["sku"].(object)["new"] = json.Number("1.5") }, ""},
-		"another mask": {func(d object) {
-			entry(d, "one")["connectionString"] = "hostname=ONE.azure-devices.net;SharedAccessKey=##;SharedAccessKeyName=p"
+		"local auth is on again": {func(d object) { delete(properties(d), "disableLocalAuth") },
+			"properties.disableLocalAuth"},
+		"local auth is false": {func(d object) { properties(d)["disableLocalAuth"] = false },
+			"properties.disableLocalAuth"},
+		"an identity link has a key": {func(d object) { entry(d, "two")["authenticationType"] = "KeyBased" },
+			"properties.iotHubs[two.azure-devices.net].authenticationType"},
+		"a link lost its key": {func(d object) { entry(d, "one")["connectionString"] = "" },
+			"properties.iotHubs[one.azure-devices.net].connectionString"},
+		"a link has another policy": {func(d object) { replacePolicy(entry(d, "one")) },
+			"properties.iotHubs[one.azure-devices.net].connectionString"},
+		"a link is gone": {func(d object) { dropEntry(d, "two") },
+			"properties.iotHubs[two.azure-devices.net]"},
+		"a link takes no devices": {func(d object) { entry(d, "two")["applyAllocationPolicy"] = false },
+			"properties.iotHubs[two.azure-devices.net].applyAllocationPolicy"},
+		"a weight": {func(d object) { entry(d, "one")["allocationWeight"] = 1 },
+			"properties.iotHubs[one.azure-devices.net].allocationWeight"},
+		"an unknown member of a link": {func(d object) { delete(entry(d, "one"), "later") },
+			"properties.iotHubs[one.azure-devices.net].later"},
+		"the identity": {func(d object) { delete(d, "identity") }, "identity"},
+		"a tag":        {func(d object) { delete(d["tags"].(object), "owner") }, "tags.owner"},
+		"an empty tag": {func(d object) { d["tags"] = object{"owner": "them", "more": ""} },
+			"tags.more"},
+		"a rule": {func(d object) { properties(d)["ipFilterRules"] = []any{} },
+			"properties.ipFilterRules"},
+		"a rule's action": {func(d object) {
+			properties(d)["ipFilterRules"].([]any)[0].(object)["action"] = "Reject"
+		}, "properties.ipFilterRules[0].action"},
+		"a number that nobody knows": {func(d object) {
+			properties(d)["later"].(object)["n"] = json.Number("12345678901234567891")
+		}, "properties.later.n"},
+		"the kind of a member": {func(d object) { properties(d)["later"] = []any{1} }, "properties.later"},
+		"the policy": {func(d object) { properties(d)["allocationPolicy"] = "Hashed" },
+			"properties.allocationPolicy"},
+		"a default that shows now": {func(d object) {
+			properties(d)["publicNetworkAccess"], properties(d)["new"] = "Enabled", false
 		}, ""},
-		"the state":                     {func(d object) { properties(d)["state"], properties(d)["provisioningState"] = "Suspended", "Succeeded" }, ""},
-		"the order of links":            {func(d object) { hubs := properties(d)["iotHubs"].([]any); hubs[0], hubs[1] = hubs[1], hubs[0] }, ""},
-		"the own link":                  {func(d object) { entry(d, "three")["later"] = "yes" }, ""},
-		"a private endpoint of others":  {func(d object) { properties(d)["privateEndpointConnections"] = []any{object{"name": "e"}} }, ""},
+		"nothing instead of nothing": {func(d object) { properties(d)["ipFilterRules2"], d["zones"] = []any{}, nil },
+			""},
+		"a number in another form": {func(d object) { d["sku"].(object)["new"] = json.Number("1.5") }, ""},
+		"another mask": {func(d object) {
+			entry(d, "one")["connectionString"] = "hostname=ONE.azure-devices.net;" +
+				"SharedAccessKey=##;SharedAccessKeyName=p"
+		}, ""},
+		"the state": {func(d object) {
+			properties(d)["state"], properties(d)["provisioningState"] = "Suspended", "Succeeded"
+		}, ""},
+		"the order of links": {func(d object) {
+			hubs := properties(d)["iotHubs"].([]any)
+			hubs[0], hubs[1] = hubs[1], hubs[0]
+		}, ""},
+		"the own link": {func(d object) { entry(d, "three")["later"] = "yes" }, ""},
+		"a private endpoint of others": {
+			func(d object) { properties(d)["privateEndpointConnections"] = []any{object{"name": "e"}} }, ""},
 		"a place as Azure displays it":  {func(d object) { d["location"] = "West Europe" }, ""},
 		"who wrote last":                {func(d object) { d["systemData"] = object{"lastModifiedAt": "now"} }, ""},
 		"an identity link's empty text": {func(d object) { entry(d, "two")["connectionString"] = "" }, ""},
@@ -173,7 +199,8 @@ func TestNothingThatTheServiceDecidesIsSent(t *testing.T) {
 		t.Errorf("got namespaces %q, want /n", got)
 	}
 	text := string(mustJSON(t, sent))
-	for _, name := range []string{"principalId", "clientId", "tenantId", "systemData", "idScope", "authorizationPolicies", "deviceRegistryNamespaces"} {
+	for _, name := range []string{"principalId", "clientId", "tenantId", "systemData", "idScope",
+		"authorizationPolicies", "deviceRegistryNamespaces"} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(text, `"`+name+`"`) {
 				t.Errorf("the write contains %s", name)

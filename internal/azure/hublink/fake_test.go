@@ -40,14 +40,18 @@ const described = `{
 // since is the api-version that a member first appears in, by its path; links are "properties.iotHubs[]". Others were
 // always there.
 var since = map[string]string{
-	"identity": "2023-03-01-preview", "properties.disableLocalAuth": "2026-06-01-preview", "properties.deviceRegistryNamespaces": "2026-06-01-preview",
-	"properties.iotHubs[].hostName": "2026-03-01-preview", "properties.iotHubs[].authenticationType": "2026-03-01-preview",
-	"properties.iotHubs[].selectedUserAssignedIdentityResourceId": "2026-03-01-preview", "properties.iotHubs[].connectionProfile": "2026-11-02-preview",
+	"identity": "2023-03-01-preview", "properties.disableLocalAuth": "2026-06-01-preview",
+	"properties.deviceRegistryNamespaces":                         "2026-06-01-preview",
+	"properties.iotHubs[].hostName":                               "2026-03-01-preview",
+	"properties.iotHubs[].authenticationType":                     "2026-03-01-preview",
+	"properties.iotHubs[].selectedUserAssignedIdentityResourceId": "2026-03-01-preview",
+	"properties.iotHubs[].connectionProfile":                      "2026-11-02-preview",
 }
 
 // decided are the members that the service decides: a PUT cannot change them.
 var decided = []string{
-	"id", "name", "type", "systemData", "properties.idScope", "properties.deviceRegistryNamespaces", "properties.iotHubs[].connectionProfile", "identity.principalId",
+	"id", "name", "type", "systemData", "properties.idScope", "properties.deviceRegistryNamespaces",
+	"properties.iotHubs[].connectionProfile", "identity.principalId",
 }
 
 // fakeARM is Resource Manager with one provisioning service. A version shows the members that it has; a PUT that sets a
@@ -118,7 +122,8 @@ func (f *fakeARM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"value": f.hubsListed})
 	case r.URL.Path != serviceID:
 		refuse(w, 404, `{"error":{"code":"InvalidResourceType","message":"not that"}}`)
-	case !slices.Contains(f.served, version) || r.Method == http.MethodPut && f.writable != nil && !slices.Contains(f.writable, version):
+	case !slices.Contains(f.served, version) || r.Method == http.MethodPut && f.writable != nil &&
+		!slices.Contains(f.writable, version):
 		f.refuseVersion(w, version)
 	default:
 		f.log = append(f.log, r.Method)
@@ -384,7 +389,8 @@ func (f *fakeARM) client(t *testing.T, pace hublink.Pace) *hublink.Client {
 func (f *fakeARM) clientNamed(t *testing.T, name string, pace hublink.Pace) *hublink.Client {
 	t.Helper()
 	arm, err := arm.New(arm.Options{
-		Endpoint: f.URL, Credential: anyone{}, Transport: f.Client(), Retry: policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Millisecond}, Name: name, Version: "0",
+		Endpoint: f.URL, Credential: anyone{}, Transport: f.Client(), Retry: policy.RetryOptions{MaxRetries: 1,
+			RetryDelay: time.Millisecond}, Name: name, Version: "0",
 	})
 	if err != nil {
 		t.Fatal(err)

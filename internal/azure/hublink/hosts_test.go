@@ -39,13 +39,20 @@ func TestALinkIsFoundByEveryFormOfItsHubsName(t *testing.T) {
 	t.Parallel()
 	const key = ";SharedAccessKeyName=link;SharedAccessKey=****"
 	for name, present := range map[string]map[string]any{
-		"classic":                {"name": "three.azure-devices.net", "connectionString": "HostName=three.azure-devices.net" + key},
-		"device":                 {"name": "three.device.azure-devices.net", "hostName": "three.device.azure-devices.net", "connectionString": "HostName=three.azure-devices.net" + key},
-		"capitals":               {"name": "THREE.Device.Azure-Devices.net", "connectionString": "HostName=Three.azure-devices.net" + key},
-		"connection string only": {"connectionString": "SharedAccessKeyName=link;hostname=three.device.azure-devices.net;SharedAccessKey=****"},
-		"host name only":         {"hostName": "three.service.azure-devices.net", "connectionString": "SharedAccessKeyName=link;SharedAccessKey=****"},
+		"classic": {"name": "three.azure-devices.net",
+			"connectionString": "HostName=three.azure-devices.net" + key},
+		"device": {"name": "three.device.azure-devices.net",
+			"hostName": "three.device.azure-devices.net", "connectionString": "HostName=three.azure-devices.net" + key},
+		"capitals": {"name": "THREE.Device.Azure-Devices.net",
+			"connectionString": "HostName=Three.azure-devices.net" + key},
+		"connection string only": {
+			"connectionString": "SharedAccessKeyName=link;hostname=three.device.azure-devices.net;" +
+				"SharedAccessKey=****"},
+		"host name only": {"hostName": "three.service.azure-devices.net",
+			"connectionString": "SharedAccessKeyName=link;SharedAccessKey=****"},
 	} {
-		for _, wanted := range []string{"three.azure-devices.net", "Three.Device.azure-devices.net", "three.SERVICE.azure-devices.net"} {
+		for _, wanted := range []string{"three.azure-devices.net", "Three.Device.azure-devices.net",
+			"three.SERVICE.azure-devices.net"} {
 			t.Run(name+" by "+wanted, func(t *testing.T) {
 				t.Parallel()
 				f := newFake(t)
@@ -82,14 +89,16 @@ func TestAHubThatIsLinkedTwiceIsLeftAlone(t *testing.T) {
 	f := newFake(t)
 	for _, host := range []string{threeHost, "three.device.azure-devices.net"} {
 		f.properties()["iotHubs"] = append(f.properties()["iotHubs"].([]any), map[string]any{
-			"name": host, "hostName": host, "location": "westus", "connectionString": "HostName=" + host + ";SharedAccessKeyName=link;SharedAccessKey=****",
+			"name": host, "hostName": host, "location": "westus", "connectionString": "HostName=" + host +
+				";SharedAccessKeyName=link;SharedAccessKey=****",
 		})
 	}
 	client := f.client(t, quick)
 	_, _, find := client.Find(t.Context(), serviceID, threeHost)
 	_, create := client.Create(t.Context(), serviceID, three())
 	_, update := client.Update(t.Context(), serviceID, three())
-	for name, err := range map[string]error{"find": find, "create": create, "update": update, "remove": client.Remove(t.Context(), serviceID, threeHost)} {
+	for name, err := range map[string]error{"find": find, "create": create, "update": update,
+		"remove": client.Remove(t.Context(), serviceID, threeHost)} {
 		t.Run(name, func(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "three.device.azure-devices.net") ||
 				!strings.Contains(err.Error(), "hint: ") {
@@ -121,7 +130,8 @@ func TestALinkByIdentityIsAnotherLink(t *testing.T) {
 	two := three()
 	two.Host = "two.azure-devices.net"
 	entry(f.document, "two")["selectedUserAssignedIdentityResourceId"] = "/u"
-	entry(f.document, "two")["connectionString"] = "HostName=two.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey="
+	entry(f.document, "two")["connectionString"] = "HostName=two.azure-devices.net;" +
+		"SharedAccessKeyName=link;SharedAccessKey="
 	var exists *hublink.ExistsError
 	if _, err := client.Create(t.Context(), serviceID, two); !errors.As(err, &exists) ||
 		exists.Present.Identity != "SystemAssigned" {

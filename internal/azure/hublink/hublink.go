@@ -299,7 +299,8 @@ func (c *Client) read(ctx context.Context, service, version string) (*document, 
 func isAbsent(err error) bool {
 	var refused *arm.Error
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound &&
-		(refused.Code == "ResourceNotFound" || refused.Code == "ResourceGroupNotFound" || strings.HasPrefix(refused.Code, "404"))
+		(refused.Code == "ResourceNotFound" || refused.Code == "ResourceGroupNotFound" ||
+			strings.HasPrefix(refused.Code, "404"))
 }
 
 // turn waits until no other change of the service by this client is running.

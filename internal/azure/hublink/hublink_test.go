@@ -92,7 +92,8 @@ func TestAnExistingLink(t *testing.T) {
 		got["location"] != "westus" {
 		t.Errorf("got %v, want the key, and the rest as it was", got)
 	}
-	if _, err := client.Update(t.Context(), serviceID, hublink.Link{Host: threeHost, PolicyName: "link", Location: "westus"}); err == nil {
+	if _, err := client.Update(t.Context(), serviceID, hublink.Link{Host: threeHost, PolicyName: "link",
+		Location: "westus"}); err == nil {
 		t.Error("a lost link without a key: got no error")
 	}
 	one.PolicyName, one.Key = "q", ""
@@ -208,8 +209,10 @@ func TestTransitionsAreAwaited(t *testing.T) {
 	t.Parallel()
 	// The states of properties.state of the api-version 2022-12-12, and whether another change is under way in them.
 	for state, waits := range map[string]bool{
-		"Activating": true, "Deleting": true, "Transitioning": true, "Suspending": true, "Resuming": true, "FailingOver": true,
-		"Active": false, "Deleted": false, "ActivationFailed": false, "DeletionFailed": false, "Suspended": false, "FailoverFailed": false,
+		"Activating": true, "Deleting": true, "Transitioning": true, "Suspending": true, "Resuming": true,
+		"FailingOver": true,
+		"Active":      false, "Deleted": false, "ActivationFailed": false, "DeletionFailed": false, "Suspended": false,
+		"FailoverFailed": false,
 	} {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()

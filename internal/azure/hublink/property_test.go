@@ -35,7 +35,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{fakeARM: newFake(t), random: rand.New(rand.NewPCG(seed, 0)), left: 6}
 	w.served = []string{"2021-10-15", "2022-12-12"}
 	for _, version := range []string{
-		"2023-03-01-preview", "2025-02-01-preview", "2025-06-01", "2026-03-01-preview", "2026-06-01-preview", "2026-08-31", "2026-11-01", "2026-11-02-preview",
+		"2023-03-01-preview", "2025-02-01-preview", "2025-06-01", "2026-03-01-preview", "2026-06-01-preview",
+		"2026-08-31", "2026-11-01", "2026-11-02-preview",
 		"2027-02-01", "2027-02-01-preview", "2027-08-15", "2027-09-01-preview",
 	} {
 		if w.chance(2) {
@@ -170,7 +171,8 @@ func (w *world) others(http.ResponseWriter, *http.Request) bool {
 // check compares the service before and after a write without the writer's entry. Callers hold the lock.
 func (w *world) check(r *http.Request, before, after map[string]any) {
 	var client int
-	if _, err := fmt.Sscanf(r.Header.Get("User-Agent")[strings.Index(r.Header.Get("User-Agent"), "client"):], "client%d/", &client); err != nil {
+	if _, err := fmt.Sscanf(r.Header.Get("User-Agent")[strings.Index(r.Header.Get("User-Agent"), "client"):],
+		"client%d/", &client); err != nil {
 		w.wrong = append(w.wrong, "an unknown writer: "+r.Header.Get("User-Agent"))
 		return
 	}

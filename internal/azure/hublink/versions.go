@@ -298,7 +298,8 @@ func (c *Client) newest(ctx context.Context, service string, d *document, versio
 			return nil, err
 		case isOlder(d.version, firstWhole):
 			return nil, &UnsafeError{fmt.Sprintf(
-				"the api-version %s, the newest that can be used here, may not show all that the provisioning service has, "+
+				"the api-version %s, the newest that can be used here, may not show all that the provisioning "+
+					"service has, "+
 					"and the one that does failed: %s. "+
 					"hint: run it again later, or change the link with a client of api-version %s or later, "+
 					"such as `az iot dps linked-hub`",

@@ -31,20 +31,26 @@ func TestAChangeUsesTheNewestStableVersionThroughout(t *testing.T) {
 		plain          bool
 		want           string
 	}{
-		"today":                      {append(old, "2026-08-31", "2026-11-01"), nil, false, "2026-11-01"},
-		"the first whole one":        {append(old, "2026-08-31"), []string{"2026-08-31"}, false, "2026-08-31"},
-		"one of the future":          {append(old, "2026-11-01", "2027-05-01"), []string{"2026-11-01", "2027-05-01"}, false, "2027-05-01"},
-		"a future one, unlisted":     {append(old, "2026-11-01", "2027-05-01"), nil, false, "2027-05-01"},
-		"listed and not served":      {append(old, "2026-11-01"), []string{"2027-05-01", "2028-01-01", "2026-11-01"}, false, "2026-11-01"},
-		"served and not listed":      {append(old, "2026-11-01"), old, false, "2026-11-01"},
-		"a newer preview":            {append(old, "2026-11-01", "2027-05-01-preview"), []string{"2026-11-01", "2027-05-01-preview"}, false, "2026-11-01"},
-		"odd names":                  {append(old, "2026-11-01"), []string{"", "latest", "2026", "v1", "2026-11-01"}, false, "2026-11-01"},
-		"an old cloud":               {old, old, true, "2023-03-01-preview"},
-		"an old cloud, unlisted":     {old, nil, true, "2023-03-01-preview"},
-		"an older cloud":             {old[:2], old[:2], true, "2022-12-12"},
-		"an older cloud's preview":   {append(old[:2:2], "2026-06-01-preview"), append(old[:2:2], "2026-06-01-preview"), true, "2022-12-12"},
-		"a stable one in between":    {append(old, "2025-01-01"), append(old, "2025-01-01"), true, "2025-01-01"},
-		"letter case of the listing": {append(old, "2027-05-01-Preview", "2026-11-01"), []string{"2027-05-01-Preview", "2026-11-01"}, false, "2026-11-01"},
+		"today":               {append(old, "2026-08-31", "2026-11-01"), nil, false, "2026-11-01"},
+		"the first whole one": {append(old, "2026-08-31"), []string{"2026-08-31"}, false, "2026-08-31"},
+		"one of the future": {append(old, "2026-11-01", "2027-05-01"), []string{"2026-11-01", "2027-05-01"},
+			false, "2027-05-01"},
+		"a future one, unlisted": {append(old, "2026-11-01", "2027-05-01"), nil, false, "2027-05-01"},
+		"listed and not served": {append(old, "2026-11-01"), []string{"2027-05-01", "2028-01-01", "2026-11-01"},
+			false, "2026-11-01"},
+		"served and not listed": {append(old, "2026-11-01"), old, false, "2026-11-01"},
+		"a newer preview": {append(old, "2026-11-01", "2027-05-01-preview"),
+			[]string{"2026-11-01", "2027-05-01-preview"}, false, "2026-11-01"},
+		"odd names": {append(old, "2026-11-01"), []string{"", "latest", "2026", "v1", "2026-11-01"},
+			false, "2026-11-01"},
+		"an old cloud":           {old, old, true, "2023-03-01-preview"},
+		"an old cloud, unlisted": {old, nil, true, "2023-03-01-preview"},
+		"an older cloud":         {old[:2], old[:2], true, "2022-12-12"},
+		"an older cloud's preview": {append(old[:2:2], "2026-06-01-preview"), append(old[:2:2], "2026-06-01-preview"),
+			true, "2022-12-12"},
+		"a stable one in between": {append(old, "2025-01-01"), append(old, "2025-01-01"), true, "2025-01-01"},
+		"letter case of the listing": {append(old, "2027-05-01-Preview", "2026-11-01"),
+			[]string{"2027-05-01-Preview", "2026-11-01"}, false, "2026-11-01"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,26 +106,32 @@ func TestAnOlderVersionIsRefusedWhereItWouldReset(t *testing.T) {
 		edit                     func(f *fakeARM)
 		member                   string
 	}{
-		"local auth is off": {older, older, nil, func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
-		"local auth is off, and nobody says what is served": {older, nil, nil, func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
-		"local auth is off, and the list lacks the preview": {older, older[:2], nil, func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
+		"local auth is off": {older, older, nil, func(f *fakeARM) { f.properties()["disableLocalAuth"] = true },
+			"properties.disableLocalAuth"},
+		"local auth is off, and nobody says what is served": {older, nil, nil,
+			func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
+		"local auth is off, and the list lacks the preview": {older, older[:2], nil,
+			func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
 		"a link by identity": {older, older, nil, func(f *fakeARM) {
 			f.properties()["iotHubs"] = append(f.properties()["iotHubs"].([]any), map[string]any{
-				"name": "two.azure-devices.net", "hostName": "two.azure-devices.net", "authenticationType": "SystemAssigned", "location": "westus",
+				"name": "two.azure-devices.net", "hostName": "two.azure-devices.net",
+				"authenticationType": "SystemAssigned", "location": "westus",
 			})
 		}, "properties.iotHubs[two.azure-devices.net].authenticationType"},
 		"a namespace": {older, older, nil, func(f *fakeARM) {
 			f.properties()["deviceRegistryNamespaces"] = []any{map[string]any{"resourceId": "/n"}}
 		}, "properties.deviceRegistryNamespaces"},
-		"an identity": {[]string{"2022-12-12", "2026-06-01-preview"}, []string{"2022-12-12", "2026-06-01-preview"}, nil, func(f *fakeARM) {
-			f.document["identity"] = map[string]any{"type": "SystemAssigned"}
-		}, "identity"},
+		"an identity": {[]string{"2022-12-12", "2026-06-01-preview"}, []string{"2022-12-12", "2026-06-01-preview"}, nil,
+			func(f *fakeARM) {
+				f.document["identity"] = map[string]any{"type": "SystemAssigned"}
+			}, "identity"},
 		"a member that nobody knows": {older, older, nil, func(f *fakeARM) {
 			f.properties()["unheard"] = "of"
 			f.since["properties.unheard"] = "2026-06-01-preview"
 		}, "properties.unheard"},
 		"the newest is only read": {
-			[]string{"2026-08-31", "2027-05-01"}, []string{"2026-08-31", "2027-05-01"}, []string{"2026-08-31"}, func(f *fakeARM) {
+			[]string{"2026-08-31", "2027-05-01"}, []string{"2026-08-31", "2027-05-01"}, []string{"2026-08-31"},
+			func(f *fakeARM) {
 				f.properties()["unheard"] = "of"
 				f.since["properties.unheard"] = "2027-05-01"
 			}, "properties.unheard",

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// federatedAudience is the audience that Entra requires in tokens of other issuers ("Workload identity federation").
+	// federatedAudience is the audience that Entra requires in tokens of other issuers ("Workload identity
+	// federation").
 	federatedAudience = "api://AzureADTokenExchange"
 	// maxAssertion limits the response of a pipeline's token service, in bytes.
 	maxAssertion = 1 << 20
@@ -67,14 +68,15 @@ func (a *Account) requestAssertion(ctx context.Context) (string, error) {
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxAssertion)).Decode(&answer); err != nil || answer.Value == "" {
+	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxAssertion)).Decode(&answer); err != nil ||
+		answer.Value == "" {
 		return "", fmt.Errorf("request an OIDC token from %s: the response contains no token", address.Host)
 	}
 	return answer.Value, nil
 }
 
-// issuer returns the transport for token requests. It trusts the authorities of the described cloud for a service of that
-// cloud, and the system's authorities for any other.
+// issuer returns the transport for token requests. It trusts the authorities of the described cloud for a service of
+// that cloud, and the system's authorities for any other.
 func (a *Account) issuer(host string) policy.Transporter {
 	if a.transport != nil && strings.EqualFold(host, a.settings.MetadataHost) {
 		return a.transport

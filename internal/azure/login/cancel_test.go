@@ -17,14 +17,16 @@ import (
 	"evenkeel/internal/azure/login"
 )
 
-// endsWhenCancelled cancels a login once it waits for somebody, and fails unless it ends though nobody has answered yet.
+// endsWhenCancelled cancels a login once it waits for somebody, and fails unless it ends though nobody has answered
+// yet.
 func endsWhenCancelled(t *testing.T, account *login.Account, waits <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := account.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
+		_, err := account.GetToken(
+			ctx, policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
 		ended <- err
 	}()
 	enough := time.After(time.Minute)
@@ -63,11 +65,14 @@ func TestALoginEndsWhenItIsCancelled(t *testing.T) {
 					close(waits)
 					<-release
 				case "/metadata/endpoints":
-					fmt.Fprintf(w, `{"resourceManager":%q,"authentication":{"loginEndpoint":%q,"audiences":["https://arm"]}}`, server.URL, server.URL)
+					fmt.Fprintf(w,
+						`{"resourceManager":%q,"authentication":{"loginEndpoint":%q,"audiences":["https://arm"]}}`,
+						server.URL, server.URL)
 				case "/oidc":
 					fmt.Fprint(w, `{"value":"a.b.c"}`)
 				default:
-					fmt.Fprintf(w, `{"issuer":"%[1]s/tenant-1/v2.0","authorization_endpoint":"%[1]s/tenant-1/oauth2/v2.0/authorize","token_endpoint":"%[1]s/tenant-1/oauth2/v2.0/token"}`, server.URL)
+					fmt.Fprintf(w,
+						`{"issuer":"%[1]s/tenant-1/v2.0","authorization_endpoint":"%[1]s/tenant-1/oauth2/v2.0/authorize","token_endpoint":"%[1]s/tenant-1/oauth2/v2.0/token"}`, server.URL)
 				}
 			}))
 			defer server.Close()
@@ -86,7 +91,8 @@ func TestALoginEndsWhenItIsCancelled(t *testing.T) {
 func TestALoginDoesNotWaitForTheAzureCLIWhenItIsCancelled(t *testing.T) {
 	folder := t.TempDir()
 	release, started := filepath.Join(folder, "release"), filepath.Join(folder, "started")
-	script := fmt.Sprintf("#!/bin/sh\n: > '%s'\nuntil [ -e '%s' ] || [ ! -d '%s' ]; do sleep 0.05; done\n", started, release, folder)
+	script := fmt.Sprintf("#!/bin/sh\n: > '%s'\nuntil [ -e '%s' ] || [ ! -d '%s' ]; do sleep 0.05; done\n", started,
+		release, folder)
 	must(t, os.WriteFile(filepath.Join(folder, "az"), []byte(script), 0o700))
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	account, err := login.New(login.Settings{UseAzureCLI: true}, nil)

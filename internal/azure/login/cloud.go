@@ -13,8 +13,10 @@ import (
 
 // clouds maps the names that azure-native and the Azure CLI use for clouds, in lower case.
 var clouds = map[string]cloud.Configuration{
-	"": cloud.AzurePublic, "public": cloud.AzurePublic, "azurecloud": cloud.AzurePublic, "azurepubliccloud": cloud.AzurePublic,
-	"usgovernment": cloud.AzureGovernment, "usgov": cloud.AzureGovernment, "azureusgovernment": cloud.AzureGovernment,
+	"": cloud.AzurePublic, "public": cloud.AzurePublic, "azurecloud": cloud.AzurePublic,
+	"azurepubliccloud": cloud.AzurePublic,
+	"usgovernment":     cloud.AzureGovernment, "usgov": cloud.AzureGovernment,
+	"azureusgovernment":      cloud.AzureGovernment,
 	"azureusgovernmentcloud": cloud.AzureGovernment,
 	"china":                  cloud.AzureChina, "azurechinacloud": cloud.AzureChina,
 }
@@ -65,13 +67,15 @@ func (a *Account) describedCloud(ctx context.Context) (cloud.Configuration, erro
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxMetadata)).Decode(&metadata); err != nil {
 		return fail(fmt.Errorf("decode the response: %w", err))
 	}
-	if metadata.ResourceManager == "" || metadata.Authentication.LoginEndpoint == "" || len(metadata.Authentication.Audiences) == 0 {
+	if metadata.ResourceManager == "" || metadata.Authentication.LoginEndpoint == "" ||
+		len(metadata.Authentication.Audiences) == 0 {
 		return fail(errors.New("the response has no resourceManager, loginEndpoint or audience"))
 	}
 	return cloud.Configuration{
 		ActiveDirectoryAuthorityHost: strings.TrimRight(metadata.Authentication.LoginEndpoint, "/"),
 		Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {
-			Endpoint: strings.TrimRight(metadata.ResourceManager, "/"), Audience: strings.TrimRight(metadata.Authentication.Audiences[0], "/"),
+			Endpoint: strings.TrimRight(metadata.ResourceManager, "/"),
+			Audience: strings.TrimRight(metadata.Authentication.Audiences[0], "/"),
 		}},
 	}, nil
 }

@@ -2,7 +2,8 @@
 // certificate or a token of another issuer (OIDC), a managed identity, the Azure CLI, or the default chain of the Azure
 // SDK. It finds the cloud by its name or by its metadata endpoint.
 //
-// It sends only requests that log in, stores no token, and reads environment variables only through the caller's lookup.
+// It sends only requests that log in, stores no token, and reads environment variables only through the caller's
+// lookup.
 package login
 
 import (
@@ -49,7 +50,8 @@ func New(s Settings, roots *x509.CertPool) (*Account, error) {
 	a := &Account{settings: s}
 	if s.isCustomCloud() {
 		a.transport = &http.Client{Timeout: timeout, Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		}}
 	}
 	if s.MetadataHost == "" {
@@ -114,32 +116,42 @@ func (a *Account) GetToken(ctx context.Context, options policy.TokenRequestOptio
 // makeCredential creates the credential of the chosen method. It never falls back to another method.
 func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential, error) {
 	s := a.settings
-	client := azcore.ClientOptions{Cloud: of, Transport: a.transport, Retry: policy.RetryOptions{MaxRetries: tries, RetryDelay: pause}}
+	client := azcore.ClientOptions{Cloud: of, Transport: a.transport, Retry: policy.RetryOptions{MaxRetries: tries,
+		RetryDelay: pause}}
 	method := s.method()
 	switch method {
 	case bySecret, byCertificate, byOIDC:
 		if s.TenantID == "" || s.ClientID == "" {
-			return nil, fmt.Errorf("log in to Azure by %s: tenantId and clientId (ARM_TENANT_ID and ARM_CLIENT_ID) are required too", method)
+			return nil,
+				fmt.Errorf("log in to Azure by %s: tenantId and clientId (ARM_TENANT_ID and ARM_CLIENT_ID) are "+
+					"required too", method)
 		}
 	}
 	switch method {
 	case byDefault:
 		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), TenantID: s.TenantID,
+			AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 		})
 	case byCertificate:
 		return s.byCertificate(client)
 	case bySecret:
-		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, s.ClientSecret, &azidentity.ClientSecretCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
-		})
+		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, s.ClientSecret,
+			&azidentity.ClientSecretCredentialOptions{
+				ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(),
+				AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			})
 	case byOIDC:
 		if !s.hasAssertion() {
-			return nil, errors.New("log in to Azure by OIDC: no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
+			return nil,
+				errors.New("log in to Azure by OIDC: no token: set oidcToken, or oidcTokenFilePath, or " +
+					"oidcRequestUrl and oidcRequestToken")
 		}
-		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, a.assertion, &azidentity.ClientAssertionCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
-		})
+		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, a.assertion,
+			&azidentity.ClientAssertionCredentialOptions{
+				ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(),
+				AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			})
 	case byIdentity:
 		options := &azidentity.ManagedIdentityCredentialOptions{} // the machine's own endpoint knows the cloud
 		if s.ClientID != "" {
@@ -147,7 +159,8 @@ func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential
 		}
 		return azidentity.NewManagedIdentityCredential(options)
 	}
-	options := &azidentity.AzureCLICredentialOptions{TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs}
+	options := &azidentity.AzureCLICredentialOptions{TenantID: s.TenantID,
+		AdditionallyAllowedTenants: s.AuxiliaryTenantIDs}
 	if s.TenantID == "" {
 		options.Subscription = s.SubscriptionID // az takes one or the other
 	}
@@ -161,9 +174,12 @@ func (s Settings) byCertificate(client azcore.ClientOptions) (azcore.TokenCreden
 	}
 	certificates, key, err := azidentity.ParseCertificates(file, []byte(s.ClientCertificatePassword))
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate and key of clientCertificatePath %s: %w", s.ClientCertificatePath, err)
+		return nil, fmt.Errorf("read the certificate and key of clientCertificatePath %s: %w", s.ClientCertificatePath,
+			err)
 	}
-	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key, &azidentity.ClientCertificateCredentialOptions{
-		ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
-	})
+	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
+		&azidentity.ClientCertificateCredentialOptions{
+			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(),
+			AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+		})
 }

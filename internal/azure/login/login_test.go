@@ -53,7 +53,8 @@ func clientCertificate(t *testing.T) (*x509.Certificate, string) {
 	must(t, err)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	must(t, err)
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "client"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "client"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	must(t, err)
 	certificate, err := x509.ParseCertificate(der)
@@ -61,7 +62,8 @@ func clientCertificate(t *testing.T) (*x509.Certificate, string) {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "client.pem")
-	content := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
+	content := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
 	must(t, os.WriteFile(file, content, 0o600))
 	return certificate, file
 }
@@ -81,11 +83,13 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	e := emulator.RunT(t, emulator.Options{
 		ClientCertificates: []*x509.Certificate{certificate},
-		Federations:        []emulator.Federation{{Issuer: issuerURL, Subject: subject, Keys: map[string]crypto.PublicKey{"k": key.Public()}}},
+		Federations: []emulator.Federation{{Issuer: issuerURL, Subject: subject,
+			Keys: map[string]crypto.PublicKey{"k": key.Public()}}},
 	})
 	w := &world{Endpoints: e.Endpoints(), roots: x509.NewCertPool(), certificate: file}
 	w.roots.AppendCertsFromPEM(w.CAPEM)
-	w.base = login.Settings{MetadataHost: strings.TrimPrefix(w.ARM, "https://"), TenantID: w.TenantID, ClientID: w.ClientID}
+	w.base = login.Settings{MetadataHost: strings.TrimPrefix(w.ARM, "https://"), TenantID: w.TenantID,
+		ClientID: w.ClientID}
 	return w
 }
 
@@ -94,7 +98,8 @@ func federated(t *testing.T, changes jwt.MapClaims) string {
 	t.Helper()
 	key, err := rsaKey()
 	must(t, err)
-	claims := jwt.MapClaims{"iss": issuerURL, "sub": subject, "aud": audience, "exp": time.Now().Add(time.Minute).Unix()}
+	claims := jwt.MapClaims{"iss": issuerURL, "sub": subject, "aud": audience,
+		"exp": time.Now().Add(time.Minute).Unix()}
 	for name, value := range changes {
 		claims[name] = value
 	}
@@ -118,14 +123,16 @@ func (w *world) visit(t *testing.T, s login.Settings) error {
 	}
 	manager := at.Services[cloud.ResourceManager]
 	client, err := arm.New(arm.Options{
-		Endpoint: manager.Endpoint, Audience: manager.Audience, AuthorityHost: at.ActiveDirectoryAuthorityHost, Credential: account,
-		Transport: account.Transport(), Retry: policy.RetryOptions{MaxRetries: -1}, Name: "test", Version: "0",
+		Endpoint: manager.Endpoint, Audience: manager.Audience, AuthorityHost: at.ActiveDirectoryAuthorityHost,
+		Credential: account,
+		Transport:  account.Transport(), Retry: policy.RetryOptions{MaxRetries: -1}, Name: "test", Version: "0",
 	})
 	if err != nil {
 		return err
 	}
 	var found map[string]any
-	return client.Get(t.Context(), arm.Target{ID: "/subscriptions/" + w.SubscriptionID, APIVersion: "2022-12-01"}, &found)
+	return client.Get(t.Context(), arm.Target{ID: "/subscriptions/" + w.SubscriptionID, APIVersion: "2022-12-01"},
+		&found)
 }
 
 func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
@@ -138,7 +145,8 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 			http.Error(rw, "no", http.StatusUnauthorized)
 			return
 		}
-		_ = json.NewEncoder(rw).Encode(map[string]string{"value": federated(t, jwt.MapClaims{"aud": r.URL.Query().Get("audience")})})
+		_ = json.NewEncoder(rw).Encode(map[string]string{"value": federated(t,
+			jwt.MapClaims{"aud": r.URL.Query().Get("audience")})})
 	}))
 	t.Cleanup(pipeline.Close)
 	for name, set := range map[string]func(*login.Settings){
@@ -152,7 +160,9 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 		"the emulator's own issuer": func(s *login.Settings) {
 			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, w.ARM+"/oidc/token", w.ClientSecret
 		},
-		"an authority by its address": func(s *login.Settings) { s.ClientSecret, s.AuthorityHost = w.ClientSecret, w.ARM },
+		"an authority by its address": func(s *login.Settings) {
+			s.ClientSecret, s.AuthorityHost = w.ClientSecret, w.ARM
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,7 +179,10 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	pipeline := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
+	pipeline := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("got a request")
+	}))
 	t.Cleanup(pipeline.Close)
 	pipeline.Config.ErrorLog = log.New(io.Discard, "", 0)
 	w.roots.AddCert(pipeline.Certificate())
@@ -191,27 +204,46 @@ func TestLoginsAreRefused(t *testing.T) {
 		set  func(*login.Settings)
 		want string
 	}{
-		"another secret":            {func(s *login.Settings) { s.ClientSecret = secret }, "AADSTS7000215"},
-		"another tenant":            {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff" }, "AADSTS90002"},
-		"another client":            {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" }, "AADSTS700016"},
-		"a stranger's certificate":  {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
-		"a file of no certificate":  {func(s *login.Settings) { s.ClientCertificatePath = garbage }, "clientCertificatePath"},
-		"a file that is not there":  {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" }, "/nowhere.pem"},
-		"an OIDC token's audience":  {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"aud": "x"}) }, "AADSTS70021"},
-		"an OIDC token's subject":   {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"sub": "x"}) }, "AADSTS70021"},
-		"an OIDC token's life":      {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"exp": 1}) }, "AADSTS700024"},
-		"an OIDC token's signature": {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil)+"AAAA" }, "AADSTS700027"},
-		"no OIDC token":             {func(s *login.Settings) { s.UseOIDC = true }, "oidcToken"},
+		"another secret": {func(s *login.Settings) { s.ClientSecret = secret }, "AADSTS7000215"},
+		"another tenant": {func(s *login.Settings) {
+			s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff"
+		}, "AADSTS90002"},
+		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" },
+			"AADSTS700016"},
+		"a stranger's certificate": {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
+		"a file of no certificate": {func(s *login.Settings) { s.ClientCertificatePath = garbage },
+			"clientCertificatePath"},
+		"a file that is not there": {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" },
+			"/nowhere.pem"},
+		"an OIDC token's audience": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"aud": "x"})
+		}, "AADSTS70021"},
+		"an OIDC token's subject": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"sub": "x"})
+		}, "AADSTS70021"},
+		"an OIDC token's life": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"exp": 1})
+		}, "AADSTS700024"},
+		"an OIDC token's signature": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCToken = true, federated(t, nil)+"AAAA"
+		}, "AADSTS700027"},
+		"no OIDC token": {func(s *login.Settings) { s.UseOIDC = true }, "oidcToken"},
 		"a service that refuses": {func(s *login.Settings) {
 			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, w.ARM+"/oidc/token", secret
 		}, "401"},
 		"a service asked for another audience": {func(s *login.Settings) {
-			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken, s.OIDCAudience = true, w.ARM+"/oidc/token", w.ClientSecret, "x"
+			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken, s.OIDCAudience = true, w.ARM+"/oidc/token", w.ClientSecret,
+				"x"
 		}, "AADSTS70021"},
-		"no tenant":                     {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" }, "ARM_TENANT_ID"},
-		"a cloud that nobody knows":     {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" }, "moon"},
-		"a host that describes nothing": {func(s *login.Settings) { s.MetadataHost = strings.TrimPrefix(w.Data, "https://") }, "read the cloud metadata of"},
-		"a host that is not there":      {func(s *login.Settings) { s.MetadataHost = "127.0.0.1:1" }, "read the cloud metadata of"},
+		"no tenant": {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" },
+			"ARM_TENANT_ID"},
+		"a cloud that nobody knows": {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" },
+			"moon"},
+		"a host that describes nothing": {func(s *login.Settings) {
+			s.MetadataHost = strings.TrimPrefix(w.Data, "https://")
+		}, "read the cloud metadata of"},
+		"a host that is not there": {func(s *login.Settings) { s.MetadataHost = "127.0.0.1:1" },
+			"read the cloud metadata of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +260,8 @@ func TestLoginsAreRefused(t *testing.T) {
 	}
 }
 
-// A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked for.
+// A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked
+// for.
 func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -247,9 +280,11 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 					}
 					account, err := login.New(s, w.roots)
 					must(t, err)
-					_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
+					_, err = account.GetToken(t.Context(),
+						policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
 					if err == nil || !strings.Contains(err.Error(), want) {
-						t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
+						t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs,
+							err, want)
 					}
 				})
 			}
@@ -261,21 +296,26 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 func TestALoginAsTheMachine(t *testing.T) {
 	w := newWorld(t)
 	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" || query.Get("client_id") != "identity-1" {
+		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" ||
+			query.Get("client_id") != "identity-1" {
 			http.Error(rw, "{}", http.StatusBadRequest)
 			return
 		}
-		account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
+		account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID,
+			ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		token, err := account.GetToken(r.Context(), policy.TokenRequestOptions{Scopes: []string{r.URL.Query().Get("resource") + "/.default"}})
+		token, err := account.GetToken(r.Context(),
+			policy.TokenRequestOptions{Scopes: []string{r.URL.Query().Get("resource") + "/.default"}})
 		if err != nil {
 			t.Error(err)
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(rw).Encode(map[string]any{"access_token": token.Token, "expires_on": fmt.Sprint(token.ExpiresOn.Unix()), "resource": r.URL.Query().Get("resource"), "token_type": "Bearer"})
+		_ = json.NewEncoder(rw).Encode(map[string]any{"access_token": token.Token,
+			"expires_on": fmt.Sprint(token.ExpiresOn.Unix()), "resource": r.URL.Query().Get("resource"),
+			"token_type": "Bearer"})
 	}))
 	t.Cleanup(service.Close)
 	t.Setenv("IDENTITY_ENDPOINT", service.URL)
@@ -293,7 +333,8 @@ func TestALoginAsTheMachine(t *testing.T) {
 // Not parallel: the Azure CLI is found by PATH.
 func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	w := newWorld(t)
-	account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
+	account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID,
+		ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
 	must(t, err)
 	token, err := account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}})
 	must(t, err)
@@ -301,16 +342,20 @@ func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	answer, err := json.Marshal(map[string]any{"accessToken": token.Token, "expires_on": token.ExpiresOn.Unix()})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "answer.json"), answer, 0o600))
-	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *tenant*subscription*|*subscription*tenant*) exit 1;; *get-access-token*%s*|*get-access-token*tenant*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit 1;; esac\n", `subscription*sub-1`, folder)
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *tenant*subscription*|*subscription*tenant*) exit 1;; "+
+		"*get-access-token*%s*|*get-access-token*tenant*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit "+
+		"1;; esac\n", `subscription*sub-1`, folder)
 	must(t, os.WriteFile(filepath.Join(folder, "az"), []byte(script), 0o700))
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, SubscriptionID: "sub-1"}); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, SubscriptionID: "sub-1"}); err != nil {
+	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID,
+		SubscriptionID: "sub-1"}); err != nil {
 		t.Errorf("a tenant and a subscription, of which az takes one: got %v", err)
 	}
-	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, SubscriptionID: "sub-2"}); err == nil || !strings.Contains(err.Error(), "the Azure CLI") {
+	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, SubscriptionID: "sub-2"}); err == nil ||
+		!strings.Contains(err.Error(), "the Azure CLI") {
 		t.Errorf("a subscription that az does not know: got %v, want az named", err)
 	}
 }
@@ -318,7 +363,8 @@ func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 // Not parallel: the Azure SDK's default chain reads the environment itself.
 func TestALoginByTheDefaultChain(t *testing.T) {
 	w := newWorld(t)
-	for name, value := range map[string]string{"AZURE_TENANT_ID": w.TenantID, "AZURE_CLIENT_ID": w.ClientID, "AZURE_CLIENT_SECRET": w.ClientSecret, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"} {
+	for name, value := range map[string]string{"AZURE_TENANT_ID": w.TenantID, "AZURE_CLIENT_ID": w.ClientID,
+		"AZURE_CLIENT_SECRET": w.ClientSecret, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"} {
 		t.Setenv(name, value)
 	}
 	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, UseDefault: true}); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Settings select the identity, the method and the cloud of a login. They have the meaning and the environment variables
-// of azure-native ("Azure Native: Installation and Configuration").
+// Settings select the identity, the method and the cloud of a login. They have the meaning and the environment
+// variables of azure-native ("Azure Native: Installation and Configuration").
 type Settings struct {
 	// Environment names the cloud: public, usgovernment or china; empty means public.
 	Environment string
@@ -64,7 +64,8 @@ func (s Settings) method() string {
 
 // chosen reports whether the settings select a login method.
 func (s Settings) chosen() bool {
-	return s.UseAzureCLI || s.UseDefault || s.ClientCertificatePath != "" || s.ClientSecret != "" || s.UseOIDC || s.UseMSI
+	return s.UseAzureCLI || s.UseDefault || s.ClientCertificatePath != "" || s.ClientSecret != "" || s.UseOIDC ||
+		s.UseMSI
 }
 
 // isCustomCloud reports whether the cloud is described by its endpoint instead of by a known name.
@@ -74,8 +75,8 @@ func (s Settings) hasAssertion() bool {
 	return s.OIDCToken != "" || s.OIDCTokenFilePath != "" || s.OIDCRequestURL != "" && s.OIDCRequestToken != ""
 }
 
-// WithVariables completes the settings with the environment variables that azure-native reads. Settings take precedence:
-// a variable does not change a login method that they select. A nil lookup has no variables.
+// WithVariables completes the settings with the environment variables that azure-native reads. Settings take
+// precedence: a variable does not change a login method that they select. A nil lookup has no variables.
 func (s Settings) WithVariables(lookup func(string) string) Settings {
 	if lookup == nil {
 		return s

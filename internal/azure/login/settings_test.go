@@ -13,15 +13,20 @@ import (
 func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
-		"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", "ARM_CLIENT_SECRET": "s", "ARM_SUBSCRIPTION_ID": "sub", "ARM_ENVIRONMENT": "china",
-		"ARM_METADATA_HOSTNAME": "host", "ARM_AUXILIARY_TENANT_IDS": `["a","b"]`, "ARM_USE_MSI": "true", "ARM_USE_OIDC": "no",
-		"ACTIONS_ID_TOKEN_REQUEST_URL": "https://github", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r", "ARM_CLIENT_CERTIFICATE_PASSWORD": "p",
+		"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", "ARM_CLIENT_SECRET": "s", "ARM_SUBSCRIPTION_ID": "sub",
+		"ARM_ENVIRONMENT":       "china",
+		"ARM_METADATA_HOSTNAME": "host", "ARM_AUXILIARY_TENANT_IDS": `["a","b"]`, "ARM_USE_MSI": "true",
+		"ARM_USE_OIDC":                 "no",
+		"ACTIONS_ID_TOKEN_REQUEST_URL": "https://github", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r",
+		"ARM_CLIENT_CERTIFICATE_PASSWORD":     "p",
 		"ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST": "https://login", "AZURE_ENVIRONMENT": "usgovernment",
 	}
 	lookup := func(name string) string { return variables[name] }
 	everywhere := login.Settings{
-		Environment: "china", MetadataHost: "host", AuthorityHost: "https://login", TenantID: "t", ClientID: "c", SubscriptionID: "sub",
-		AuxiliaryTenantIDs: []string{"a", "b"}, ClientCertificatePassword: "p", OIDCRequestURL: "https://github", OIDCRequestToken: "r",
+		Environment: "china", MetadataHost: "host", AuthorityHost: "https://login", TenantID: "t", ClientID: "c",
+		SubscriptionID:     "sub",
+		AuxiliaryTenantIDs: []string{"a", "b"}, ClientCertificatePassword: "p", OIDCRequestURL: "https://github",
+		OIDCRequestToken: "r",
 	}
 	with := func(change func(*login.Settings)) login.Settings {
 		s := everywhere
@@ -30,11 +35,13 @@ func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ given, want login.Settings }{
 		"nothing said": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
-		"settings come first": {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"}, with(func(s *login.Settings) {
-			s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", ""
-		})},
-		"a way that is chosen": {login.Settings{UseAzureCLI: true}, with(func(s *login.Settings) { s.UseAzureCLI = true })},
-		"OIDC asks GitHub":     {login.Settings{UseOIDC: true}, with(func(s *login.Settings) { s.UseOIDC = true })},
+		"settings come first": {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"},
+			with(func(s *login.Settings) {
+				s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", ""
+			})},
+		"a way that is chosen": {login.Settings{UseAzureCLI: true},
+			with(func(s *login.Settings) { s.UseAzureCLI = true })},
+		"OIDC asks GitHub": {login.Settings{UseOIDC: true}, with(func(s *login.Settings) { s.UseOIDC = true })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := test.given.WithVariables(lookup); !reflect.DeepEqual(got, test.want) {
@@ -54,8 +61,10 @@ func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 func TestCloudsAreFoundByName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"": "https://management.azure.com", "Public": "https://management.azure.com", "usgovernment": "https://management.usgovcloudapi.net",
-		"AzureUSGovernment": "https://management.usgovcloudapi.net", "china": "https://management.chinacloudapi.cn", "AzureChinaCloud": "https://management.chinacloudapi.cn",
+		"": "https://management.azure.com", "Public": "https://management.azure.com",
+		"usgovernment":      "https://management.usgovcloudapi.net",
+		"AzureUSGovernment": "https://management.usgovcloudapi.net", "china": "https://management.chinacloudapi.cn",
+		"AzureChinaCloud": "https://management.chinacloudapi.cn",
 	} {
 		t.Run(name, func(t *testing.T) {
 			account, err := login.New(login.Settings{Environment: name}, nil)
@@ -84,7 +93,8 @@ func TestAConfiguredAuthorityHostTakesPrecedence(t *testing.T) {
 // azure-native looks for ways to log in in this order, when variables name several.
 func TestWaysToLogInHaveAnOrder(t *testing.T) {
 	t.Parallel()
-	missing := login.Settings{TenantID: "t", ClientID: "c", ClientCertificatePath: "/nowhere.pem", ClientSecret: "s", UseOIDC: true, UseMSI: true}
+	missing := login.Settings{TenantID: "t", ClientID: "c", ClientCertificatePath: "/nowhere.pem", ClientSecret: "s",
+		UseOIDC: true, UseMSI: true}
 	if _, err := login.New(missing, nil); err == nil || !strings.Contains(err.Error(), "/nowhere.pem") {
 		t.Errorf("a certificate, a secret, OIDC and managed identity: got %v, want the certificate missed", err)
 	}

@@ -47,7 +47,8 @@ var (
 type Token struct {
 	// Resource is the decoded sr field: a host, or host and path, without scheme.
 	Resource string
-	// KeyName is the decoded skn field: a policy name, "registration" for a device at the provisioning service, or empty.
+	// KeyName is the decoded skn field: a policy name, "registration" for a device at the provisioning service, or
+	// empty.
 	KeyName string
 	// Expiry is the se field, in whole seconds.
 	Expiry time.Time
@@ -73,8 +74,9 @@ func New(resource, keyName, key string, expiry time.Time) (string, error) {
 	return token, nil
 }
 
-// Parse reads a token from an Authorization header or an MQTT password. Clients differ, so fields may have any order, and
-// sr may be URL-encoded in either letter case or not at all. Parse returns ErrMalformed (wrapped) for any other text.
+// Parse reads a token from an Authorization header or an MQTT password. Clients differ, so fields may have any order,
+// and sr may be URL-encoded in either letter case or not at all. Parse returns ErrMalformed (wrapped) for any other
+// text.
 func Parse(text string) (Token, error) {
 	if len(text) > maxToken {
 		return Token{}, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxToken)
@@ -148,8 +150,8 @@ func (t Token) Verify(now time.Time, keys ...string) error {
 	return ErrSignature
 }
 
-// Covers reports whether the token's resource is path or an ancestor of it, by whole path segments. Letter case counts in
-// the ids of devices and modules at a hub, where dev and DEV are two devices, and nowhere else.
+// Covers reports whether the token's resource is path or an ancestor of it, by whole path segments. Letter case counts
+// in the ids of devices and modules at a hub, where dev and DEV are two devices, and nowhere else.
 func (t Token) Covers(path string) bool {
 	have, want := fold(t.Resource), fold(path)
 	return have != "" && (want == have || strings.HasPrefix(want, have+"/"))
@@ -181,7 +183,8 @@ func DeriveDeviceKey(groupKey, registrationID string) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum(raw, registrationID)), nil
 }
 
-// NewKey generates a key like the service: GeneratedKeyBytes random bytes in base64, read from random (crypto/rand if nil).
+// NewKey generates a key like the service: GeneratedKeyBytes random bytes in base64, read from random (crypto/rand if
+// nil).
 func NewKey(random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader

@@ -1,8 +1,8 @@
-// Package deviceca is the certificate authority of one environment's devices. It creates a root certificate on first use
-// and issues client certificates whose common name is a registration id.
+// Package deviceca is the certificate authority of one environment's devices. It creates a root certificate on first
+// use and issues client certificates whose common name is a registration id.
 //
-// It enrolls nothing and is separate from the emulator's authority, which signs server certificates. To prove possession
-// of the root to a cloud, issue a certificate whose common name is the verification code.
+// It enrolls nothing and is separate from the emulator's authority, which signs server certificates. To prove
+// possession of the root to a cloud, issue a certificate whose common name is the verification code.
 package deviceca
 
 import (
@@ -46,7 +46,8 @@ func Open(dir string, now time.Time) (*Authority, error) {
 	}
 	if err != nil {
 		return nil, hint.To(fmt.Errorf("read the authority of devices in %s: %w", dir, err),
-			"restore %s and %s from a backup, or delete that folder to create a new authority, which must then be enrolled",
+			"restore %s and %s from a backup, or delete that folder to create a new authority, which must then be "+
+				"enrolled",
 			CertFile, KeyFile)
 	}
 	if err := root.CheckNotExpired(now); err != nil {
@@ -70,7 +71,8 @@ func read(dir string) (authority.Pair, error) {
 
 func create(dir string, now time.Time) (*Authority, error) {
 	if exists(filepath.Join(dir, CertFile)) {
-		return nil, fmt.Errorf("the authority of devices in %s has no key file %s: restore the file, or delete the folder to create a new authority", dir, KeyFile)
+		return nil, fmt.Errorf("the authority of devices in %s has no key file %s: restore the file, or delete the "+
+			"folder to create a new authority", dir, KeyFile)
 	}
 	root, err := authority.NewRoot(x509.Certificate{
 		Subject:   pkix.Name{CommonName: "evenkeel devices " + authority.NewSerial().Text(36)[:8]},
@@ -93,8 +95,8 @@ func create(dir string, now time.Time) (*Authority, error) {
 // PEM returns the root certificate, which is not secret.
 func (a *Authority) PEM() []byte { return a.root.PEM() }
 
-// Issue creates a client certificate and its key. The common name is a registration id or a verification code. The chain
-// is PEM: the leaf certificate, then the root, as clients present them.
+// Issue creates a client certificate and its key. The common name is a registration id or a verification code. The
+// chain is PEM: the leaf certificate, then the root, as clients present them.
 func (a *Authority) Issue(commonName string, now time.Time) (chain, key []byte, err error) {
 	leaf, err := a.root.Issue(x509.Certificate{
 		Subject:   pkix.Name{CommonName: commonName},

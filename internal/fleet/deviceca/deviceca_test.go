@@ -35,12 +35,14 @@ func TestADevicesCertificateBearsItsNameAndLeadsToTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := pair.Leaf.Subject.CommonName; got != "device-1" || len(pair.Certificate) != 2 {
-		t.Errorf("got common name %q and %d certificates, want device-1, the leaf and the root", got, len(pair.Certificate))
+		t.Errorf("got common name %q and %d certificates, want device-1, the leaf and the root", got,
+			len(pair.Certificate))
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(a.PEM())
 	for at, valid := range map[time.Duration]bool{0: true, -time.Minute: true, deviceca.LeafLife + time.Minute: false} {
-		_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(at), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(at),
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 		if (err == nil) != valid {
 			t.Errorf("%s after it was made: got %v, want valid %v", at, err, valid)
 		}
@@ -73,9 +75,12 @@ func TestABrokenAuthorityIsSaidAndLeftAlone(t *testing.T) {
 		at    time.Time
 		want  string
 	}{
-		"no key":      {func(dir string) error { return os.Remove(filepath.Join(dir, deviceca.KeyFile)) }, now, "has no key file"},
-		"another key": {func(dir string) error { return os.WriteFile(filepath.Join(dir, deviceca.KeyFile), []byte("x"), 0o600) }, now, "read the authority"},
-		"too old":     {func(string) error { return nil }, now.AddDate(6, 0, 0), "expired on 2031-"},
+		"no key": {func(dir string) error { return os.Remove(filepath.Join(dir, deviceca.KeyFile)) }, now,
+			"has no key file"},
+		"another key": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, deviceca.KeyFile), []byte("x"), 0o600)
+		}, now, "read the authority"},
+		"too old": {func(string) error { return nil }, now.AddDate(6, 0, 0), "expired on 2031-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

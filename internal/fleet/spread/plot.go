@@ -107,5 +107,6 @@ func frame(svg *bytes.Buffer, left float64) {
 }
 
 func text(svg *bytes.Buffer, x, y float64, anchor, content string) {
-	fmt.Fprintf(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"#202020\">%s</text>\n", x, y, anchor, content)
+	fmt.Fprintf(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"#202020\">%s</text>\n", x, y, anchor,
+		content)
 }

@@ -78,7 +78,8 @@ func Draw(w io.Writer, hubs []Hub) error {
 		if devices > 0 {
 			share = 100 * float64(h.Devices) / float64(devices)
 		}
-		if _, err := fmt.Fprintf(w, "  %-*s  %-*s %6d  %5.1f %%   95 %% band %d to %d\n", name, h.Name, barWidth, bar, h.Devices, share, h.Low, h.High); err != nil {
+		if _, err := fmt.Fprintf(w, "  %-*s  %-*s %6d  %5.1f %%   95 %% band %d to %d\n", name, h.Name, barWidth, bar,
+			h.Devices, share, h.Low, h.High); err != nil {
 			return fmt.Errorf("draw the spread: %w", err)
 		}
 	}

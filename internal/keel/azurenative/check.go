@@ -92,9 +92,10 @@ func fillName(req *pulumirpc.CheckRequest, res *resourceType, olds, news resourc
 	return nil
 }
 
-// defaultLocation returns the location of a resource that sets none: its last one, the configured one, or its group's. It
-// is unknown while the group is unknown, and absent without a group.
-func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.PropertyMap) (resource.PropertyValue, bool) {
+// defaultLocation returns the location of a resource that sets none: its last one, the configured one, or its group's.
+// It is unknown while the group is unknown, and absent without a group.
+func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.PropertyMap) (resource.PropertyValue,
+	bool) {
 	if old, ok := olds[locationInput]; ok {
 		return old, true
 	}

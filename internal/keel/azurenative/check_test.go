@@ -18,7 +18,8 @@ func computed() resource.PropertyValue { return resource.MakeComputed(resource.N
 func TestNames(t *testing.T) {
 	t.Parallel()
 	e, _ := start(t)
-	base := props(map[string]any{"resourceGroupName": "env", "location": "westeurope", "sku": map[string]any{"name": "S1"}})
+	base := props(map[string]any{"resourceGroupName": "env", "location": "westeurope",
+		"sku": map[string]any{"name": "S1"}})
 
 	got, _ := e.check(hubType, "hub-1", nil, base)
 	name := got["resourceName"].StringValue()
@@ -41,7 +42,8 @@ func TestNames(t *testing.T) {
 	}
 	group := props(map[string]any{"resourceGroupName": "env", "resourceName": "hub", "eventHubEndpointName": "events",
 		"properties": map[string]any{"name": "dashboards"}})
-	if got, faults := e.check(consumers, "dashboards", nil, group); got["name"].StringValue() != "dashboards" || faults != nil {
+	if got, faults := e.check(consumers, "dashboards", nil, group); got["name"].StringValue() != "dashboards" ||
+		faults != nil {
 		t.Errorf("copied name: got %v, %v, want dashboards", got["name"], faults)
 	}
 	proposed, err := e.Check(context.Background(), plugin.CheckRequest{URN: urn(hubType, "hub-1"), News: base,
@@ -58,7 +60,8 @@ func TestLocationFallsBackToTheGroups(t *testing.T) {
 	arm.requests()
 	news := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"}})
 	for range 2 {
-		if got, _ := e.check(hubType, "hub", nil, news); !got["location"].IsString() || got["location"].StringValue() != "westeurope" {
+		if got, _ := e.check(hubType, "hub", nil, news); !got["location"].IsString() ||
+			got["location"].StringValue() != "westeurope" {
 			t.Errorf("location: got %v, want westeurope", got["location"])
 		}
 	}
@@ -71,7 +74,8 @@ func TestLocationFallsBackToTheGroups(t *testing.T) {
 		t.Errorf("location in an unknown group: got %v, %v, want unknown", got["location"], faults)
 	}
 	news["resourceGroupName"] = resource.NewStringProperty("absent")
-	if _, faults := e.check(hubType, "hub", nil, news); len(faults) != 1 || !strings.Contains(faults[0], "azure-native:location") {
+	if _, faults := e.check(hubType, "hub", nil, news); len(faults) != 1 ||
+		!strings.Contains(faults[0], "azure-native:location") {
 		t.Errorf("location in an absent group: got %q, want the key to set", faults)
 	}
 }
@@ -97,7 +101,8 @@ func TestCheckReportsEveryError(t *testing.T) {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	_, got = e.check(hubType, "hub", nil, props(map[string]any{"location": "westeurope", "properties": map[string]any{
-		"cloudToDevice": map[string]any{"maxDeliveryCount": 101}, "routing": map[string]any{"routes": []any{map[string]any{
+		"cloudToDevice": map[string]any{"maxDeliveryCount": 101},
+		"routing": map[string]any{"routes": []any{map[string]any{
 			"name": "a b", "isEnabled": true, "endpointNames": []any{"events"}, "source": "DeviceMessages"}}}}}))
 	want = []string{
 		"'properties.cloudToDevice.maxDeliveryCount' is too high (101 > 100)",
@@ -115,7 +120,8 @@ func TestPreviewsKnowInputsAndOnUpdateNameAndLocation(t *testing.T) {
 	e, arm := start(t)
 	inputs, _ := e.check(hubType, "hub-1", nil, hubInputs())
 	arm.requests()
-	created, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: inputs, Preview: true})
+	created, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: inputs,
+		Preview: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,22 +176,30 @@ func TestDiffs(t *testing.T) {
 		replaces      bool
 		removeInstead bool
 	}{
-		"nothing":                  {old: hub, key: "location", value: "westeurope", want: map[string]plugin.DiffKind{}},
-		"spelling of the location": {old: hub, key: "location", value: "West Europe", want: map[string]plugin.DiffKind{}},
-		"case of the group's name": {old: hub, key: "resourceGroupName", value: "ENV", want: map[string]plugin.DiffKind{}},
+		"nothing": {old: hub, key: "location", value: "westeurope",
+			want: map[string]plugin.DiffKind{}},
+		"spelling of the location": {old: hub, key: "location", value: "West Europe",
+			want: map[string]plugin.DiffKind{}},
+		"case of the group's name": {old: hub, key: "resourceGroupName", value: "ENV",
+			want: map[string]plugin.DiffKind{}},
 		"a hub's location is sent as an update": {old: hub, key: "location", value: "westus",
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdate}},
 		"a group's location replaces": {old: group, key: "location", value: "westus", replaces: true, deleteFirst: true,
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace}},
 		"a part of the id replaces": {old: hub, key: "resourceName", value: "other", replaces: true, deleteFirst: true,
 			want: map[string]plugin.DiffKind{"resourceName": plugin.DiffUpdateReplace}},
-		"an unknown group replaces": {old: hub, key: "resourceGroupName", value: computed(), replaces: true, deleteFirst: true,
-			want: map[string]plugin.DiffKind{"resourceGroupName": plugin.DiffUpdateReplace}},
+		"an unknown group replaces": {old: hub, key: "resourceGroupName", value: computed(), replaces: true,
+			deleteFirst: true,
+			want:        map[string]plugin.DiffKind{"resourceGroupName": plugin.DiffUpdateReplace}},
 		"tags with dots": {old: hub, key: "tags", value: map[string]any{"owner": "ada", "a.b": "d", "new": "x"},
 			want: map[string]plugin.DiffKind{`tags["a.b"]`: plugin.DiffUpdate, "tags.new": plugin.DiffAdd}},
-		"a removed input":             {old: hub, key: "tags", removeInstead: true, want: map[string]plugin.DiffKind{"tags": plugin.DiffDelete}},
-		"policies in another order":   {old: ordered, key: "properties", value: policies("b", "a"), want: map[string]plugin.DiffKind{}},
-		"one policy gone, one joined": {old: ordered, key: "properties", value: policies("b", "c"), want: map[string]plugin.DiffKind{"properties.authorizationPolicies[0]": plugin.DiffDelete, "properties.authorizationPolicies[1]": plugin.DiffAdd}},
+		"a removed input": {old: hub, key: "tags", removeInstead: true,
+			want: map[string]plugin.DiffKind{"tags": plugin.DiffDelete}},
+		"policies in another order": {old: ordered, key: "properties", value: policies("b", "a"),
+			want: map[string]plugin.DiffKind{}},
+		"one policy gone, one joined": {old: ordered, key: "properties", value: policies("b", "c"),
+			want: map[string]plugin.DiffKind{"properties.authorizationPolicies[0]": plugin.DiffDelete,
+				"properties.authorizationPolicies[1]": plugin.DiffAdd}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,7 +214,8 @@ func TestDiffs(t *testing.T) {
 				t.Errorf("diff (-want +got):\n%s", diff)
 			}
 			if got.Replace() != c.replaces || got.DeleteBeforeReplace != c.deleteFirst {
-				t.Errorf("got replace %v, delete first %v, want %v, %v", got.Replace(), got.DeleteBeforeReplace, c.replaces, c.deleteFirst)
+				t.Errorf("got replace %v, delete first %v, want %v, %v", got.Replace(), got.DeleteBeforeReplace,
+					c.replaces, c.deleteFirst)
 			}
 		})
 	}
@@ -208,7 +223,8 @@ func TestDiffs(t *testing.T) {
 
 func TestResourceID(t *testing.T) {
 	t.Parallel()
-	got, err := azurenative.ResourceID(hubType, subscription, map[string]any{"resourceGroupName": "env", "resourceName": "hub-1"})
+	got, err := azurenative.ResourceID(hubType, subscription, map[string]any{"resourceGroupName": "env",
+		"resourceName": "hub-1"})
 	if err != nil || got != hubID {
 		t.Errorf("got %s, %v, want %s", got, err, hubID)
 	}

@@ -63,8 +63,9 @@ func (a *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 		return nil, fmt.Errorf("create: %w", err)
 	}
 	if exists {
-		return nil, fmt.Errorf("cannot create already existing resource '%s': import it with 'pulumi import %s %s %s', "+
-			"or delete it first", id, resource.URN(req.GetUrn()).Type(), resource.URN(req.GetUrn()).Name(), id)
+		return nil, fmt.Errorf(
+			"cannot create already existing resource '%s': import it with 'pulumi import %s %s %s', "+
+				"or delete it first", id, resource.URN(req.GetUrn()).Type(), resource.URN(req.GetUrn()).Name(), id)
 	}
 	w := write{res: res, urn: req.GetUrn(), to: to, inputs: inputs, raw: req.GetProperties()}
 	id, state, err := a.write(ctx, w)
@@ -108,7 +109,8 @@ func (a *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	}
 	ctx, done := a.operation(ctx, req.GetTimeout())
 	defer done()
-	w := write{res: res, urn: req.GetUrn(), to: arm.Target{ID: id, APIVersion: res.APIVersion}, inputs: inputs, raw: req.GetNews(), olds: olds}
+	w := write{res: res, urn: req.GetUrn(), to: arm.Target{ID: id, APIVersion: res.APIVersion}, inputs: inputs,
+		raw: req.GetNews(), olds: olds}
 	_, state, err := a.write(ctx, w)
 	if err != nil {
 		return nil, err
@@ -156,7 +158,8 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	if read, err := a.get(ctx, arm.Target{ID: id, APIVersion: w.res.APIVersion}); err == nil {
 		answer = read
 	} else {
-		a.warn(ctx, w.urn, fmt.Sprintf("The resource was written but could not be read back: %v. Run pulumi refresh.", err))
+		a.warn(ctx, w.urn, fmt.Sprintf("The resource was written but could not be read back: %v. Run pulumi refresh.",
+			err))
 	}
 	state, err := w.res.checkpoint(w.inputs, w.res.outputs(answer))
 	if err != nil {
@@ -165,11 +168,12 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	return id, state, nil
 }
 
-// failedWrite returns the engine's error for a failed PUT. If the resource may exist now, the error has a state, so that
-// the engine records the resource and the next operation updates, reads or deletes it.
+// failedWrite returns the engine's error for a failed PUT. If the resource may exist now, the error has a state, so
+// that the engine records the resource and the next operation updates, reads or deletes it.
 //
 // Fidelity: the real plugin records only resources that ARM had accepted, and reports a PUT that was interrupted before
-// its response as not created. This plugin records that too, so that an interrupted run leaves no duplicates or orphans.
+// its response as not created. This plugin records that too, so that an interrupted run leaves no duplicates or
+// orphans.
 func (a *azureNative) failedWrite(ctx context.Context, w write, accepted bool, cause error) error {
 	var unanswered *arm.UnansweredError
 	if !accepted && !errors.As(cause, &unanswered) {

@@ -113,7 +113,8 @@ func (c *comparison) shapes(at resource.PropertyPath, s *shape, old, value resou
 }
 
 // sets compares lists whose elements are identified by some of their properties and whose order has no meaning.
-func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []string, olds, news []resource.PropertyValue) {
+func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []string, olds,
+	news []resource.PropertyValue) {
 	identity := func(v resource.PropertyValue) string {
 		if !v.IsObject() {
 			return ""
@@ -166,7 +167,8 @@ func (c *comparison) forgiveAdoptedNames(olds, news, state resource.PropertyMap)
 	for path, found := range c.found {
 		key := resource.PropertyKey(path)
 		output, ok := state[key]
-		if found.GetKind() == pulumirpc.PropertyDiff_ADD_REPLACE && !olds.HasValue(key) && ok && output.DeepEquals(news[key]) {
+		if found.GetKind() == pulumirpc.PropertyDiff_ADD_REPLACE && !olds.HasValue(key) && ok &&
+			output.DeepEquals(news[key]) {
 			found.Kind = pulumirpc.PropertyDiff_ADD
 		}
 	}
@@ -184,7 +186,8 @@ func (c *comparison) response(oldInputs resource.PropertyMap) *pulumirpc.DiffRes
 	changed := map[string]bool{}
 	for text, found := range c.found {
 		switch found.GetKind() {
-		case pulumirpc.PropertyDiff_ADD_REPLACE, pulumirpc.PropertyDiff_DELETE_REPLACE, pulumirpc.PropertyDiff_UPDATE_REPLACE:
+		case pulumirpc.PropertyDiff_ADD_REPLACE, pulumirpc.PropertyDiff_DELETE_REPLACE,
+			pulumirpc.PropertyDiff_UPDATE_REPLACE:
 			response.Replaces = append(response.Replaces, text)
 		}
 		path, err := resource.ParsePropertyPath(text)

@@ -21,11 +21,12 @@ const secretInput = "clientSecret"
 // RefusesSecret is part of the error that an engine gets whose provider lacks the emulator's client secret.
 const RefusesSecret = "the stack's azure-native provider does not hold the emulator's client secret"
 
-var errNoSecret = errors.New(RefusesSecret + ": its state is older than this keel, or the secret is new since; nothing was changed. " +
+var errNoSecret = errors.New(RefusesSecret +
+	": its state is older than this keel, or the secret is new since; nothing was changed. " +
 	"`keel up` puts it into the state")
 
-// beforeConfigure are the calls that strangers get an answer to. They tell nothing that the caller does not send itself.
-// The engine compares configurations (DiffConfig) before it configures.
+// beforeConfigure are the calls that strangers get an answer to. They tell nothing that the caller does not send
+// itself. The engine compares configurations (DiffConfig) before it configures.
 var beforeConfigure = []string{
 	"Handshake", "Attach", "GetPluginInfo", "GetSchema", "CheckConfig", "DiffConfig", "Configure",
 }
@@ -40,7 +41,8 @@ func (a *azureNative) door(
 	return handler(ctx, request)
 }
 
-func (a *azureNative) streamDoor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (a *azureNative) streamDoor(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
+	handler grpc.StreamHandler) error {
 	if err := a.admit(info.FullMethod); err != nil {
 		return err
 	}
@@ -55,8 +57,9 @@ func (a *azureNative) admit(method string) error {
 	case name == "Cancel": // an engine that is interrupted takes this for a plugin with nothing to cancel
 		return status.Error(codes.Unimplemented, "nothing to cancel before Configure")
 	}
-	return status.Errorf(codes.FailedPrecondition, "%s before Configure: the local azure-native plugin answers engines only "+
-		"that hold the emulator's client secret", name)
+	return status.Errorf(codes.FailedPrecondition,
+		"%s before Configure: the local azure-native plugin answers engines only "+
+			"that hold the emulator's client secret", name)
 }
 
 // prove notes that the engine on this connection has shown the secret.

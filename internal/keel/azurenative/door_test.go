@@ -73,10 +73,12 @@ func TestConfigureAsksForTheSecret(t *testing.T) {
 		}
 		//lint:ignore SA1019 engines still send the flat form, which the plugin reads
 		_, err := p.Configure(await.Context(t), &pulumirpc.ConfigureRequest{Variables: variables})
-		if err == nil || !strings.Contains(err.Error(), azurenative.RefusesSecret) || secret != "" && strings.Contains(err.Error(), secret) {
+		if err == nil || !strings.Contains(err.Error(), azurenative.RefusesSecret) || secret != "" &&
+			strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: got %v, want a refusal that does not quote it", name, err)
 		}
-		if _, err := p.Invoke(await.Context(t), &pulumirpc.InvokeRequest{}); status.Code(err) != codes.FailedPrecondition {
+		if _, err := p.Invoke(
+			await.Context(t), &pulumirpc.InvokeRequest{}); status.Code(err) != codes.FailedPrecondition {
 			t.Errorf("%s: Invoke after it: got %v, want a refusal", name, err)
 		}
 	}
@@ -89,7 +91,8 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())
 	provider := urn("pulumi:providers:azure-native", "emulator")
-	plain := resource.PropertyMap{"subscriptionId": resource.NewStringProperty(subscription), "version": resource.NewStringProperty("2.92.3")}
+	plain := resource.PropertyMap{"subscriptionId": resource.NewStringProperty(subscription),
+		"version": resource.NewStringProperty("2.92.3")}
 	with := func(secret string) resource.PropertyMap {
 		inputs := plain.Copy()
 		inputs["clientSecret"] = resource.MakeSecret(resource.NewStringProperty(secret))
@@ -100,16 +103,19 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 		changes        plugin.DiffChanges
 		isServed       bool
 	}{
-		"of an earlier version":        {plain, with(clientSecret), plugin.DiffNone, true},
-		"of an earlier secret":         {with("earlier"), with(clientSecret), plugin.DiffNone, true},
-		"with the secret":              {with(clientSecret), with(clientSecret), plugin.DiffNone, true},
-		"a program of earlier":         {plain, plain, plugin.DiffUnknown, false},
-		"a program with a wrong one":   {plain, with("wrong"), plugin.DiffUnknown, false},
-		"an unknown one":               {plain, resource.PropertyMap{"clientSecret": resource.MakeComputed(resource.NewStringProperty(""))}, plugin.DiffUnknown, false},
-		"another version of azure-dps": {resource.PropertyMap{"subscriptionId": plain["subscriptionId"], "version": resource.NewStringProperty("2.91.0")}, with(clientSecret), plugin.DiffUnknown, true},
+		"of an earlier version":      {plain, with(clientSecret), plugin.DiffNone, true},
+		"of an earlier secret":       {with("earlier"), with(clientSecret), plugin.DiffNone, true},
+		"with the secret":            {with(clientSecret), with(clientSecret), plugin.DiffNone, true},
+		"a program of earlier":       {plain, plain, plugin.DiffUnknown, false},
+		"a program with a wrong one": {plain, with("wrong"), plugin.DiffUnknown, false},
+		"an unknown one": {plain, resource.PropertyMap{
+			"clientSecret": resource.MakeComputed(resource.NewStringProperty(""))}, plugin.DiffUnknown, false},
+		"another version of azure-dps": {resource.PropertyMap{"subscriptionId": plain["subscriptionId"],
+			"version": resource.NewStringProperty("2.91.0")}, with(clientSecret), plugin.DiffUnknown, true},
 	} {
 		p := plugin.NewProviderWithClient(nil, dial(t, address), false)
-		checked, err := p.CheckConfig(context.Background(), plugin.CheckConfigRequest{URN: provider, Olds: tc.state, News: tc.program, AllowUnknowns: true})
+		checked, err := p.CheckConfig(context.Background(), plugin.CheckConfigRequest{URN: provider, Olds: tc.state,
+			News: tc.program, AllowUnknowns: true})
 		if err != nil {
 			t.Fatalf("%s: check: %v", name, err)
 		}
@@ -117,16 +123,19 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 			t.Errorf("%s: got a secret in plain text for the state, want a secret", name)
 		}
 		diff, err := p.DiffConfig(context.Background(), plugin.DiffConfigRequest{
-			URN: provider, OldInputs: tc.state, OldOutputs: tc.state, NewInputs: checked.Properties, AllowUnknowns: true,
+			URN: provider, OldInputs: tc.state, OldOutputs: tc.state, NewInputs: checked.Properties,
+			AllowUnknowns: true,
 		})
 		if err != nil || diff.Changes != tc.changes || len(diff.ReplaceKeys) > 0 {
 			t.Errorf("%s: got %v, %v, want %v and nothing replaced", name, diff, err, tc.changes)
 		}
 		request := plugin.ConfigureRequest{Inputs: tc.state}
-		request.URN, request.Name, request.Type, request.ID = ptr(provider), ptr("emulator"), ptr(provider.Type()), ptr(resource.ID("id"))
+		request.URN, request.Name, request.Type, request.ID = ptr(provider), ptr("emulator"), ptr(provider.Type()),
+			ptr(resource.ID("id"))
 		_, err = p.Configure(context.Background(), request)
 		if err == nil { // Pulumi's client waits for it only here
-			_, err = p.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
+			_, err = p.Invoke(context.Background(),
+				plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
 		}
 		if tc.isServed != (err == nil) {
 			t.Errorf("%s: configure and invoke: got %v, want it served: %v", name, err, tc.isServed)
@@ -134,17 +143,20 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 	}
 }
 
-// TestAttachDialsThisMachineOnly: an engine listens on a loopback address. The plugin reports to no other, whatever form
-// it has.
+// TestAttachDialsThisMachineOnly: an engine listens on a loopback address. The plugin reports to no other, whatever
+// form it has.
 func TestAttachDialsThisMachineOnly(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	p := dial(t, servePlugin(t, arm.URL, arm.Client()))
 	for address, want := range map[string]bool{
 		"127.0.0.1:4711": true, "127.8.9.10:4711": true, "[::1]:4711": true, "[::ffff:127.0.0.1]:4711": true,
-		"192.0.2.1:4711": false, "[2001:db8::1]:4711": false, "0.0.0.0:4711": false, "[::]:4711": false, "example.com:4711": false,
-		"127.0.0.1.example.com:4711": false, "localhost.example.com:1": false, "dns:///192.0.2.1:4711": false, "dns://192.0.2.1/127.0.0.1:1": false,
-		"passthrough:///192.0.2.1:4711": false, "unix:///tmp/socket": false, "127.0.0.1": false, "": false, ":4711": false,
+		"192.0.2.1:4711": false, "[2001:db8::1]:4711": false, "0.0.0.0:4711": false, "[::]:4711": false,
+		"example.com:4711":           false,
+		"127.0.0.1.example.com:4711": false, "localhost.example.com:1": false, "dns:///192.0.2.1:4711": false,
+		"dns://192.0.2.1/127.0.0.1:1":   false,
+		"passthrough:///192.0.2.1:4711": false, "unix:///tmp/socket": false, "127.0.0.1": false, "": false,
+		":4711": false,
 	} {
 		if _, err := p.Attach(await.Context(t), &pulumirpc.PluginAttach{Address: address}); want != (err == nil) {
 			t.Errorf("%q: got %v, want it taken: %v", address, err, want)
@@ -152,26 +164,30 @@ func TestAttachDialsThisMachineOnly(t *testing.T) {
 	}
 }
 
-// TestStrangersCannotFillThePlugin: before Configure little is read, after it no message beyond what ARM would take, and
-// connections are counted.
+// TestStrangersCannotFillThePlugin: before Configure little is read, after it no message beyond what ARM would take,
+// and connections are counted.
 func TestStrangersCannotFillThePlugin(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())
 	large := func(bytes int) *structpb.Struct {
-		return &structpb.Struct{Fields: map[string]*structpb.Value{"x": structpb.NewStringValue(strings.Repeat("x", bytes))}}
+		return &structpb.Struct{Fields: map[string]*structpb.Value{"x": structpb.NewStringValue(strings.Repeat("x",
+			bytes))}}
 	}
-	if _, err := dial(t, address).CheckConfig(await.Context(t), &pulumirpc.CheckRequest{News: large(2 << 20)}); err == nil {
+	if _, err := dial(t, address).CheckConfig(await.Context(t),
+		&pulumirpc.CheckRequest{News: large(2 << 20)}); err == nil {
 		t.Error("2 MiB before Configure: got an answer, want the end of the connection")
 	}
 	served := attach(t, address, nil)
 	if _, err := served.CheckConfig(context.Background(), plugin.CheckConfigRequest{
-		URN: urn("pulumi:providers:azure-native", "emulator"), News: resource.PropertyMap{"x": resource.NewStringProperty(strings.Repeat("x", 3<<20))},
+		URN:  urn("pulumi:providers:azure-native", "emulator"),
+		News: resource.PropertyMap{"x": resource.NewStringProperty(strings.Repeat("x", 3<<20))},
 	}); err != nil {
 		t.Errorf("3 MiB after it: got %v, want an answer", err)
 	}
 	if _, err := served.CheckConfig(context.Background(), plugin.CheckConfigRequest{
-		URN: urn("pulumi:providers:azure-native", "emulator"), News: resource.PropertyMap{"x": resource.NewStringProperty(strings.Repeat("x", 40<<20))},
+		URN:  urn("pulumi:providers:azure-native", "emulator"),
+		News: resource.PropertyMap{"x": resource.NewStringProperty(strings.Repeat("x", 40<<20))},
 	}); status.Code(err) != codes.ResourceExhausted && !strings.Contains(err.Error(), "larger than max") {
 		t.Errorf("40 MiB after it: got %v, want a refusal", err)
 	}

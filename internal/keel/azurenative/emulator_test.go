@@ -27,11 +27,14 @@ func serveEmulated(t *testing.T) string {
 	if !roots.AppendCertsFromPEM(at.CAPEM) {
 		t.Fatal("the emulator's CA is no certificate")
 	}
-	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
-	credential, err := azidentity.NewClientSecretCredential(at.TenantID, at.ClientID, at.ClientSecret, &azidentity.ClientSecretCredentialOptions{
-		ClientOptions:            policy.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: at.ARM}, Transport: client},
-		DisableInstanceDiscovery: true,
-	})
+	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+		MinVersion: tls.VersionTLS12}}}
+	credential, err := azidentity.NewClientSecretCredential(at.TenantID, at.ClientID, at.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{
+			ClientOptions: policy.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: at.ARM},
+				Transport: client},
+			DisableInstanceDiscovery: true,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +95,8 @@ func TestAnEnvironmentOnTheEmulator(t *testing.T) {
 	}
 
 	for _, made := range []thing{service, changed, group} {
-		if _, err := e.Delete(context.Background(), plugin.DeleteRequest{URN: made.urn, ID: made.id, Inputs: made.inputs, Outputs: made.outputs}); err != nil {
+		if _, err := e.Delete(context.Background(), plugin.DeleteRequest{URN: made.urn, ID: made.id,
+			Inputs: made.inputs, Outputs: made.outputs}); err != nil {
 			t.Errorf("delete %s: %v", made.urn.Name(), err)
 		}
 		if gone := e.refresh(made); gone.id != "" {

@@ -33,7 +33,8 @@ const (
 	clientSecret = "the-client-secret"
 	groupID      = "/subscriptions/" + subscription + "/resourcegroups/env"
 	hubID        = "/subscriptions/" + subscription + "/resourceGroups/env/providers/Microsoft.Devices/IotHubs/hub-1"
-	serviceID    = "/subscriptions/" + subscription + "/resourceGroups/env/providers/Microsoft.Devices/provisioningServices/dps"
+	serviceID    = "/subscriptions/" + subscription +
+		"/resourceGroups/env/providers/Microsoft.Devices/provisioningServices/dps"
 
 	hubVersion     = "2022-04-30-preview"
 	serviceVersion = "2022-12-12"
@@ -89,7 +90,8 @@ func attach(t *testing.T, address string, config resource.PropertyMap) *engine {
 	maps.Copy(complete, config)
 	p := plugin.NewProviderWithClient(nil, dial(t, address), false)
 	request := plugin.ConfigureRequest{Inputs: complete}
-	request.URN, request.Name, request.Type, request.ID = ptr(urn("pulumi:providers:azure-native", "default")), ptr("default"),
+	request.URN, request.Name, request.Type, request.ID = ptr(urn("pulumi:providers:azure-native", "default")),
+		ptr("default"),
 		ptr(tokens.Type("pulumi:providers:azure-native")), ptr(resource.ID("default"))
 	if _, err := p.Configure(context.Background(), request); err != nil {
 		t.Fatal(err)
@@ -116,8 +118,11 @@ func TestAStackThatIsNotLocalIsRejected(t *testing.T) {
 	}{
 		"no subscription": {nil, false},
 		"only a location": {map[string]string{"azure-native:config:location": "westeurope"}, false},
-		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111", "azure-native:config:clientSecret": clientSecret}, false},
-		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription, "azure-native:config:clientSecret": clientSecret}, true},
+		"another one": {map[string]string{
+			"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111",
+			"azure-native:config:clientSecret":   clientSecret}, false},
+		"the emulator's": {map[string]string{"azure-native:config:subscriptionId": subscription,
+			"azure-native:config:clientSecret": clientSecret}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			arm := newFakeARM(t)
@@ -156,7 +161,8 @@ func props(m map[string]any) resource.PropertyMap { return resource.NewPropertyM
 func (e *engine) check(typ, name string, olds, news resource.PropertyMap) (resource.PropertyMap, []string) {
 	e.t.Helper()
 	got, err := e.Check(context.Background(), plugin.CheckRequest{
-		URN: urn(typ, name), Olds: olds, News: news, AllowUnknowns: true, RandomSeed: []byte("0123456789abcdef0123456789abcdef"),
+		URN: urn(typ, name), Olds: olds, News: news, AllowUnknowns: true,
+		RandomSeed: []byte("0123456789abcdef0123456789abcdef"),
 	})
 	if err != nil {
 		e.t.Fatalf("Check %s: %v", name, err)
@@ -195,7 +201,8 @@ func (e *engine) diff(old thing, news resource.PropertyMap) plugin.DiffResult {
 
 func (e *engine) refresh(old thing) thing {
 	e.t.Helper()
-	got, err := e.Read(context.Background(), plugin.ReadRequest{URN: old.urn, ID: old.id, Inputs: old.inputs, State: old.outputs})
+	got, err := e.Read(context.Background(), plugin.ReadRequest{URN: old.urn, ID: old.id, Inputs: old.inputs,
+		State: old.outputs})
 	if err != nil {
 		e.t.Fatalf("Read: %v", err)
 	}

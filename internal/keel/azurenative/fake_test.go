@@ -76,7 +76,8 @@ func (f *fakeARM) serve(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet:
 		thing, ok := f.things[id]
 		if !ok {
-			answer(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": "ResourceNotFound", "message": "no " + id}})
+			answer(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": "ResourceNotFound",
+				"message": "no " + id}})
 			return
 		}
 		answer(w, http.StatusOK, shown(thing))
@@ -86,7 +87,8 @@ func (f *fakeARM) serve(w http.ResponseWriter, r *http.Request) {
 		f.remove(w, id)
 	case http.MethodPost:
 		answer(w, http.StatusOK, map[string]any{"value": []any{map[string]any{
-			"keyName": "link", "primaryKey": "cHJpbWFyeQ==", "secondaryKey": "c2Vjb25k", "rights": "ServiceConnect", "secret": "not in the schema",
+			"keyName": "link", "primaryKey": "cHJpbWFyeQ==", "secondaryKey": "c2Vjb25k", "rights": "ServiceConnect",
+			"secret": "not in the schema",
 		}}})
 	}
 }
@@ -99,7 +101,8 @@ func (f *fakeARM) put(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	f.bodies = append(f.bodies, body)
 	parts := strings.Split(r.URL.Path, "/")
-	thing := map[string]any{"id": r.URL.Path, "name": parts[len(parts)-1], "type": "Fake", "etag": fmt.Sprintf("e%d", len(f.bodies)), "surprise": 1}
+	thing := map[string]any{"id": r.URL.Path, "name": parts[len(parts)-1], "type": "Fake",
+		"etag": fmt.Sprintf("e%d", len(f.bodies)), "surprise": 1}
 	for key, value := range body {
 		thing[key] = value
 	}
@@ -132,7 +135,8 @@ func (f *fakeARM) poll(w http.ResponseWriter, id string) {
 		f.polls[id]--
 		answer(w, http.StatusOK, map[string]any{"status": "Running"})
 	case f.failedOps[id]:
-		answer(w, http.StatusOK, map[string]any{"status": "Failed", "error": map[string]any{"code": "QuotaExceeded", "message": "no more hubs"}})
+		answer(w, http.StatusOK, map[string]any{"status": "Failed", "error": map[string]any{"code": "QuotaExceeded",
+			"message": "no more hubs"}})
 	default:
 		answer(w, http.StatusOK, map[string]any{"status": "Succeeded"})
 	}

@@ -42,7 +42,8 @@ func (a *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) 
 func (a *azureNative) call(ctx context.Context, req *pulumirpc.InvokeRequest) (map[string]any, error) {
 	fn, ok := a.table.Functions[req.GetTok()]
 	if !ok {
-		return nil, fmt.Errorf("the local azure-native plugin does not serve %s; it serves resource groups and the devices module", req.GetTok())
+		return nil, fmt.Errorf("the local azure-native plugin does not serve %s; it serves resource groups and the "+
+			"devices module", req.GetTok())
 	}
 	args, err := unmarshal(req.GetArgs())
 	if err != nil {

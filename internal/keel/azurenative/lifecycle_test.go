@@ -22,11 +22,13 @@ func hubInputs() resource.PropertyMap {
 		"sku": map[string]any{"name": "S1", "capacity": 1}, "tags": map[string]any{"owner": "ada", "a.b": "c"},
 	})
 	in["properties"] = resource.NewObjectProperty(resource.PropertyMap{
-		"authorizationPolicies": resource.NewArrayProperty([]resource.PropertyValue{resource.NewObjectProperty(resource.PropertyMap{
-			"keyName":    resource.NewStringProperty("link"),
-			"rights":     resource.NewStringProperty("RegistryWrite, ServiceConnect"),
-			"primaryKey": resource.MakeSecret(resource.NewStringProperty("c2VjcmV0LWtleS1vZi10aGlydHktdHdvLWJ5dGVzISE=")),
-		})}),
+		"authorizationPolicies": resource.NewArrayProperty(
+			[]resource.PropertyValue{resource.NewObjectProperty(resource.PropertyMap{
+				"keyName": resource.NewStringProperty("link"),
+				"rights":  resource.NewStringProperty("RegistryWrite, ServiceConnect"),
+				"primaryKey": resource.MakeSecret(
+					resource.NewStringProperty("c2VjcmV0LWtleS1vZi10aGlydHktdHdvLWJ5dGVzISE=")),
+			})}),
 	})
 	return in
 }
@@ -61,7 +63,8 @@ func TestEveryOperationSendsTheRequestsOfTheRealPlugin(t *testing.T) {
 	poll := func(id string) string { return "GET /operations" + strings.ToLower(id) + " polled" }
 
 	e.up(groupType, "environment", groupInputs())
-	expect("create group", "GET "+groupID+" "+groupVersion, "PUT "+groupID+" "+groupVersion, "GET "+groupID+" "+groupVersion)
+	expect("create group", "GET "+groupID+" "+groupVersion, "PUT "+groupID+" "+groupVersion, "GET "+groupID+" "+
+		groupVersion)
 
 	made := e.up(hubType, "hub-1", hubInputs())
 	expect("create hub", hub("GET"), hub("PUT"), poll(hubID), poll(hubID), poll(hubID), hub("GET"), hub("GET"))
@@ -70,7 +73,8 @@ func TestEveryOperationSendsTheRequestsOfTheRealPlugin(t *testing.T) {
 	}
 
 	dps := e.up(serviceType, "provisioning", serviceInputs())
-	expect("create service", service("GET"), service("PUT"), poll(serviceID), poll(serviceID), poll(serviceID), service("GET"), service("GET"))
+	expect("create service", service("GET"), service("PUT"), poll(serviceID), poll(serviceID), poll(serviceID),
+		service("GET"), service("GET"))
 
 	e.refresh(dps)
 	expect("refresh service", service("GET"))
@@ -81,7 +85,8 @@ func TestEveryOperationSendsTheRequestsOfTheRealPlugin(t *testing.T) {
 	expect("update hub", hub("PUT"), poll(hubID), poll(hubID), poll(hubID), hub("GET"), hub("GET"))
 
 	for _, want := range [][]string{{hub("DELETE"), poll(hubID), poll(hubID), poll(hubID)}, {hub("DELETE")}} {
-		if _, err := e.Delete(context.Background(), plugin.DeleteRequest{URN: made.urn, ID: made.id, Inputs: made.inputs, Outputs: made.outputs}); err != nil {
+		if _, err := e.Delete(context.Background(), plugin.DeleteRequest{URN: made.urn, ID: made.id,
+			Inputs: made.inputs, Outputs: made.outputs}); err != nil {
 			t.Fatalf("Delete: %v", err)
 		}
 		expect("delete hub", want...)
@@ -94,12 +99,14 @@ func TestEveryOperationSendsTheRequestsOfTheRealPlugin(t *testing.T) {
 func TestTheBodyHoldsInputsWithoutThePathAndWithoutThePluginsOwn(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
-	in := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"}, "location": "westeurope",
+	in := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"},
+		"location": "westeurope",
 		"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": []any{"/subscriptions/x/id-1"}}})
 	e.up(hubType, "hub", in)
 	want := map[string]any{
 		"location": "westeurope", "sku": map[string]any{"name": "S1"},
-		"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{"/subscriptions/x/id-1": map[string]any{}}},
+		"identity": map[string]any{"type": "UserAssigned",
+			"userAssignedIdentities": map[string]any{"/subscriptions/x/id-1": map[string]any{}}},
 	}
 	if diff := cmp.Diff(want, arm.bodies[0]); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
@@ -158,7 +165,8 @@ func noPlainKey(t *testing.T, what string, values resource.PropertyMap) {
 func TestRefreshWithoutAChangeChangesNothing(t *testing.T) {
 	t.Parallel()
 	e, _ := start(t)
-	for _, made := range []thing{e.up(hubType, "hub-1", hubInputs()), e.up(serviceType, "dps", serviceInputs()), e.up(groupType, "env", groupInputs())} {
+	for _, made := range []thing{e.up(hubType, "hub-1", hubInputs()), e.up(serviceType, "dps", serviceInputs()),
+		e.up(groupType, "env", groupInputs())} {
 		after := e.refresh(made)
 		if !after.inputs.DeepEquals(made.inputs) {
 			t.Errorf("%s inputs: got %v, want %v", made.urn.Name(), after.inputs, made.inputs)
@@ -242,7 +250,8 @@ func TestCreateRefusesWhatExists(t *testing.T) {
 func TestErrorsOfAzureAreReturnedUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]refusal{
-		"ARM":         {409, `{"error":{"code":"SkuNotAvailable","message":"one F1 only","details":[{"code":"x","message":"y"}]}}`},
+		"ARM": {409,
+			`{"error":{"code":"SkuNotAvailable","message":"one F1 only","details":[{"code":"x","message":"y"}]}}`},
 		"IoT Hub":     {400, `{"code":400309,"httpStatusCode":"BadRequest","message":"one F1 only"}`},
 		"not JSON":    {400, "one F1\nonly"},
 		"nothing":     {403, ""},
@@ -262,7 +271,8 @@ func TestErrorsOfAzureAreReturnedUnchanged(t *testing.T) {
 			default:
 				arm.refuse("PUT", hubID, with)
 			}
-			_, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: hubInputs()})
+			_, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"),
+				Properties: hubInputs()})
 			if err == nil {
 				t.Fatal("got no error")
 			}
@@ -290,7 +300,8 @@ func TestTransientErrorsAreRetried(t *testing.T) {
 			t.Parallel()
 			e, arm := start(t)
 			arm.refuse("PUT", groupID, with)
-			_, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(groupType, "env"), Properties: groupInputs()})
+			_, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(groupType, "env"),
+				Properties: groupInputs()})
 			if stays := name == "a conflict that stays"; (err != nil) != stays {
 				t.Errorf("got %v, want an error: %v", err, stays)
 			}
@@ -302,7 +313,8 @@ func TestAFailedOperationLeavesTheResourceInTheState(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
 	arm.failedOps[strings.ToLower(hubID)] = true
-	got, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: hubInputs()})
+	got, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"),
+		Properties: hubInputs()})
 	if err == nil {
 		t.Fatal("got no error")
 	}
@@ -325,7 +337,8 @@ func TestCancelEndsAHangingRequestAndRecordsWhatMayExist(t *testing.T) {
 	}
 	created := make(chan outcome, 1)
 	go func() {
-		got, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: hubInputs()})
+		got, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"),
+			Properties: hubInputs()})
 		created <- outcome{got, err}
 	}()
 	await.Next(t, arm.held, "the held request")
@@ -351,7 +364,8 @@ func TestACancelledUpdateKeepsTheOutputsAndTheNewInputs(t *testing.T) {
 	}
 	updated := make(chan outcome, 1)
 	go func() {
-		got, err := e.Update(context.Background(), plugin.UpdateRequest{URN: made.urn, ID: made.id, OldInputs: made.inputs, OldOutputs: made.outputs, NewInputs: news})
+		got, err := e.Update(context.Background(), plugin.UpdateRequest{URN: made.urn, ID: made.id,
+			OldInputs: made.inputs, OldOutputs: made.outputs, NewInputs: news})
 		updated <- outcome{got, err}
 	}()
 	await.Next(t, arm.held, "the held request")
@@ -386,7 +400,8 @@ func TestEnginesDoNotTouchEachOther(t *testing.T) {
 	if err := first.SignalCancellation(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.Create(context.Background(), plugin.CreateRequest{URN: urn(groupType, "g"), Properties: groupInputs()}); err == nil {
+	if _, err := first.Create(context.Background(), plugin.CreateRequest{URN: urn(groupType, "g"),
+		Properties: groupInputs()}); err == nil {
 		t.Error("a cancelled engine went on")
 	}
 	second.up(groupType, "g", groupInputs())
@@ -399,12 +414,15 @@ func TestInvokes(t *testing.T) {
 	arm.requests()
 	args := props(map[string]any{"resourceGroupName": "env", "resourceName": "hub-1"})
 
-	got, err := e.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:devices:getIotHubResource", Args: args})
+	got, err := e.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:devices:getIotHubResource",
+		Args: args})
 	if err != nil || got.Properties["name"].StringValue() != "hub-1" {
 		t.Errorf("getIotHubResource: got %v, %v", got.Properties, err)
 	}
-	got, err = e.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:devices:listIotHubResourceKeys", Args: args})
-	if err != nil || got.Properties["value"].ArrayValue()[0].ObjectValue()["primaryKey"].StringValue() != "cHJpbWFyeQ==" {
+	got, err = e.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:devices:listIotHubResourceKeys",
+		Args: args})
+	if err != nil ||
+		got.Properties["value"].ArrayValue()[0].ObjectValue()["primaryKey"].StringValue() != "cHJpbWFyeQ==" {
 		t.Errorf("listIotHubResourceKeys: got %v, %v", got.Properties, err)
 	}
 	want := []string{"GET " + hubID + " " + hubVersion, "POST " + hubID + "/listkeys " + hubVersion}
@@ -412,7 +430,8 @@ func TestInvokes(t *testing.T) {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	got, err = e.Invoke(context.Background(), plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
-	wantConfig := props(map[string]any{"clientId": "the-client", "objectId": "the-object", "tenantId": "the-tenant", "subscriptionId": subscription})
+	wantConfig := props(map[string]any{"clientId": "the-client", "objectId": "the-object", "tenantId": "the-tenant",
+		"subscriptionId": subscription})
 	if err != nil || !got.Properties.DeepEquals(wantConfig) {
 		t.Errorf("getClientConfig: got %v, %v, want %v", got.Properties, err, wantConfig)
 	}

@@ -1,12 +1,12 @@
-// Package azurenative implements the part of the Pulumi plugin azure-native that local environments need: resource groups,
-// the devices module and the client configuration. It sends the same ARM requests as the real plugin, but only to one
-// given endpoint.
+// Package azurenative implements the part of the Pulumi plugin azure-native that local environments need: resource
+// groups, the devices module and the client configuration. It sends the same ARM requests as the real plugin, but only
+// to one given endpoint.
 //
 // It has no other module, API version or cloud, and stores nothing of a stack. An engine attaches to its port
-// (PULUMI_DEBUG_PROVIDERS); it is never installed. One generated table maps types to requests; there is no code per type.
-// It implements Pulumi's provider protocol directly and not with pulumi-go-provider, which passes on neither the random
-// seed nor the auto-naming options of Check, adds its own key to the provider's inputs, and accepts secrets, which the
-// real plugin leaves to the engine.
+// (PULUMI_DEBUG_PROVIDERS); it is never installed. One generated table maps types to requests; there is no code per
+// type. It implements Pulumi's provider protocol directly and not with pulumi-go-provider, which passes on neither the
+// random seed nor the auto-naming options of Check, adds its own key to the provider's inputs, and accepts secrets,
+// which the real plugin leaves to the engine.
 //
 // The state is the real plugin's, of version 2.92.3: outputs as ARM answers them, "azureApiVersion", and the inputs as
 // one secret under "__inputs".
@@ -48,8 +48,8 @@ type Options struct {
 	// SubscriptionID is the only subscription that the plugin serves. It rejects an engine whose provider configuration
 	// does not have it, because the stack is not a local one.
 	SubscriptionID string
-	// Secret must be the clientSecret of an engine's provider: the secret of Credential, so that the plugin allows nobody
-	// more than they can do without it.
+	// Secret must be the clientSecret of an engine's provider: the secret of Credential, so that the plugin allows
+	// nobody more than they can do without it.
 	Secret string
 	// Logger logs connections, and never a property value or a token; nil means no log.
 	Logger *slog.Logger
@@ -189,14 +189,17 @@ func (a *azureNative) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) 
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// errNotLocal rejects stacks that were created for Azure. Without it, a destroy or refresh of such a stack, which run no
-// program that could check, would find no resources here and drop resources that exist and cost money from the state.
-var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and the stack is not a local one: its azure-native provider does not " +
+// errNotLocal rejects stacks that were created for Azure. Without it, a destroy or refresh of such a stack, which run
+// no program that could check, would find no resources here and drop resources that exist and cost money from the
+// state.
+var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and the stack is not a local one: its " +
+	"azure-native provider does not " +
 	"name the emulator's subscription; nothing was changed. To reach Azure, run `eval \"$(keel env --unset)\"` first")
 
 // Configure uses location, and requires the subscriptionId and clientSecret of Options. It ignores other credentials,
 // clouds and tenants in the configuration: requests go to the endpoint of Options with the credential of Options.
-func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
+func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse,
+	error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	//lint:ignore SA1019 every engine still sends the flat form, and both settings are plain texts
@@ -214,8 +217,8 @@ func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureReque
 		return nil, errNoSecret
 	}
 	a.configured.Store(true)
-	// The plugin does not accept secrets: the engine then removes the marks from values that it sends, and restores them,
-	// path by path, on values that it receives.
+	// The plugin does not accept secrets: the engine then removes the marks from values that it sends, and restores
+	// them, path by path, on values that it receives.
 	return &pulumirpc.ConfigureResponse{SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
 }
 
@@ -240,7 +243,8 @@ func (a *azureNative) resourceType(urn string) (*resourceType, error) {
 	token := string(resource.URN(urn).Type())
 	res, ok := a.table.Resources[token]
 	if !ok {
-		return nil, fmt.Errorf("the local azure-native plugin does not serve %s; it serves resource groups and the devices module", token)
+		return nil, fmt.Errorf(
+			"the local azure-native plugin does not serve %s; it serves resource groups and the devices module", token)
 	}
 	return res, nil
 }
@@ -274,7 +278,8 @@ func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
 
 // marshal encodes property values for the engine.
 func marshal(values resource.PropertyMap) (*structpb.Struct, error) {
-	s, err := plugin.MarshalProperties(values, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, SkipNulls: true})
+	s, err := plugin.MarshalProperties(values, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true,
+		SkipNulls: true})
 	if err != nil {
 		return nil, fmt.Errorf("write properties: %w", err)
 	}

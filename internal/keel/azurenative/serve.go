@@ -81,7 +81,8 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 		return err
 	}
 	defer p.close()
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.door), grpc.StreamInterceptor(p.streamDoor))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.door),
+		grpc.StreamInterceptor(p.streamDoor))
 	pulumirpc.RegisterResourceProviderServer(server, p)
 	unlink := context.AfterFunc(ctx, func() {
 		p.stop()
@@ -89,7 +90,8 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 	})
 	defer unlink()
 	defer server.Stop()
-	if err := server.Serve(newSingleListener(&unprovenConn{Conn: conn, configured: &p.configured})); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := server.Serve(newSingleListener(&unprovenConn{Conn: conn, configured: &p.configured})); err != nil &&
+		!errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve engine: %w", err)
 	}
 	return nil
@@ -98,7 +100,8 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 func requireLoopback(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() {
-		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines on other machines are not served", addr)
+		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines on other machines "+
+			"are not served", addr)
 	}
 	return nil
 }

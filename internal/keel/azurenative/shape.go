@@ -77,7 +77,8 @@ func (props properties) fromBody(values map[string]any) map[string]any {
 	})
 }
 
-// selectValues returns the values of props; turn converts a list that ARM encodes as keys. It drops null and other values.
+// selectValues returns the values of props; turn converts a list that ARM encodes as keys. It drops null and other
+// values.
 func (props properties) selectValues(values map[string]any, turn func(any) any) map[string]any {
 	out := map[string]any{}
 	for name, p := range props {
@@ -116,8 +117,8 @@ func (s *shape) keep(v any, turn func(any) any) any {
 	return v
 }
 
-// preview returns the outputs that are known before the request: an output of the same name and kind as an input is that
-// input, every other one is unknown.
+// preview returns the outputs that are known before the request: an output of the same name and kind as an input is
+// that input, every other one is unknown.
 func (props properties) preview(inputs resource.PropertyMap) resource.PropertyMap {
 	out := resource.PropertyMap{}
 	for name, p := range props {

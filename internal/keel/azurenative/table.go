@@ -13,8 +13,8 @@ import (
 //go:embed table.json
 var tableJSON []byte
 
-// table has all properties by which resource types and functions differ. tools/generate creates it from the schema files;
-// no code in this package names a type of the devices module.
+// table has all properties by which resource types and functions differ. tools/generate creates it from the schema
+// files; no code in this package names a type of the devices module.
 type table struct {
 	Version   string
 	Resources map[string]*resourceType
@@ -192,8 +192,8 @@ func (t pathTemplate) parse(id string) (map[string]any, error) {
 	return values, nil
 }
 
-// ResourceID returns the Azure resource id of a resource of the given Pulumi type that is created from inputs, with which
-// an interrupted create must be imported. inputs are the provider inputs of the checkpoint.
+// ResourceID returns the Azure resource id of a resource of the given Pulumi type that is created from inputs, with
+// which an interrupted create must be imported. inputs are the provider inputs of the checkpoint.
 func ResourceID(typeToken, subscriptionID string, inputs map[string]any) (string, error) {
 	t, err := loadTable()
 	if err != nil {

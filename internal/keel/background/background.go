@@ -1,10 +1,10 @@
-// Package background keeps one detached process per folder: it starts it, waits until it is ready, finds it again from another
-// command, and ends it.
+// Package background keeps one detached process per folder: it starts it, waits until it is ready, finds it again from
+// another command, and ends it.
 //
-// The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number that was given
-// to somebody else is never taken for it. Those who look share the lock for a moment: they never take one another for
-// the process. A record is only there while its writer holds the lock, or until somebody finds the lock free. The
-// package does not know what the process does.
+// The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number
+// that was given to somebody else is never taken for it. Those who look share the lock for a moment: they never take
+// one another for the process. A record is only there while its writer holds the lock, or until somebody finds the lock
+// free. The package does not know what the process does.
 package background
 
 import (
@@ -76,7 +76,8 @@ func (p Process) Claim() (release func(), err error) {
 			err = lock.Unlock()
 		}
 		if err != nil || time.Now().After(deadline) {
-			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process holds it", p.Folder), err), "see it with: keel emulator status")
+			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process holds it", p.Folder), err),
+				"see it with: keel emulator status")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -100,7 +101,8 @@ func (p Process) Announce(ready string, detail any) error {
 	if err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
-	text, err := json.MarshalIndent(Record{PID: os.Getpid(), Build: Fingerprint(self), Started: time.Now().UTC(), Ready: ready, Detail: raw}, "", "  ")
+	text, err := json.MarshalIndent(Record{PID: os.Getpid(), Build: Fingerprint(self), Started: time.Now().UTC(),
+		Ready: ready, Detail: raw}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
@@ -110,8 +112,8 @@ func (p Process) Announce(ready string, detail any) error {
 	return nil
 }
 
-// Fingerprint tells builds of a Go program apart by its size and its beginning, where the linker writes the build id. (The time of the
-// file does not: the go command renews it without a change.) It is "" for a file that cannot be read.
+// Fingerprint tells builds of a Go program apart by its size and its beginning, where the linker writes the build id.
+// (The time of the file does not: the go command renews it without a change.) It is "" for a file that cannot be read.
 func Fingerprint(program string) string {
 	file, err := os.Open(program)
 	if err != nil {
@@ -130,8 +132,9 @@ func Fingerprint(program string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// Find returns the record of the running process. The error is ErrStopped when nothing runs or what runs is not ready yet. A folder that
-// belongs to another user cannot be examined: the error is fs.ErrPermission then, and not ErrStopped.
+// Find returns the record of the running process. The error is ErrStopped when nothing runs or what runs is not ready
+// yet. A folder that belongs to another user cannot be examined: the error is fs.ErrPermission then, and not
+// ErrStopped.
 func (p Process) Find() (Record, error) {
 	free, err := p.free()
 	if errors.Is(err, fs.ErrPermission) {

@@ -15,7 +15,8 @@ import (
 	"evenkeel/internal/keel/background"
 )
 
-// asNobody runs do without the right to pass over permissions: root gives it up for the thread, and others never have it.
+// asNobody runs do without the right to pass over permissions: root gives it up for the thread, and others never have
+// it.
 func asNobody(t *testing.T, do func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -48,7 +49,8 @@ func TestTheProcessOfAnotherUserIsNotCalledStopped(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.Chmod(folder, 0o700); release() })
-			for parent := filepath.Dir(folder); strings.HasPrefix(parent, os.TempDir()) && parent != os.TempDir(); parent = filepath.Dir(parent) {
+			for parent := filepath.Dir(folder); strings.HasPrefix(parent, os.TempDir()) &&
+				parent != os.TempDir(); parent = filepath.Dir(parent) {
 				if err := os.Chmod(parent, 0o755); err != nil { // the test's own folders are no part of the case
 					t.Fatal(err)
 				}
@@ -58,7 +60,8 @@ func TestTheProcessOfAnotherUserIsNotCalledStopped(t *testing.T) {
 			}
 			asNobody(t, func() {
 				_, err = p.Find()
-				if !errors.Is(err, fs.ErrPermission) || errors.Is(err, background.ErrStopped) || !strings.Contains(hint.Of(err), "as that user") {
+				if !errors.Is(err, fs.ErrPermission) || errors.Is(err, background.ErrStopped) ||
+					!strings.Contains(hint.Of(err), "as that user") {
 					t.Errorf("find: got %v (hint %q), want that it cannot be looked at", err, hint.Of(err))
 				}
 				if _, err = p.Claim(); !errors.Is(err, fs.ErrPermission) {

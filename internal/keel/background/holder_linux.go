@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Holder names the process that listens on a TCP port of this machine, as "name (process 123)"; "" when it is unknown, as for
-// processes of other users.
+// Holder names the process that listens on a TCP port of this machine, as "name (process 123)"; "" when it is unknown,
+// as for processes of other users.
 func Holder(port int) string {
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -35,7 +35,8 @@ func Holder(port int) string {
 	return ""
 }
 
-// listeners adds the sockets of a /proc/net table that listen on the port, in the form in which /proc/<pid>/fd links to them.
+// listeners adds the sockets of a /proc/net table that listen on the port, in the form in which /proc/<pid>/fd links to
+// them.
 func listeners(table string, port int, inodes map[string]bool) {
 	file, err := os.Open(table)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package controlapi is keel's client of the emulator's control port: the addresses of hosts, reset, and named snapshots.
+// Package controlapi is keel's client of the emulator's control port: the addresses of hosts, reset, and named
+// snapshots.
 //
 // It shares no types with the emulator, and connects to a loopback address without a proxy.
 package controlapi
@@ -25,7 +26,8 @@ var ErrNotFound = errors.New("not found")
 // maxAnswer bounds the size of a response: a snapshot of a large environment.
 const maxAnswer = 1 << 30
 
-// patience is how long a response may take to begin. The emulator writes a snapshot of a million enrollments before that.
+// patience is how long a response may take to begin. The emulator writes a snapshot of a million enrollments before
+// that.
 const patience = 5 * time.Minute
 
 // Client is a client of one control port.

@@ -19,8 +19,8 @@ func clientOf(e *emulator.Emulator) controlapi.Client {
 	return controlapi.Client{Control: e.Endpoints().Control, TokenFile: e.Endpoints().ControlTokenFile}
 }
 
-// TestTheTokenIsSent: a client without it, or with another, is refused and told what to do; one of an emulator that asks
-// for none sends none.
+// TestTheTokenIsSent: a client without it, or with another, is refused and told what to do; one of an emulator that
+// asks for none sends none.
 func TestTheTokenIsSent(t *testing.T) {
 	t.Parallel()
 	c := clientOf(emulator.RunT(t))
@@ -28,9 +28,11 @@ func TestTheTokenIsSent(t *testing.T) {
 	if err := os.WriteFile(another, []byte("another\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{"none": "", "a file that is gone": another + "-gone", "another one": another} {
+	for name, file := range map[string]string{"none": "", "a file that is gone": another + "-gone",
+		"another one": another} {
 		err := controlapi.Client{Control: c.Control, TokenFile: file}.Reset(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(hint.Of(err), "keel emulator start") {
+		if err == nil || !strings.Contains(err.Error(), "401") ||
+			!strings.Contains(hint.Of(err), "keel emulator start") {
 			t.Errorf("%s: got %v with the hint %q, want a refusal that says what to do", name, err, hint.Of(err))
 		}
 	}
@@ -70,7 +72,8 @@ func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
 	if err := c.SaveSnapshot(ctx, "first"); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := c.Snapshots(ctx); err != nil || len(list) != 1 || list[0].Name != "first" || list[0].Bytes == 0 || list[0].Saved.IsZero() {
+	if list, err := c.Snapshots(ctx); err != nil || len(list) != 1 || list[0].Name != "first" || list[0].Bytes == 0 ||
+		list[0].Saved.IsZero() {
 		t.Errorf("got %v, %v, want the one that was saved", list, err)
 	}
 	if text, err := c.Snapshot(ctx, "first"); err != nil || !json.Valid(text) {
@@ -103,7 +106,8 @@ func TestErrorsOfTheControlPortAreReturned(t *testing.T) {
 				}))
 				err := controlapi.Client{Control: server.URL}.Reset(t.Context())
 				server.Close()
-				if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, controlapi.ErrNotFound) != absent {
+				if err == nil || !strings.Contains(err.Error(), want) ||
+					errors.Is(err, controlapi.ErrNotFound) != absent {
 					t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
 				}
 			}

@@ -37,7 +37,8 @@ type ResourceManager struct {
 }
 
 // NewResourceManager returns a client for a subscription; options select Azure or the emulator.
-func NewResourceManager(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions, retry time.Duration) (*ResourceManager, error) {
+func NewResourceManager(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions,
+	retry time.Duration) (*ResourceManager, error) {
 	groups, err := armresources.NewResourceGroupsClient(subscription, credential, options)
 	if err != nil {
 		return nil, fmt.Errorf("create the resource group client: %w", err)
@@ -66,7 +67,8 @@ func Emulator(e Endpoints) (*ResourceManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}, 50*time.Millisecond)
+	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client,
+		DisableRPRegistration: true}, 50*time.Millisecond)
 }
 
 // Client returns the credential and options with which clients of the Azure SDK reach the emulator's management API.
@@ -82,9 +84,11 @@ func Client(e Endpoints) (azcore.TokenCredential, policy.ClientOptions, error) {
 	options := policy.ClientOptions{
 		Cloud: cloud.Configuration{
 			ActiveDirectoryAuthorityHost: e.ARM,
-			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Audience: e.ARM, Endpoint: e.ARM}},
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Audience: e.ARM, Endpoint: e.ARM}},
 		},
-		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}},
+		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool,
+			MinVersion: tls.VersionTLS12}}},
 	}
 	credential, err := azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, strings.TrimSpace(string(secret)),
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})

@@ -56,7 +56,8 @@ func (m *ResourceManager) Registration(ctx context.Context) (string, error) {
 
 // get sends a GET for a path of the subscription, which no client of the SDK has, and decodes the body into into.
 func (m *ResourceManager) get(ctx context.Context, path, version string, into any) (http.Header, error) {
-	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(m.pipeline.Endpoint(), "subscriptions", m.subscription, path))
+	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(m.pipeline.Endpoint(), "subscriptions",
+		m.subscription, path))
 	if err != nil {
 		return nil, err
 	}

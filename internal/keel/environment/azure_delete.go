@@ -34,7 +34,8 @@ const (
 
 // transitions are the codes of a 409 that passes with time. Any other 409 needs an action of the user.
 var transitions = []string{
-	"409002",                     // hub or provisioning service not Active (microsoft/vscode 68251, Azure/azure-powershell 16842)
+	// hub or provisioning service not Active (microsoft/vscode 68251, Azure/azure-powershell 16842)
+	"409002",
 	"ResourceGroupBeingDeleted",  // ends as "not found"
 	"AnotherOperationInProgress", // Resource Manager: another operation is updating the resource
 }
@@ -135,7 +136,8 @@ func scopesIn(message string) []string {
 // lockHint returns a hint on how to find and remove the lock of a scope whose locks are unknown.
 func lockHint(scope string) string {
 	return fmt.Sprintf(
-		"find the lock with: az rest --url '%s/providers/Microsoft.Authorization/locks?api-version=%s' --query value[].id; "+
+		"find the lock with: az rest --url '%s/providers/Microsoft.Authorization/locks?api-version=%s' --query "+
+			"value[].id; "+
 			"remove it with: az lock delete --ids ID",
 		scope,
 		locksVersion,

@@ -92,14 +92,18 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 		tries    int
 		want     string // in the error; "" for none
 	}{
-		"a hub that is being made":        {[]refusal{{409, notActive}, {409, notActive}, {404, `{"error":{"code":"ResourceNotFound"}}`}}, 3, ""},
-		"a group that is being deleted":   {[]refusal{{409, beingGone}, {404, `{"error":{"code":"ResourceGroupNotFound"}}`}}, 2, ""},
+		"a hub that is being made": {[]refusal{{409, notActive}, {409, notActive},
+			{404, `{"error":{"code":"ResourceNotFound"}}`}}, 3, ""},
+		"a group that is being deleted": {[]refusal{{409, beingGone},
+			{404, `{"error":{"code":"ResourceGroupNotFound"}}`}}, 2, ""},
 		"an operation of somebody else's": {[]refusal{{409, inProgress}, {404, "{}"}}, 2, ""},
 		"a lock":                          {[]refusal{{409, locked}}, 1, "prevents it"},
-		"a name in use":                   {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1, "Conflict"},
-		"a number that we do not know":    {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
-		"no code at all":                  {[]refusal{{409, "busy"}}, 1, "409"},
-		"no permission":                   {[]refusal{{403, `{"error":{"code":"AuthorizationFailed"}}`}}, 1, "AuthorizationFailed"},
+		"a name in use": {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1,
+			"Conflict"},
+		"a number that we do not know": {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
+		"no code at all":               {[]refusal{{409, "busy"}}, 1, "409"},
+		"no permission": {[]refusal{{403, `{"error":{"code":"AuthorizationFailed"}}`}}, 1,
+			"AuthorizationFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, id := range []string{orphan, subscription + "mine"} {
@@ -111,7 +115,8 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					err := azure.Delete(ctx, id)
 					cancel()
-					if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+					if tc.want == "" && err != nil || tc.want != "" &&
+						(err == nil || !strings.Contains(err.Error(), tc.want)) {
 						t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
 					}
 					if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
@@ -153,15 +158,18 @@ func TestWaitingForATransitionTimesOut(t *testing.T) {
 func TestALockErrorHintsAtTheCommandThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ locks, said, advice string }{
-		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`, ofGroup, "az lock delete --ids " + ofGroup},
-		"locks that may not":     {"", "a lock on /subscriptions/0/resourceGroups/mine prevents it", "az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
+		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`,
+			ofGroup, "az lock delete --ids " + ofGroup},
+		"locks that may not": {"", "a lock on /subscriptions/0/resourceGroups/mine prevents it",
+			"az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			azure := azureOf(t, &manager{refusals: []refusal{{409, locked}}, locks: tc.locks})
 			for _, id := range []string{subscription + "mine", orphan} {
 				t.Run(id, func(t *testing.T) {
 					err := azure.Delete(t.Context(), id)
-					if err == nil || !strings.Contains(err.Error(), tc.said) || !strings.Contains(hint.Of(err), tc.advice) {
+					if err == nil || !strings.Contains(err.Error(), tc.said) ||
+						!strings.Contains(hint.Of(err), tc.advice) {
 						t.Errorf("%s: got %v, hint %q, want %q and %q", name, err, hint.Of(err), tc.said, tc.advice)
 					}
 				})
@@ -177,8 +185,10 @@ func TestALockThatPulumiMeetsIsExplained(t *testing.T) {
 	write(
 		t,
 		folder+"/complaint",
-		"error: deleting urn: Status=409 Code=\"ScopeLocked\" Message=\"The scope 'x' cannot perform delete operation because "+
-			"following scope(s) are locked: '/subscriptions/0/resourceGroups/mine', '/subscriptions/0'. Please remove the lock and try again.\"\n",
+		"error: deleting urn: Status=409 Code=\"ScopeLocked\" Message=\"The scope 'x' cannot perform delete "+
+			"operation because "+
+			"following scope(s) are locked: '/subscriptions/0/resourceGroups/mine', '/subscriptions/0'. Please "+
+			"remove the lock and try again.\"\n",
 	)
 	err := e.Operate(t.Context(), nil, "up", "--yes")
 	if err == nil || !slices.ContainsFunc(strings.Split(hint.Of(err), "'"), func(s string) bool {

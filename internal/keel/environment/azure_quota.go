@@ -12,8 +12,8 @@ import (
 // usagesVersion is the api-version with which a subscription's hubs are counted.
 const usagesVersion = "2023-06-30"
 
-// Quota implements Meter. It counts the resources that the caller may list, and takes Azure's own count of hubs if that is
-// higher. Azure reports only the limits of hubs; for provisioning services Quota returns the default limit.
+// Quota implements Meter. It counts the resources that the caller may list, and takes Azure's own count of hubs if that
+// is higher. Azure reports only the limits of hubs; for provisioning services Quota returns the default limit.
 func (m *ResourceManager) Quota(ctx context.Context) (Quota, error) {
 	quota := DefaultQuota
 	for pager := m.resources.NewListPager(nil); pager.More(); {
@@ -26,7 +26,8 @@ func (m *ResourceManager) Quota(ctx context.Context) (Quota, error) {
 			case r.Type == nil:
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/provisioningServices"):
 				quota.Services.Used++
-			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs") && r.SKU != nil && r.SKU.Name != nil && *r.SKU.Name == freeSKU:
+			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs") && r.SKU != nil && r.SKU.Name != nil &&
+				*r.SKU.Name == freeSKU:
 				quota.FreeHubs.Used++
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs"):
 				quota.Hubs.Used++

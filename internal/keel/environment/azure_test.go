@@ -25,7 +25,8 @@ func endpoints(t *testing.T) environment.Endpoints {
 		t.Fatal(err)
 	}
 	return environment.Endpoints{
-		ARM: e.ARM, Data: e.Data, CAFile: e.CAFile, SecretFile: file, TenantID: e.TenantID, ClientID: e.ClientID, SubscriptionID: e.SubscriptionID,
+		ARM: e.ARM, Data: e.Data, CAFile: e.CAFile, SecretFile: file, TenantID: e.TenantID, ClientID: e.ClientID,
+		SubscriptionID: e.SubscriptionID,
 	}
 }
 
@@ -40,7 +41,8 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
+		&arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,22 +52,26 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 		"bare":   nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+			if _, err := groups.CreateOrUpdate(t.Context(), name,
+				armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options,
+		DisableRPRegistration: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Not waited for: recovery meets resources that are still being made.
 	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "mine", "half-made", armiothub.Description{
-		Location: to.Ptr("westeurope"), Tags: map[string]*string{"stack": to.Ptr("local")}, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		Location: to.Ptr("westeurope"), Tags: map[string]*string{"stack": to.Ptr("local")},
+		SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if quota, err := azure.Quota(t.Context()); err != nil || quota.Hubs.Used != 1 || quota.FreeHubs.Used != 0 || quota.Services.Used != 0 || quota.Hubs.Limit < 50 {
+	if quota, err := azure.Quota(t.Context()); err != nil || quota.Hubs.Used != 1 || quota.FreeHubs.Used != 0 ||
+		quota.Services.Used != 0 || quota.Hubs.Limit < 50 {
 		t.Errorf("got quota %+v, %v, want the hub counted", quota, err)
 	}
 	own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"})
@@ -89,7 +95,8 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 			}
 		})
 	}
-	if own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"}); err != nil || len(own) != 0 {
+	if own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"}); err != nil ||
+		len(own) != 0 {
 		t.Errorf("got %v, %v, want no group left", own, err)
 	}
 	if theirs, err := azure.Groups(t.Context(), map[string]string{"stack": "other"}); err != nil || len(theirs) != 1 {
@@ -116,7 +123,8 @@ func TestHostsAreThoseOfTheSubscription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil); err != nil {
+	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, given)
@@ -125,14 +133,16 @@ func TestHostsAreThoseOfTheSubscription(t *testing.T) {
 	}
 	for _, name := range []string{"Hub-2", "hub-1"} {
 		if _, err := hubs.BeginCreateOrUpdate(t.Context(), "g", name, armiothub.Description{
-			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
+				Capacity: to.Ptr[int64](1)},
 		}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	hosts, err := azure.Hosts(t.Context())
-	if got := strings.Join(hosts, " "); err != nil || got != "hub-1.azure-devices.net hub-1.device.azure-devices.net hub-1.service.azure-devices.net "+
-		"hub-2.azure-devices.net hub-2.device.azure-devices.net hub-2.service.azure-devices.net" {
+	if got := strings.Join(hosts, " "); err != nil ||
+		got != "hub-1.azure-devices.net hub-1.device.azure-devices.net hub-1.service.azure-devices.net "+
+			"hub-2.azure-devices.net hub-2.device.azure-devices.net hub-2.service.azure-devices.net" {
 		t.Errorf("got %q, %v, want all names of both hubs in lower case", got, err)
 	}
 }
@@ -153,7 +163,8 @@ func TestHubNamesAreChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil); err != nil {
+	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, given)
@@ -161,7 +172,8 @@ func TestHubNamesAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "g", "press-x1", armiothub.Description{
-		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
+			Capacity: to.Ptr[int64](1)},
 	}, nil); err != nil {
 		t.Fatal(err)
 	}

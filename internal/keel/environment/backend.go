@@ -62,8 +62,8 @@ func (e *Environment) backendURL() string {
 	return own.String()
 }
 
-// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none. Backend stays empty
-// for Pulumi Cloud: Pulumi prints only the address of its web pages, and finds its service without it.
+// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none. Backend stays
+// empty for Pulumi Cloud: Pulumi prints only the address of its web pages, and finds its service without it.
 func (e *Environment) Login(ctx context.Context) error {
 	if e.Target != Azure || e.Backend != "" || e.page != "" {
 		return nil
@@ -76,7 +76,8 @@ func (e *Environment) Login(ctx context.Context) error {
 	case err != nil:
 		return err
 	case login.URL == "": // a self-hosted Pulumi Cloud whose web pages Pulumi does not know
-		return hint.To(errors.New("find the backend: pulumi whoami prints no URL"), "run pulumi login, or set PULUMI_BACKEND_URL or --backend")
+		return hint.To(errors.New("find the backend: pulumi whoami prints no URL"),
+			"run pulumi login, or set PULUMI_BACKEND_URL or --backend")
 	case cloudHost(login.URL) != "":
 		e.page = login.URL
 	default:
@@ -119,8 +120,9 @@ func Redacted(text string) string {
 	return u.Redacted()
 }
 
-// noSuchStack matches Pulumi's message, for every kind of backend, about a stack that does not exist (StackNotFoundError
-// of pkg/v3/backend/backenderr of v3.250.0), and no other "not found", as of a container, an object or a login.
+// noSuchStack matches Pulumi's message, for every kind of backend, about a stack that does not exist
+// (StackNotFoundError of pkg/v3/backend/backenderr of v3.250.0), and no other "not found", as of a container, an object
+// or a login.
 var noSuchStack = regexp.MustCompile(`(?m)error: no stack named '[^']*' found$`)
 
 // load reads the stack's state. The cause of the error is fs.ErrNotExist if the stack does not exist.
@@ -242,7 +244,8 @@ func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) 
 	return e.Run(ctx, args...)
 }
 
-// retryWithoutStaleLock calls do, and again if a stale lock made it fail; broken reports whether it removed such a lock.
+// retryWithoutStaleLock calls do, and again if a stale lock made it fail; broken reports whether it removed such a
+// lock.
 func (e *Environment) retryWithoutStaleLock(ctx context.Context, do func() error) (broken bool, err error) {
 	if broken, err = e.breakLock(ctx, do()); broken {
 		err = do()
@@ -250,7 +253,8 @@ func (e *Environment) retryWithoutStaleLock(ctx context.Context, do func() error
 	return broken, err
 }
 
-// breakLock removes the locks that made an operation fail, if all of their holders are dead. It returns any other error.
+// breakLock removes the locks that made an operation fail, if all of their holders are dead. It returns any other
+// error.
 func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool, err error) {
 	stale := (*staleLockError)(nil)
 	if !errors.As(refusal, &stale) {

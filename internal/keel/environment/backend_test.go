@@ -29,8 +29,10 @@ func TestOnlyFileBackendsAreReadWithoutPulumi(t *testing.T) {
 		target, backend string
 		files, own      bool
 	}{
-		{"", "", true, true}, {"local", "", true, true}, {"", "file:///srv/states", true, false}, {"azure", "file://~/states?metadata=skip", true, false},
-		{"azure", "", false, false}, {"azure", "https://api.pulumi.com", false, false}, {"", "azblob://states", false, false}, {"", "s3://bucket", false, false},
+		{"", "", true, true}, {"local", "", true, true}, {"", "file:///srv/states", true, false},
+		{"azure", "file://~/states?metadata=skip", true, false},
+		{"azure", "", false, false}, {"azure", "https://api.pulumi.com", false, false},
+		{"", "azblob://states", false, false}, {"", "s3://bucket", false, false},
 	} {
 		t.Run(tc.target+" "+tc.backend, func(t *testing.T) {
 			e.Target, e.Backend = tc.target, tc.backend
@@ -106,7 +108,8 @@ func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 			e, folder := remote(t)
 			write(t, filepath.Join(folder, "unreadable"), complaint)
 			for name, err := range map[string]error{
-				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
+				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}),
+				"strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
 			} {
 				t.Run(name, func(t *testing.T) {
 					if (err == nil) != absent {
@@ -152,8 +155,10 @@ func TestOriginsDependOnTheBackendAndNotOnCredentials(t *testing.T) {
 	write(t, filepath.Join(folder, "orgget-default"), "acme\n")
 	origins := map[string]string{}
 	for _, tc := range []struct{ backend, same string }{
-		{"azblob://states?storage_account=mine", "a"}, {"azblob://states?storage_account=mine&protocol=https", "a"}, {"azblob://states?storage_account=theirs", "b"},
-		{"azblob://other?storage_account=mine", "c"}, {"https://api.pulumi.com", "d"}, {"https://token@API.pulumi.com/", "d"}, {"s3://states?region=x", "e"},
+		{"azblob://states?storage_account=mine", "a"}, {"azblob://states?storage_account=mine&protocol=https", "a"},
+		{"azblob://states?storage_account=theirs", "b"},
+		{"azblob://other?storage_account=mine", "c"}, {"https://api.pulumi.com", "d"},
+		{"https://token@API.pulumi.com/", "d"}, {"s3://states?region=x", "e"},
 	} {
 		e.Backend = tc.backend
 		got, err := e.Origin(t.Context())
@@ -193,8 +198,11 @@ func TestOnlyLocksOfDeadLocalProcessesAreRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 			ran(t, e)
-			write(t, filepath.Join(folder, "complaint"), fmt.Sprintf("error: the stack is currently locked by 1 lock(s).\n"+
-				"  azblob://states/.pulumi/locks/x.json: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n", tc.host, dead.Process.Pid))
+			write(t, filepath.Join(folder, "complaint"),
+				fmt.Sprintf("error: the stack is currently locked by 1 lock(s).\n"+
+					"  azblob://states/.pulumi/locks/x.json: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n",
+					tc.host,
+					dead.Process.Pid))
 			write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"resources":[]}}`)
 			var notices []string
 			e.Notice = func(text string) { notices = append(notices, text) }
@@ -244,7 +252,8 @@ func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 		t.Fatalf("got backend %q, %v, want that of the login", e.Backend, err)
 	}
 	env := e.Environ()
-	for _, want := range []string{"PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_HOME=/h", "PULUMI_STACK=local", "PULUMI_BACKEND_URL=azblob://states"} {
+	for _, want := range []string{"PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_HOME=/h", "PULUMI_STACK=local",
+		"PULUMI_BACKEND_URL=azblob://states"} {
 		t.Run(want, func(t *testing.T) {
 			if !slices.Contains(env, want) {
 				t.Errorf("got no %s in %q", want, env)
@@ -281,7 +290,8 @@ func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 	write(
 		t,
 		filepath.Join(filepath.Dir(s.Pulumi), "complaint"),
-		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@elsewhere (pid 1) at 2026-01-02T03:04:05Z\n",
+		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@elsewhere (pid 1) at "+
+			"2026-01-02T03:04:05Z\n",
 	)
 	if err := s.Recover(
 		t.Context(),

@@ -79,8 +79,8 @@ func (e *Environment) claims() string {
 	return strings.Join(tokens, ",")
 }
 
-// ClaimEmulator keeps other commands from stopping the emulator of the checkout until release. Several commands may hold
-// this claim at once. It waits for a command that is stopping the emulator.
+// ClaimEmulator keeps other commands from stopping the emulator of the checkout until release. Several commands may
+// hold this claim at once. It waits for a command that is stopping the emulator.
 func (f Folder) ClaimEmulator(ctx context.Context, command string) (release func(), err error) {
 	return f.claimEmulator(ctx, claim.Options{Command: command, Shared: true, Patience: 2 * time.Minute})
 }
@@ -96,8 +96,8 @@ func (f Folder) ClaimEmulatorAlone(
 	return f.claimEmulator(ctx, claim.Options{Command: command, Patience: patience, Waiting: waiting})
 }
 
-// ClaimReaping makes sure that only one command at a time reaps the environments of the checkout. The cause of the error
-// is a claim.BusyError if another command does.
+// ClaimReaping makes sure that only one command at a time reaps the environments of the checkout. The cause of the
+// error is a claim.BusyError if another command does.
 func (f Folder) ClaimReaping(ctx context.Context, command string) (release func(), err error) {
 	c, err := claim.Take(ctx, f.in("reaping"), claim.Options{Command: command})
 	if err != nil {

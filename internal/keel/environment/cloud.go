@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// whoami is Pulumi's description of its login. The URL is that of the backend; for Pulumi Cloud it is the user's web page.
+// whoami is Pulumi's description of its login. The URL is that of the backend; for Pulumi Cloud it is the user's web
+// page.
 type whoami struct {
 	User string `json:"user"`
 	URL  string `json:"url"`
@@ -44,8 +45,8 @@ func cloudHost(text string) string {
 	return host
 }
 
-// cloudOwner returns the organization or the user of Pulumi Cloud that the stack belongs to. A stack name without an owner
-// belongs to the default organization or, if there is none, to the user.
+// cloudOwner returns the organization or the user of Pulumi Cloud that the stack belongs to. A stack name without an
+// owner belongs to the default organization or, if there is none, to the user.
 func (e *Environment) cloudOwner(ctx context.Context) (string, error) {
 	if e.owner != "" {
 		return e.owner, nil

@@ -63,9 +63,12 @@ func TestPulumisLoginToPulumiCloudIsLeftToPulumi(t *testing.T) {
 	e.Target, e.Backend = environment.Azure, ""
 	write(t, filepath.Join(folder, "whoami--json"), `{"user":"me","url":"https://app.pulumi.com/me"}`)
 	if err := e.Login(t.Context()); err != nil || e.Backend != "" || e.HasFileBackend() || e.HasOwnBackend() {
-		t.Fatalf("got backend %q, in files: %v, own: %v, %v, want none named", e.Backend, e.HasFileBackend(), e.HasOwnBackend(), err)
+		t.Fatalf("got backend %q, in files: %v, own: %v, %v, want none named", e.Backend, e.HasFileBackend(),
+			e.HasOwnBackend(), err)
 	}
-	if slices.ContainsFunc(e.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "PULUMI_BACKEND_URL=") }) {
+	if slices.ContainsFunc(e.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "PULUMI_BACKEND_URL=")
+	}) {
 		t.Errorf("got %q, want no backend: the page of a user is none", e.Environ())
 	}
 	if got := e.BackendName(); got != "https://app.pulumi.com/me" {

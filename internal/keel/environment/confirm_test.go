@@ -29,13 +29,15 @@ func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
 	}
 	delete(s.cloud.groups, subscription+"mine")
 	err := s.Confirm(t.Context(), s.cloud)
-	if !errors.Is(err, environment.ErrGroupNotFound) || !strings.Contains(err.Error(), "no resource group mine") || !strings.Contains(hint.Of(err), "keel down local") {
+	if !errors.Is(err, environment.ErrGroupNotFound) || !strings.Contains(err.Error(), "no resource group mine") ||
+		!strings.Contains(hint.Of(err), "keel down local") {
 		t.Errorf("got %v, hint %q, want it explained", err, hint.Of(err))
 	}
 	if err := s.Abandon(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, s.Environment), []string{"stack rm local --yes --force --preserve-config"}; !slices.Equal(got, want) {
+	if got, want := ran(t, s.Environment), []string{
+		"stack rm local --yes --force --preserve-config"}; !slices.Equal(got, want) {
 		t.Errorf("got %q run, want %q", got, want)
 	}
 }

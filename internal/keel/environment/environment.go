@@ -31,8 +31,8 @@ type Environment struct {
 	Program string
 	// Target is Azure, or the emulator when it is anything else.
 	Target string
-	// Backend is where the stack's state is kept, as a URL for Pulumi. Empty means the checkout's own folder, or for Azure
-	// the backend that the user's Pulumi is logged in to.
+	// Backend is where the stack's state is kept, as a URL for Pulumi. Empty means the checkout's own folder, or for
+	// Azure the backend that the user's Pulumi is logged in to.
 	Backend string
 	// Endpoints are the addresses of the emulator.
 	Endpoints Endpoints
@@ -43,18 +43,18 @@ type Environment struct {
 	Stdout, Stderr io.Writer
 	// Notice receives one line for each repair, and for anything that the user should know. Nil drops them.
 	Notice func(text string)
-	// Consent asks the user whether resources of the environment's resource group that are neither in its state nor have
-	// its tags may be deleted. Nil means no.
+	// Consent asks the user whether resources of the environment's resource group that are neither in its state nor
+	// have its tags may be deleted. Nil means no.
 	Consent func(ids []string) (bool, error)
 	// Command is the command line of this process, such as `keel up`, which others see while they wait for it.
 	Command string
-	// OwnInterrupts is true if a child gets the terminal's interrupt directly. keel then sends it none, because a second
-	// one makes Pulumi stop at once. Otherwise the child runs in its own process group, so that it gets only the
+	// OwnInterrupts is true if a child gets the terminal's interrupt directly. keel then sends it none, because a
+	// second one makes Pulumi stop at once. Otherwise the child runs in its own process group, so that it gets only the
 	// interrupt that keel sends.
 	OwnInterrupts bool
 
-	// page is the user's web page of the Pulumi Cloud that the user's Pulumi is logged in to, set by Login. owner is the
-	// owner of the stacks there, set by cloudOwner.
+	// page is the user's web page of the Pulumi Cloud that the user's Pulumi is logged in to, set by Login. owner is
+	// the owner of the stacks there, set by cloudOwner.
 	page, owner string
 	// claimed are the tokens of the claims that this process holds.
 	claimed []string
@@ -104,7 +104,8 @@ func (e *Environment) output(ctx context.Context, args ...string) ([]byte, error
 	cmd.Dir, cmd.Stdout, cmd.Stderr = e.Folder.Root, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		text := strings.TrimSpace(stderr.String())
-		return nil, e.advise(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err, text), text)
+		return nil, e.advise(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err, text),
+			text)
 	}
 	return stdout.Bytes(), nil
 }
@@ -136,9 +137,13 @@ func (e *Environment) advise(err error, complaint string) error {
 		if holders := staleLocks(complaint); len(holders) > 0 {
 			return &staleLockError{err, holders}
 		}
-		return hint.To(err, "wait for the Pulumi that holds the lock of stack %s, or remove the lock: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+		return hint.To(err,
+			"wait for the Pulumi that holds the lock of stack %s, or remove the lock: keel exec -s %[1]s -- pulumi "+
+				"cancel", e.Stack)
 	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's message
-		return hint.To(err, "wait for the other update of stack %s; if it has ended without unlocking: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+		return hint.To(err,
+			"wait for the other update of stack %s; if it has ended without unlocking: keel exec -s %[1]s -- pulumi "+
+				"cancel", e.Stack)
 	case strings.Contains(complaint, SecretRefusal):
 		return e.adviseSecret(err)
 	case strings.Contains(complaint, scopeLocked):

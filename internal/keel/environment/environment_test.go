@@ -24,14 +24,16 @@ func newEnvironment(t *testing.T) *environment.Environment {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(folder, sub), 0o700))
 	}
 	err = errors.Join(err, os.Symlink(self, filepath.Join(folder, "fake", "pulumi")))
-	for name, text := range map[string]string{"Pulumi.yaml": "name: myproject\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n"} {
+	for name, text := range map[string]string{"Pulumi.yaml": "name: myproject\nstackConfigDir: stacks\n",
+		"tools/pulumi/go.mod": "module x\n"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &environment.Environment{
-		Folder: environment.Folder{Root: folder}, Stack: environment.Local, Pulumi: filepath.Join(folder, "fake", "pulumi"),
+		Folder: environment.Folder{Root: folder}, Stack: environment.Local, Pulumi: filepath.Join(folder, "fake",
+			"pulumi"),
 		Endpoints: environment.Endpoints{PluginPort: 4711}, Stdout: io.Discard, Stderr: io.Discard,
 	}
 }
@@ -80,11 +82,13 @@ func TestAnEmptyPassphraseOrIdentityIsNamed(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	write(t, e.Folder.Passphrase(), "\n")
-	if _, err := e.Folder.Prepare(); err == nil || !strings.Contains(err.Error(), e.Folder.Passphrase()) || hint.Of(err) == "" {
+	if _, err := e.Folder.Prepare(); err == nil || !strings.Contains(err.Error(), e.Folder.Passphrase()) ||
+		hint.Of(err) == "" {
 		t.Errorf("got %v, want the file named", err)
 	}
 	write(t, filepath.Join(e.Folder.Backend(), "evenkeel-origin"), "")
-	if origin, err := e.Origin(t.Context()); err == nil || !strings.Contains(err.Error(), "evenkeel-origin is empty") || hint.Of(err) == "" {
+	if origin, err := e.Origin(t.Context()); err == nil || !strings.Contains(err.Error(), "evenkeel-origin is empty") ||
+		hint.Of(err) == "" {
 		t.Errorf("got %q, %v, want the file named: all empty ones would be one origin", origin, err)
 	}
 }
@@ -117,8 +121,10 @@ func TestChildrenGetOnlyAllowedVariables(t *testing.T) {
 	e.Stdout = &out
 	e.Program = "/x/program"
 	e.Inherited = []string{
-		"PATH=/usr/bin:/bin", "HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c",
-		"PULUMI_CONFIG_PASSPHRASE=other", "PULUMI_ACCESS_TOKEN=secret", "PULUMI_STACK=theirs", "ARM_CLIENT_SECRET=secret",
+		"PATH=/usr/bin:/bin", "HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p",
+		"SSL_CERT_FILE=/c",
+		"PULUMI_CONFIG_PASSPHRASE=other", "PULUMI_ACCESS_TOKEN=secret", "PULUMI_STACK=theirs",
+		"ARM_CLIENT_SECRET=secret",
 		"AZURE_CLIENT_ID=id", "GOOGLE_CREDENTIALS=secret", "AWS_SECRET_ACCESS_KEY=secret", "EVENKEEL_PROGRAM=/old",
 	}
 	if err := e.Run(t.Context(), "env"); err != nil {
@@ -126,9 +132,12 @@ func TestChildrenGetOnlyAllowedVariables(t *testing.T) {
 	}
 	got := strings.Split(out.String(), "\n")
 	for _, want := range []string{
-		"HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c", "PULUMI_STACK=local",
-		"PATH=" + filepath.Dir(e.Pulumi) + ":/usr/bin:/bin", "PULUMI_HOME=" + e.Folder.PulumiHome(), "PULUMI_DEBUG_PROVIDERS=azure-native:4711",
-		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20") + "?metadata=skip", "EVENKEEL_PROGRAM=/x/program",
+		"HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c",
+		"PULUMI_STACK=local",
+		"PATH=" + filepath.Dir(e.Pulumi) + ":/usr/bin:/bin", "PULUMI_HOME=" + e.Folder.PulumiHome(),
+		"PULUMI_DEBUG_PROVIDERS=azure-native:4711",
+		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20") + "?metadata=skip",
+		"EVENKEEL_PROGRAM=/x/program",
 		"PULUMI_CONFIG_PASSPHRASE_FILE=" + e.Folder.Passphrase(), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 	} {
 		t.Run(want, func(t *testing.T) {
@@ -153,15 +162,18 @@ func TestChildrenGetOnlyAllowedVariables(t *testing.T) {
 func TestTheStackIsCreatedOnceAndOnlyDifferencesAreWritten(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	settings := []environment.Setting{{Key: "target", Value: "local"}, {Key: "caFile", Value: "/a b/ca.pem"}, {Key: "owner", Value: "me", Keep: true}}
+	settings := []environment.Setting{{Key: "target", Value: "local"}, {Key: "caFile", Value: "/a b/ca.pem"},
+		{Key: "owner", Value: "me", Keep: true}}
 	file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
 	for _, step := range []struct {
 		name, config string
 		want         []string
 	}{
 		{"first", "", []string{"stack init local --secrets-provider passphrase"}},
-		{"again", "encryptionsalt: s\nconfig:\n  myproject:target: local\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n", nil},
-		{"moved", "config:\n  myproject:target: local\n  myproject:caFile: /old\n  myproject:owner: you\n  other:target: x\n",
+		{"again", "encryptionsalt: s\nconfig:\n  myproject:target: local\n  myproject:caFile: /a b/ca.pem\n  " +
+			"myproject:owner: me\n", nil},
+		{"moved", "config:\n  myproject:target: local\n  myproject:caFile: /old\n  myproject:owner: you\n  " +
+			"other:target: x\n",
 			[]string{"config set-all --plaintext caFile=/a b/ca.pem"}},
 	} {
 		if step.config != "" {
@@ -176,7 +188,8 @@ func TestTheStackIsCreatedOnceAndOnlyDifferencesAreWritten(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
 		}
 		if text, err := os.ReadFile(file); step.name == "first" &&
-			string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: local\n" {
+			string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: "+
+				"local\n" {
 			t.Errorf("got the stack file %q, %v, want all settings", text, err)
 		}
 	}
@@ -200,7 +213,8 @@ func TestTheSaltOfALostPassphraseIsDropped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEnvironment(t)
 			file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
-			if err := os.WriteFile(file, []byte("encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte("encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			if !tc.lost {
@@ -215,7 +229,8 @@ func TestTheSaltOfALostPassphraseIsDropped(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Contains(string(text), "encryptionsalt"); got == tc.lost || !strings.Contains(string(text), "hubs: 3") {
+			if got := strings.Contains(string(text), "encryptionsalt"); got == tc.lost ||
+				!strings.Contains(string(text), "hubs: 3") {
 				t.Errorf("%s: got %q", name, text)
 			}
 		})
@@ -232,7 +247,8 @@ func TestAWrongPassphraseIsExplained(t *testing.T) {
 	if !errors.As(err, &exit) || exit.Code != 255 {
 		t.Fatalf("got %v, want exit code 255", err)
 	}
-	if !strings.Contains(hint.Of(err), e.Folder.Passphrase()) || !strings.Contains(stderr.String(), "incorrect passphrase") {
+	if !strings.Contains(hint.Of(err), e.Folder.Passphrase()) ||
+		!strings.Contains(stderr.String(), "incorrect passphrase") {
 		t.Errorf("got hint %q and %q, want the passphrase file, and Pulumi's own words", hint.Of(err), stderr.String())
 	}
 }

@@ -17,9 +17,9 @@ type Tagger interface {
 	Tag(ctx context.Context, group, name, value string) error
 }
 
-// Extend sets the time at which the environment expires: in the stack's configuration, in the tag of its resource group,
-// and in the state. It does so while Pulumi holds the stack's lock, in a refresh of only the resource group that runs no
-// program, so that other pending edits are not applied.
+// Extend sets the time at which the environment expires: in the stack's configuration, in the tag of its resource
+// group, and in the state. It does so while Pulumi holds the stack's lock, in a refresh of only the resource group that
+// runs no program, so that other pending edits are not applied.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
 	if _, err := e.unlock(); err != nil {
 		return err

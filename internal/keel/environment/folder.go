@@ -1,5 +1,5 @@
-// Package environment manages one deployed environment: the folder with the files of a local run, the variables of child
-// processes, the Pulumi stack with its configuration, and the recovery from a run that was killed.
+// Package environment manages one deployed environment: the folder with the files of a local run, the variables of
+// child processes, the Pulumi stack with its configuration, and the recovery from a run that was killed.
 //
 // It parses no flags, prints only through the writers that it is given, and declares no resource. It knows the emulator
 // only as a set of endpoints.
@@ -24,8 +24,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Folder is a checkout of the project. Everything that a local run creates is in its folder .evenkeel, which git ignores;
-// deleting that folder deletes all of it.
+// Folder is a checkout of the project. Everything that a local run creates is in its folder .evenkeel, which git
+// ignores; deleting that folder deletes all of it.
 type Folder struct {
 	// Root is the absolute path of the folder with Pulumi.yaml.
 	Root string
@@ -38,12 +38,14 @@ func Find(start string) (Folder, error) {
 		return Folder{}, fmt.Errorf("find the checkout: %w", err)
 	}
 	for folder := start; ; {
-		if fileExists(filepath.Join(folder, "Pulumi.yaml")) && fileExists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
+		if fileExists(filepath.Join(folder, "Pulumi.yaml")) &&
+			fileExists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
 			return Folder{folder}, nil
 		}
 		up := filepath.Dir(folder)
 		if up == folder {
-			return Folder{}, hint.To(fmt.Errorf("%s is not inside a checkout of evenkeel", start), "change to the folder that contains Pulumi.yaml")
+			return Folder{}, hint.To(fmt.Errorf("%s is not inside a checkout of evenkeel", start),
+				"change to the folder that contains Pulumi.yaml")
 		}
 		folder = up
 	}
@@ -114,8 +116,8 @@ func (f Folder) Prepare() (fresh bool, err error) {
 	return true, nil
 }
 
-// checkPassphrase returns an error for a passphrase file that a loss of power left empty, which Pulumi would report as a
-// wrong passphrase.
+// checkPassphrase returns an error for a passphrase file that a loss of power left empty, which Pulumi would report as
+// a wrong passphrase.
 func (f Folder) checkPassphrase() error {
 	text, err := os.ReadFile(f.Passphrase())
 	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
@@ -127,11 +129,12 @@ func (f Folder) checkPassphrase() error {
 }
 
 // noLogsText is the content of the file at the path where Pulumi would create the folder of its logs.
-const noLogsText = "Pulumi's automatic logs are off for local environments. To turn them on, replace this file by a folder.\n"
+const noLogsText = "Pulumi's automatic logs are off for local environments. To turn them on, replace this file by a " +
+	"folder.\n"
 
-// turnOffLogs turns off Pulumi's logs of every property of a local stack, which take up to 500 MB and half of the time that
-// a set of thousands of devices adds to a preview. Pulumi (3.250) has no setting for it, but continues without logs if it
-// cannot create their folder.
+// turnOffLogs turns off Pulumi's logs of every property of a local stack, which take up to 500 MB and half of the time
+// that a set of thousands of devices adds to a preview. Pulumi (3.250) has no setting for it, but continues without
+// logs if it cannot create their folder.
 func (f Folder) turnOffLogs() error {
 	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogsText), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrExist) { // it may be the folder of a user who wants the logs
@@ -175,7 +178,8 @@ func (f Folder) MaxServices() (int, error) {
 	return most, nil
 }
 
-// teamSetting returns the value of a key in the configuration of Pulumi.yaml, which the whole team shares, and whether it is set.
+// teamSetting returns the value of a key in the configuration of Pulumi.yaml, which the whole team shares, and whether
+// it is set.
 func (f Folder) teamSetting(key string) (value any, said bool, err error) {
 	p, err := f.project()
 	if err != nil {

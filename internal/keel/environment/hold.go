@@ -13,8 +13,8 @@ import (
 )
 
 // withLock runs work while Pulumi holds the lock of the stack, for any backend, and returns its error. If another
-// process has the lock, it returns an error without running work. It runs a refresh of no resource, with work instead of
-// the program, so Pulumi changes nothing in the cloud, however work ends.
+// process has the lock, it returns an error without running work. It runs a refresh of no resource, with work instead
+// of the program, so Pulumi changes nothing in the cloud, however work ends.
 func (e *Environment) withLock(ctx context.Context, why string, work func(context.Context) error) error {
 	program := func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }
 	return e.refresh(ctx, why, program, "--exclude", "**")

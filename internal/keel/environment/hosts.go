@@ -9,7 +9,8 @@ import (
 	"evenkeel/internal/azure/domain"
 )
 
-// Hosts returns all host names of the subscription's hubs and provisioning services, in alphabetical order and lower case.
+// Hosts returns all host names of the subscription's hubs and provisioning services, in alphabetical order and lower
+// case.
 func (m *ResourceManager) Hosts(ctx context.Context) ([]string, error) {
 	var hosts []string
 	for pager := m.resources.NewListPager(nil); pager.More(); {

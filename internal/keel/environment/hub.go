@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 )
 
-// The settings that take a hub out of service: with Drain no new devices are assigned to it, Remove unlinks and deletes it.
+// The settings that take a hub out of service: with Drain no new devices are assigned to it, Remove unlinks and deletes
+// it.
 const (
 	Drain  = "drain"
 	Remove = "remove"

@@ -14,7 +14,8 @@ import (
 )
 
 // ownKeys are the settings that another environment does not copy: owner, lifetime and target.
-var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile", "secretFile", "certificate"}
+var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile",
+	"secretFile", "certificate"}
 
 // Inherit copies another environment's settings to this one, except ownKeys, the names of hubs, which are global, and
 // secrets. It returns the keys of the secrets and names. An environment that already exists keeps its settings, with a
@@ -29,12 +30,14 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 		return nil, err
 	}
 	if there {
-		e.notice("environment %s already exists and keeps its settings; only a new environment copies those of %s", e.Stack, from)
+		e.notice("environment %s already exists and keeps its settings; only a new environment copies those of %s",
+			e.Stack, from)
 		return nil, nil
 	}
 	text, err := os.ReadFile(stackFile(stacks, from))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.To(fmt.Errorf("copy the settings of environment %q: this checkout has no such environment", from), "list environments: keel ls")
+		return nil, hint.To(fmt.Errorf("copy the settings of environment %q: this checkout has no such environment",
+			from), "list environments: keel ls")
 	}
 	var file struct {
 		Config yaml.Node `yaml:"config"`

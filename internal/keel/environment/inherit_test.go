@@ -54,20 +54,23 @@ func checkoutOf(t *testing.T, files map[string]string) environment.Folder {
 
 func TestSettingsAreCopiedWithoutSecretsAndOwnKeys(t *testing.T) {
 	t.Parallel()
-	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, "stacks/Pulumi.bare.yaml": "encryptionsalt: v1:salt\n"})
+	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich,
+		"stacks/Pulumi.bare.yaml": "encryptionsalt: v1:salt\n"})
 	e := &environment.Environment{Folder: f, Stack: "mine"}
 	left, err := e.Inherit(t.Context(), "rich")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"devices[1].primaryKey", "devices[2]", "enrollmentGroup", "hubSettings.hub-1.name"}; !slices.Equal(left, want) {
+	if want := []string{"devices[1].primaryKey", "devices[2]", "enrollmentGroup",
+		"hubSettings.hub-1.name"}; !slices.Equal(left, want) {
 		t.Errorf("got left out %v, want %v", left, want)
 	}
 	text, err := os.ReadFile(filepath.Join(f.Root, "stacks", "Pulumi.mine.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"azure-native:location: northeurope", "GeoLatency", "- plain", "id: keyed", "weight: 3", `hubs: "3"`} {
+	for _, want := range []string{"azure-native:location: northeurope", "GeoLatency", "- plain", "id: keyed",
+		"weight: 3", `hubs: "3"`} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("got\n%swant %q in it", text, want)
@@ -81,21 +84,24 @@ func TestSettingsAreCopiedWithoutSecretsAndOwnKeys(t *testing.T) {
 			}
 		})
 	}
-	if left, err := (&environment.Environment{Folder: f, Stack: "other"}).Inherit(t.Context(), "bare"); err != nil || len(left) > 0 {
+	if left, err := (&environment.Environment{Folder: f, Stack: "other"}).Inherit(t.Context(), "bare"); err != nil ||
+		len(left) > 0 {
 		t.Errorf("got %v, %v from a stack without settings, want none", left, err)
 	}
 }
 
 func TestSettingsAreCopiedOnlyFromAnExistingToANewEnvironment(t *testing.T) {
 	t.Parallel()
-	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, ".evenkeel/backend/.pulumi/stacks/evenkeel/there.json": "{}"})
+	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich,
+		".evenkeel/backend/.pulumi/stacks/evenkeel/there.json": "{}"})
 	var notices []string
 	for stack, c := range map[string]struct {
 		from  string
 		fails bool
 	}{"new": {"absent", true}, "there": {"rich", false}} {
 		t.Run(stack, func(t *testing.T) {
-			e := &environment.Environment{Folder: f, Stack: stack, Notice: func(text string) { notices = append(notices, text) }}
+			e := &environment.Environment{Folder: f, Stack: stack,
+				Notice: func(text string) { notices = append(notices, text) }}
 			if _, err := e.Inherit(t.Context(), c.from); (err != nil) != c.fails {
 				t.Errorf("%s from %s: got %v, want failure %v", stack, c.from, err, c.fails)
 			}

@@ -15,8 +15,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestAChildIsInterruptedOnce: whoever interrupts keel's process group, a terminal or a pipeline, means the child too, which Pulumi's
-// orderly end depends on: a second interrupt makes it stop at once, with an untrue state.
+// TestAChildIsInterruptedOnce: whoever interrupts keel's process group, a terminal or a pipeline, means the child too,
+// which Pulumi's orderly end depends on: a second interrupt makes it stop at once, with an untrue state.
 func TestAChildIsInterruptedOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -39,7 +39,8 @@ func TestAChildIsInterruptedOnce(t *testing.T) {
 			defer cancel()
 			ended := make(chan error, 1)
 			go func() {
-				ended <- e.Exec(ctx, t.TempDir(), "sh", "-c", "trap 'echo interrupted' INT; echo $$; read line; read line; echo end")
+				ended <- e.Exec(ctx, t.TempDir(), "sh", "-c",
+					"trap 'echo interrupted' INT; echo $$; read line; read line; echo end")
 				into.Close()
 			}()
 			lines := await.NewLines(t, "the child", output, func() { _ = output.Close() })

@@ -9,15 +9,16 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// The keys of a stack's configuration for its owner and lifetime. Only keel writes them; the program sets tags from them.
+// The keys of a stack's configuration for its owner and lifetime. Only keel writes them; the program sets tags from
+// them.
 const (
 	OwnerKey   = "owner"
 	CreatedKey = "createdAt"
 	ExpiresKey = "expiresAt"
 )
 
-// MaxLifetimeKey is the key of the project's configuration, in Pulumi.yaml, that bounds the lifetime of an environment. It
-// applies to the whole team: the file is tracked, and a stack's configuration does not override it.
+// MaxLifetimeKey is the key of the project's configuration, in Pulumi.yaml, that bounds the lifetime of an environment.
+// It applies to the whole team: the file is tracked, and a stack's configuration does not override it.
 const MaxLifetimeKey = "maxLifetime"
 
 // ShortestTTL and LongestTTL bound the lifetimes that users may set.
@@ -26,7 +27,8 @@ const (
 	LongestTTL  = 366 * 24 * time.Hour
 )
 
-// LimitTTL returns the lifetime of an environment for the requested ttl, 0 for none, and the team's maximum most, 0 for none.
+// LimitTTL returns the lifetime of an environment for the requested ttl, 0 for none, and the team's maximum most, 0 for
+// none.
 func LimitTTL(ttl, most time.Duration) (time.Duration, error) {
 	switch {
 	case most == 0:

@@ -21,7 +21,8 @@ import (
 func TestTimeSpansAreReadInMinutesHoursAndDays(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
-		"90m": 90 * time.Minute, "8h": 8 * time.Hour, "2d": 48 * time.Hour, "366d": environment.LongestTTL, "1m": time.Minute,
+		"90m": 90 * time.Minute, "8h": 8 * time.Hour, "2d": 48 * time.Hour, "366d": environment.LongestTTL,
+		"1m":  time.Minute,
 		"59s": 0, "367d": 0, "0d": 0, "-8h": 0, "99999999d": 0, "8": 0, "soon": 0, "d": 0, "": 0,
 	} {
 		t.Run(text, func(t *testing.T) {
@@ -238,8 +239,10 @@ func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for config, want := range map[string]time.Duration{
-		"": 0, "config:\n  other: 3d\n": 0, "config:\n  maxLifetime: 3d\n": 72 * time.Hour, "config:\n  maxLifetime: {type: string, default: 8h}\n": 8 * time.Hour,
-		"config:\n  myproject:maxLifetime: {value: 90m}\n": 90 * time.Minute, "config:\n  maxLifetime: long\n": -1, "config:\n  maxLifetime: {type: string}\n": -1,
+		"": 0, "config:\n  other: 3d\n": 0, "config:\n  maxLifetime: 3d\n": 72 * time.Hour,
+		"config:\n  maxLifetime: {type: string, default: 8h}\n": 8 * time.Hour,
+		"config:\n  myproject:maxLifetime: {value: 90m}\n":      90 * time.Minute, "config:\n  maxLifetime: long\n": -1,
+		"config:\n  maxLifetime: {type: string}\n": -1,
 	} {
 		t.Run(config, func(t *testing.T) {
 			write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\n"+config)
@@ -250,7 +253,8 @@ func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
 		})
 	}
 	for _, tc := range []struct{ ttl, most, want time.Duration }{
-		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
+		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour},
+		{time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
 	} {
 		t.Run(fmt.Sprintf("%v of at most %v", tc.ttl, tc.most), func(t *testing.T) {
 			got, err := environment.LimitTTL(tc.ttl, tc.most)

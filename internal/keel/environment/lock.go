@@ -20,8 +20,8 @@ type lockFile struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
-// unlock removes locks of dead processes of this machine, and reports whether there was one. A lock whose process may be
-// isAlive is an error that names the holder.
+// unlock removes locks of dead processes of this machine, and reports whether there was one. A lock whose process may
+// be isAlive is an error that names the holder.
 func (e *Environment) unlock() (stale bool, err error) {
 	backend := e.fileBackend()
 	if backend == "" { // only an operation of Pulumi shows such a lock: see Operate
@@ -54,19 +54,22 @@ func (e *Environment) unlock() (stale bool, err error) {
 		}
 		if held.Hostname != host || isAlive(held.PID) {
 			return false, hint.To(
-				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username, held.Hostname, held.PID,
+				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username,
+					held.Hostname, held.PID,
 					held.Timestamp.Local().Format(time.DateTime)),
 				"wait for it; if it has ended, remove its lock with: keel exec -- pulumi cancel --yes")
 		}
 		if err := os.Remove(file); err != nil {
 			return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
 		}
-		e.notice("removed the stale lock of a Pulumi process that has ended (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
+		e.notice("removed the stale lock of a Pulumi process that has ended (process %d, %s)", held.PID,
+			held.Timestamp.Local().Format(time.DateTime))
 		stale = true
 	}
 	// Partly written files: in the folder of locks, the backend would treat them as locks.
 	state := filepath.Dir(e.stateFile(project))
-	for _, pattern := range []string{filepath.Join(escapeGlob(folder), "*.tmp"), filepath.Join(escapeGlob(state), e.Stack+".json.*.tmp")} {
+	for _, pattern := range []string{filepath.Join(escapeGlob(folder), "*.tmp"),
+		filepath.Join(escapeGlob(state), e.Stack+".json.*.tmp")} {
 		rests, err := filepath.Glob(pattern)
 		for _, rest := range rests {
 			err = errors.Join(err, os.Remove(rest))

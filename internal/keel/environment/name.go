@@ -13,8 +13,8 @@ var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 // ValidName reports whether name is valid for an environment: up to 40 lower-case letters, digits and inner hyphens.
 func ValidName(name string) bool { return nameForm.MatchString(name) }
 
-// NameFor returns the name of an environment for a text, such as a user's name. If it has to change more than the letter
-// case, it appends digits of the text's hash, so that two texts do not get the same name.
+// NameFor returns the name of an environment for a text, such as a user's name. If it has to change more than the
+// letter case, it appends digits of the text's hash, so that two texts do not get the same name.
 func NameFor(text string) string {
 	lower := strings.ToLower(text)
 	if ValidName(lower) {

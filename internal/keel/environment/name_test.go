@@ -10,7 +10,8 @@ import (
 
 func TestEveryTextGetsItsOwnName(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"anna": "anna", "Anna": "anna", "pr-12": "pr-12", strings.Repeat("a", 40): strings.Repeat("a", 40)} {
+	for text, want := range map[string]string{"anna": "anna", "Anna": "anna", "pr-12": "pr-12",
+		strings.Repeat("a", 40): strings.Repeat("a", 40)} {
 		t.Run(text, func(t *testing.T) {
 			if got := environment.NameFor(text); got != want {
 				t.Errorf("%q: got %s, want it as it is", text, got)
@@ -19,7 +20,8 @@ func TestEveryTextGetsItsOwnName(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, text := range []string{
-		"", "a b", "a-b", "a.b", "a_b", "-a", "a-", `CORP\anna`, "anna", "anna@example.com", "юра", "юля", "李", strings.Repeat("a", 41), strings.Repeat("a", 42),
+		"", "a b", "a-b", "a.b", "a_b", "-a", "a-", `CORP\anna`, "anna", "anna@example.com", "юра", "юля", "李",
+		strings.Repeat("a", 41), strings.Repeat("a", 42),
 		strings.Repeat("a-", 30), "-", "--",
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -35,16 +35,19 @@ func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 		asked         []string
 		want          string
 	}{
-		"none named":    {"hubs: 2", "", nil, ""},
-		"free":          {"hubSettings: {hub-1: {name: free}}", "", []string{"free"}, ""},
-		"taken":         {"hubSettings: {hub-2: {name: Press-X1}}", "", []string{"Press-X1"}, "Press-X1 (IotHub name 'press-x1' is not available)"},
-		"one's own":     {"hubSettings: {hub-1: {name: Press-X1}}", namedHub, nil, ""},
-		"removed":       {"hubSettings: {hub-1: {name: press-x1, remove: true}}", "", nil, ""},
-		"beside others": {"hubSettings: {hub-1: {name: free}, hub-2: {name: press-x1}}", "", []string{"free", "press-x1"}, "press-x1 ("},
+		"none named": {"hubs: 2", "", nil, ""},
+		"free":       {"hubSettings: {hub-1: {name: free}}", "", []string{"free"}, ""},
+		"taken": {"hubSettings: {hub-2: {name: Press-X1}}", "", []string{"Press-X1"},
+			"Press-X1 (IotHub name 'press-x1' is not available)"},
+		"one's own": {"hubSettings: {hub-1: {name: Press-X1}}", namedHub, nil, ""},
+		"removed":   {"hubSettings: {hub-1: {name: press-x1, remove: true}}", "", nil, ""},
+		"beside others": {"hubSettings: {hub-1: {name: free}, hub-2: {name: press-x1}}", "",
+			[]string{"free", "press-x1"}, "press-x1 ("},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnvironment(t)
-			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+
+				"\n")
 			if tc.state != "" {
 				write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), tc.state)
 			}
@@ -54,7 +57,8 @@ func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 				t.Errorf("%s: got %v after asking for %q", name, err, r.asked)
 			}
 			if err != nil &&
-				(!strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
+				(!strings.Contains(err.Error(), tc.want) ||
+					!strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
 				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
 			}
 		})

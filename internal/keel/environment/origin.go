@@ -17,15 +17,16 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// OriginKey is the key of the configuration, and the tag of the resource group, that identify the backend and the project
-// of an environment. It distinguishes stacks of the same name in two backends, also in one subscription.
+// OriginKey is the key of the configuration, and the tag of the resource group, that identify the backend and the
+// project of an environment. It distinguishes stacks of the same name in two backends, also in one subscription.
 const OriginKey = "origin"
 
-// originFile is the file, in the folder of a file backend, with the backend's identity. It is outside of Pulumi's .pulumi.
+// originFile is the file, in the folder of a file backend, with the backend's identity. It is outside of Pulumi's
+// .pulumi.
 const originFile = "evenkeel-origin"
 
-// Origin returns the text that identifies this backend and project: the project's name and a digest. On Pulumi Cloud each
-// organization counts as a backend, and Origin asks Pulumi for the stack's.
+// Origin returns the text that identifies this backend and project: the project's name and a digest. On Pulumi Cloud
+// each organization counts as a backend, and Origin asks Pulumi for the stack's.
 func (e *Environment) Origin(ctx context.Context) (string, error) {
 	project, _, err := e.Folder.Project()
 	if err != nil {
@@ -43,8 +44,8 @@ func originOf(backend, project string) string {
 	return project + "@" + hex.EncodeToString(sum[:8])
 }
 
-// backendIdentity returns the identity of a file backend, which the first caller creates. A path would not do: two machines may
-// have the same one, and two paths may resolve to one folder.
+// backendIdentity returns the identity of a file backend, which the first caller creates. A path would not do: two
+// machines may have the same one, and two paths may resolve to one folder.
 func backendIdentity(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)

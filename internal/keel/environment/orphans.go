@@ -68,7 +68,8 @@ func (e *Environment) findRemains(ctx context.Context, azure Cloud, state deploy
 		if err != nil {
 			return nil, err
 		}
-		r := remains{group: group, isInState: state.hasResource(group.ID), isPendingCreate: state.isCreating(group.ID), others: strangers}
+		r := remains{group: group, isInState: state.hasResource(group.ID), isPendingCreate: state.isCreating(group.ID),
+			others: strangers}
 		for _, m := range made {
 			if state.isCreating(m.ID) {
 				r.orphans = append(r.orphans, m)
@@ -89,8 +90,8 @@ func (r remains) needsConsent() []Tagged {
 	return r.others
 }
 
-// deletable returns the resources to delete if the user has agreed to those in agreed, by id. It returns a group as a whole,
-// unless something in it has to stay.
+// deletable returns the resources to delete if the user has agreed to those in agreed, by id. It returns a group as a
+// whole, unless something in it has to stay.
 func (r remains) deletable(agreed map[string]bool) []Tagged {
 	others := slices.DeleteFunc(slices.Clone(r.others), func(t Tagged) bool { return !agreed[t.ID] })
 	if len(others) == len(r.others) && !r.isInState && (r.isPendingCreate || agreed[r.group.ID]) {
@@ -118,7 +119,8 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state depl
 			}
 			if !yes {
 				e.notice(
-					"kept resources of resource group %s that are not in stack %s: %s; to delete them, answer yes or use --yes",
+					"kept resources of resource group %s that are not in stack %s: %s; to delete them, answer yes or "+
+						"use --yes",
 					r.group.Name(),
 					e.Stack,
 					namesOf(asked),

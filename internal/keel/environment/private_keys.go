@@ -23,7 +23,8 @@ func (e *Environment) RefusePrivateKeys() error {
 		return nil
 	}
 	err = fmt.Errorf(
-		"the configuration of environment %s contains a plain private key, at %s: Pulumi would store it in the history of the stack",
+		"the configuration of environment %s contains a plain private key, at %s: Pulumi would store it in the "+
+			"history of the stack",
 		e.Stack,
 		strings.Join(paths, ", "),
 	)

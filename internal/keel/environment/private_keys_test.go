@@ -24,7 +24,8 @@ func TestAPrivateKeyInTheConfigurationIsRejectedBeforePulumiStoresIt(t *testing.
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnvironment(t)
-			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+
+				"\n")
 			err := e.RefusePrivateKeys()
 			if (err == nil) != (tc.want == "") {
 				t.Errorf("%s: got %v, want %q", name, err, tc.want)

@@ -9,8 +9,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestPulumiRunsTheProgramForStatesOfEarlierVersions: refresh and destroy of a state whose provider has no secret take the
-// provider from the program.
+// TestPulumiRunsTheProgramForStatesOfEarlierVersions: refresh and destroy of a state whose provider has no secret take
+// the provider from the program.
 func TestPulumiRunsTheProgramForStatesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	const stack = `{"urn":"urn:pulumi:local::p::pulumi:pulumi:Stack::p-local","type":"pulumi:pulumi:Stack"},`
@@ -37,7 +37,8 @@ func TestPulumiRunsTheProgramForStatesOfEarlierVersions(t *testing.T) {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		text := `{"version":3,"checkpoint":{"stack":"x","latest":{"manifest":{"resources":"no"},"resources":[` + tc.resources + `]}}}`
+		text := `{"version":3,"checkpoint":{"stack":"x","latest":{"manifest":{"resources":"no"},"resources":[` +
+			tc.resources + `]}}}`
 		if err := os.WriteFile(filepath.Join(folder, e.Stack+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -19,8 +19,8 @@ type Quota struct{ Hubs, FreeHubs, Services Share }
 type Share struct{ Used, Limit int }
 
 // DefaultQuota has Azure's default limits of a subscription ("Azure IoT Hub limits", "Azure IoT Hub Device Provisioning
-// Service limits"). Azure's support can raise those of paid hubs and provisioning services; Azure reports only the limits
-// of hubs.
+// Service limits"). Azure's support can raise those of paid hubs and provisioning services; Azure reports only the
+// limits of hubs.
 var DefaultQuota = Quota{Hubs: Share{Limit: 50}, FreeHubs: Share{Limit: 1}, Services: Share{Limit: 10}}
 
 // MaxServicesKey is the setting of Pulumi.yaml for how many provisioning services the subscription may have, if that is
@@ -47,7 +47,8 @@ func (e *Environment) Need(ctx context.Context) (Need, error) {
 	}
 	have := state.count()
 	want := wanted(settings)
-	return Need{max(0, want.Hubs-have.Hubs), max(0, want.FreeHubs-have.FreeHubs), max(0, want.Services-have.Services)}, nil
+	return Need{max(0, want.Hubs-have.Hubs), max(0, want.FreeHubs-have.FreeHubs), max(0, want.Services-have.Services)},
+		nil
 }
 
 // wanted counts the resources that a configuration declares, by its keys hubs, hubSettings and provisioningService.
@@ -135,16 +136,19 @@ func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
 		need int
 		Share
 	}{
-		{"IoT hubs", need.Hubs, quota.Hubs}, {"free IoT hubs", need.FreeHubs, quota.FreeHubs}, {"provisioning services", need.Services, quota.Services},
+		{"IoT hubs", need.Hubs, quota.Hubs}, {"free IoT hubs", need.FreeHubs, quota.FreeHubs},
+		{"provisioning services", need.Services, quota.Services},
 	} {
 		if kind.need > 0 && kind.Used+kind.need > kind.Limit {
-			short = append(short, fmt.Sprintf("%d more %s (%d of %d in use)", kind.need, kind.what, kind.Used, kind.Limit))
+			short = append(short, fmt.Sprintf("%d more %s (%d of %d in use)", kind.need, kind.what, kind.Used,
+				kind.Limit))
 		}
 	}
 	if len(short) == 0 {
 		return nil
 	}
-	err = fmt.Errorf("the subscription's quota is too small for environment %s: it needs %s", e.Stack, strings.Join(short, ", and "))
+	err = fmt.Errorf("the subscription's quota is too small for environment %s: it needs %s", e.Stack,
+		strings.Join(short, ", and "))
 	return hint.To(err, "%s", e.quotaHint(need, quota))
 }
 
@@ -152,10 +156,13 @@ func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
 func (e *Environment) quotaHint(need Need, quota Quota) string {
 	switch {
 	case need.Services > 0 && quota.Services.Used+need.Services > quota.Services.Limit:
-		return fmt.Sprintf("share an existing provisioning service: keel exec -s %s -- pulumi config set provisioningService RESOURCE-ID; "+
-			"or remove expired environments: keel reap; or set the limit that Azure gave you: %s in Pulumi.yaml", e.Stack, MaxServicesKey)
+		return fmt.Sprintf("share an existing provisioning service: keel exec -s %s -- pulumi config set "+
+			"provisioningService RESOURCE-ID; "+
+			"or remove expired environments: keel reap; or set the limit that Azure gave you: %s in Pulumi.yaml",
+			e.Stack, MaxServicesKey)
 	case need.FreeHubs > 0 && quota.FreeHubs.Used+need.FreeHubs > quota.FreeHubs.Limit:
 		return "choose another sku in hubSettings, such as S1: a subscription may have only one free hub"
 	}
-	return fmt.Sprintf("use fewer hubs: keel exec -s %s -- pulumi config set hubs N; or remove expired environments: keel reap", e.Stack)
+	return fmt.Sprintf("use fewer hubs: keel exec -s %s -- pulumi config set hubs N; or remove expired environments: "+
+		"keel reap", e.Stack)
 }

@@ -77,7 +77,9 @@ func Survey(groups []Tagged, stacks []Stack, origin, owner string, now time.Time
 	var list []Candidate
 	known := map[string]bool{}
 	for _, s := range stacks {
-		own := slices.DeleteFunc(slices.Clone(groups), func(g Tagged) bool { return g.Tag("stack") != s.Name || g.Tag(OriginKey) != origin })
+		own := slices.DeleteFunc(slices.Clone(groups), func(g Tagged) bool {
+			return g.Tag("stack") != s.Name || g.Tag(OriginKey) != origin
+		})
 		for _, g := range own {
 			known[g.ID] = true
 		}

@@ -107,11 +107,13 @@ func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
 	}
 	free()
 	busy := (*claim.BusyError)(nil)
-	if _, err := e.ClaimNow(t.Context()); !errors.As(err, &busy) || !strings.Contains(err.Error(), "keel exec (process ") || hint.Of(err) == "" {
+	if _, err := e.ClaimNow(t.Context()); !errors.As(err, &busy) ||
+		!strings.Contains(err.Error(), "keel exec (process ") || hint.Of(err) == "" {
 		t.Errorf("anybody else: got %v, hint %q, want the holder named", err, hint.Of(err))
 	}
 	release()
-	if env := e.Environ(); slices.ContainsFunc(env, func(pair string) bool { return strings.HasPrefix(pair, environment.ClaimsVariable) }) {
+	if env := e.Environ(); slices.ContainsFunc(env,
+		func(pair string) bool { return strings.HasPrefix(pair, environment.ClaimsVariable) }) {
 		t.Errorf("after the release: got %q", env)
 	}
 	for _, claims := range []func() (func(), error){
@@ -136,7 +138,8 @@ func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 	dead := environment.Lifetime{Owner: "me", Created: now.Add(-2 * time.Hour), Expires: now.Add(-time.Hour)}
 	const here, there = "p@here", "p@there"
 	group := func(name string, tags ...string) environment.Tagged {
-		g := environment.Tagged{ID: subscription + name, Tags: map[string]string{"stack": name, "origin": here, "owner": "me", "createdat": past}}
+		g := environment.Tagged{ID: subscription + name, Tags: map[string]string{"stack": name, "origin": here,
+			"owner": "me", "createdat": past}}
 		for i := 0; i < len(tags); i += 2 {
 			g.Tags[tags[i]] = tags[i+1]
 		}
@@ -151,25 +154,35 @@ func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 		kind  environment.Kind
 		want  bool
 	}{
-		"expired":                          {new(mine("a")), group("a"), environment.Deployed, true},
-		"kept by its tag":                  {new(mine("a")), group("a", "keep", "True"), environment.Deployed, false},
-		"kept by its configuration":        {&environment.Stack{Name: "a", Configured: true, Lifetime: dead, Keep: true}, group("a"), environment.Deployed, false},
-		"extended from another machine":    {new(mine("a")), group("a", "expiresat", future), environment.Deployed, false},
-		"an older end in the tag":          {new(mine("a")), group("a", "expiresat", past), environment.Deployed, true},
-		"a tag that is no time":            {new(mine("a")), group("a", "expiresat", "soon"), environment.Deployed, false},
-		"unreadable configuration":         {&environment.Stack{Name: "a", Err: errors.New("x")}, group("a"), environment.Deployed, false},
-		"configured elsewhere, expired":    {&environment.Stack{Name: "a"}, group("a", "expiresat", past), environment.Deployed, true},
-		"configured elsewhere, for ever":   {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
-		"configured elsewhere, of another": {&environment.Stack{Name: "a"}, group("a", "expiresat", past, "owner", "you"), environment.Deployed, false},
-		"endless here, whatever the tag":   {&environment.Stack{Name: "a", Configured: true, Lifetime: environment.Lifetime{Owner: "me", Created: now}}, group("a", "expiresat", past), environment.Deployed, false},
-		"orphan without end":               {nil, group("a"), environment.Orphan, true},
-		"orphan past its end":              {nil, group("a", "expiresat", past), environment.Orphan, true},
-		"orphan with time left":            {nil, group("a", "expiresat", future), environment.Orphan, false},
-		"orphan kept":                      {nil, group("a", "keep", "true"), environment.Orphan, false},
-		"orphan of another":                {nil, group("a", "owner", "you"), environment.Orphan, false},
-		"orphan without creation time":     {nil, group("a", "createdat", ""), environment.Orphan, false},
-		"of another backend":               {nil, group("a", "origin", there, "expiresat", past), environment.Foreign, false},
-		"of no backend":                    {nil, group("a", "origin", "", "expiresat", past), environment.Foreign, false},
+		"expired":         {new(mine("a")), group("a"), environment.Deployed, true},
+		"kept by its tag": {new(mine("a")), group("a", "keep", "True"), environment.Deployed, false},
+		"kept by its configuration": {&environment.Stack{Name: "a", Configured: true, Lifetime: dead,
+			Keep: true}, group("a"), environment.Deployed, false},
+		"extended from another machine": {new(mine("a")), group("a", "expiresat", future), environment.Deployed,
+			false},
+		"an older end in the tag": {new(mine("a")), group("a", "expiresat", past), environment.Deployed, true},
+		"a tag that is no time": {new(mine("a")), group("a", "expiresat", "soon"), environment.Deployed,
+			false},
+		"unreadable configuration": {&environment.Stack{Name: "a", Err: errors.New("x")}, group("a"),
+			environment.Deployed, false},
+		"configured elsewhere, expired": {&environment.Stack{Name: "a"}, group("a", "expiresat", past),
+			environment.Deployed, true},
+		"configured elsewhere, for ever": {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
+		"configured elsewhere, of another": {&environment.Stack{Name: "a"}, group("a", "expiresat", past, "owner",
+			"you"), environment.Deployed, false},
+		"endless here, whatever the tag": {&environment.Stack{Name: "a", Configured: true,
+			Lifetime: environment.Lifetime{Owner: "me", Created: now}}, group("a", "expiresat", past),
+			environment.Deployed, false},
+		"orphan without end":           {nil, group("a"), environment.Orphan, true},
+		"orphan past its end":          {nil, group("a", "expiresat", past), environment.Orphan, true},
+		"orphan with time left":        {nil, group("a", "expiresat", future), environment.Orphan, false},
+		"orphan kept":                  {nil, group("a", "keep", "true"), environment.Orphan, false},
+		"orphan of another":            {nil, group("a", "owner", "you"), environment.Orphan, false},
+		"orphan without creation time": {nil, group("a", "createdat", ""), environment.Orphan, false},
+		"of another backend": {nil, group("a", "origin", there, "expiresat", past), environment.Foreign,
+			false},
+		"of no backend": {nil, group("a", "origin", "", "expiresat", past), environment.Foreign,
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stacks []environment.Stack
@@ -177,14 +190,18 @@ func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 				stacks = append(stacks, *tc.stack)
 			}
 			list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
-			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Decision.Reap != tc.want || list[0].Decision.Reason == "" {
+			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Decision.Reap != tc.want ||
+				list[0].Decision.Reason == "" {
 				t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
 			}
 		})
 	}
-	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
-	if len(namesake) != 2 || !namesake[0].Decision.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
-		t.Errorf("another backend's stack of the same name: got %+v, want it foreign, and of no weight for ours", namesake)
+	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")},
+		[]environment.Stack{mine("a")}, here, "me", now)
+	if len(namesake) != 2 || !namesake[0].Decision.Reap || len(namesake[0].Groups) != 0 ||
+		namesake[1].Kind != environment.Foreign {
+		t.Errorf("another backend's stack of the same name: got %+v, want it foreign, and of no weight for ours",
+			namesake)
 	}
 }
 
@@ -211,7 +228,8 @@ func TestABackendHasOneOriginForEachProject(t *testing.T) {
 		t.Errorf("another backend: got %q, %v, want another", got, err)
 	}
 	write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: renamed\n")
-	if got, err := e.Origin(t.Context()); err != nil || !strings.HasPrefix(got, "renamed@") || strings.HasSuffix(first, strings.TrimPrefix(got, "renamed")) {
+	if got, err := e.Origin(t.Context()); err != nil || !strings.HasPrefix(got, "renamed@") ||
+		strings.HasSuffix(first, strings.TrimPrefix(got, "renamed")) {
 		t.Errorf("another project: got %q, %v, want another", got, err)
 	}
 }

@@ -146,7 +146,8 @@ func (d deployment) replaced() []string {
 	for _, pending := range d.Pending {
 		urn := pending.Resource.URN
 		isEntry := slices.Contains(entries, pending.Resource.Type)
-		if pending.isCreate() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
+		if pending.isCreate() && isEntry && slices.ContainsFunc(d.Resources,
+			func(r resource) bool { return r.URN == urn }) {
 			urns = append(urns, urn)
 		}
 	}
@@ -158,7 +159,8 @@ func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
 	if len(urns) == 0 {
 		return nil
 	}
-	args := []string{"refresh", "--yes", "--skip-preview", "--stack", e.Stack, "--message", "keel: read what was being replaced"}
+	args := []string{"refresh", "--yes", "--skip-preview", "--stack", e.Stack, "--message",
+		"keel: read what was being replaced"}
 	for _, urn := range urns {
 		args = append(args, "--target", urn)
 	}
@@ -185,8 +187,10 @@ func (e *Environment) clearPending(ctx context.Context) error {
 			after, err := e.newest(ctx)
 			if err == nil && after != before {
 				err = hint.To(
-					errors.New("another operation ended at the same moment, and its changes may be missing from the state"),
-					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh",
+					errors.New(
+						"another operation ended at the same moment, and its changes may be missing from the state"),
+					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi "+
+						"preview --refresh",
 					e.Stack,
 				)
 			}

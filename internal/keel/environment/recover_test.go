@@ -229,8 +229,8 @@ func TestRecoveryDoesNothingAfterASuccess(t *testing.T) {
 	}
 }
 
-// TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent: the rest may have been taken out of the state on purpose, or be
-// somebody else's.
+// TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent: the rest may have been taken out of the state on purpose, or
+// be somebody else's.
 func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 	t.Parallel()
 	mineToo := subscription + "mine-too"
@@ -240,19 +240,27 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 		consent func([]string) (bool, error)
 		want    []string
 	}{
-		"a hub":                        {[]string{creating(hubType, "orphan")}, nil, []string{orphan}},
-		"a hub, in other letters":      {[]string{creating(hubType, "ORPHAN")}, nil, []string{orphan}},
-		"a group":                      {[]string{creating(groupType, "mine-too")}, nil, []string{mineToo}},
-		"both":                         {[]string{creating(hubType, "orphan"), creating(groupType, "mine-too")}, nil, []string{orphan, mineToo}},
-		"a hub of another group":       {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`, `"theirs"`)}, nil, nil},
-		"a hub that the state knows":   {[]string{creating(hubType, "Known")}, nil, nil},
-		"a type that we do not know":   {[]string{creating("azure-native:storage:StorageAccount", "orphan")}, nil, nil},
-		"a name that is not told":      {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"orphan"}`, `{"4dabf18193072939515e22adb298388d":"x"}}`)}, nil, nil},
-		"an update":                    {[]string{strings.ReplaceAll(creating(hubType, "orphan"), "creating", "updating")}, nil, nil},
-		"nothing, after a failure":     {nil, nil, nil},
-		"the user says no":             {[]string{creating(hubType, "orphan")}, func([]string) (bool, error) { return false, nil }, []string{orphan}},
-		"the user says yes":            {[]string{creating(hubType, "orphan")}, func([]string) (bool, error) { return true, nil }, []string{orphan, leftover, inMine.ID, mineToo}},
-		"the user says yes to a group": {nil, func(ids []string) (bool, error) { return slices.Contains(ids, mineToo), nil }, []string{mineToo}},
+		"a hub":                   {[]string{creating(hubType, "orphan")}, nil, []string{orphan}},
+		"a hub, in other letters": {[]string{creating(hubType, "ORPHAN")}, nil, []string{orphan}},
+		"a group":                 {[]string{creating(groupType, "mine-too")}, nil, []string{mineToo}},
+		"both": {[]string{creating(hubType, "orphan"), creating(groupType, "mine-too")}, nil,
+			[]string{orphan, mineToo}},
+		"a hub of another group": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`,
+			`"theirs"`)}, nil, nil},
+		"a hub that the state knows": {[]string{creating(hubType, "Known")}, nil, nil},
+		"a type that we do not know": {[]string{creating("azure-native:storage:StorageAccount", "orphan")}, nil, nil},
+		"a name that is not told": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"orphan"}`,
+			`{"4dabf18193072939515e22adb298388d":"x"}}`)}, nil, nil},
+		"an update": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), "creating",
+			"updating")}, nil, nil},
+		"nothing, after a failure": {nil, nil, nil},
+		"the user says no": {[]string{creating(hubType, "orphan")},
+			func([]string) (bool, error) { return false, nil }, []string{orphan}},
+		"the user says yes": {[]string{creating(hubType, "orphan")},
+			func([]string) (bool, error) { return true, nil }, []string{orphan, leftover, inMine.ID, mineToo}},
+		"the user says yes to a group": {nil, func(ids []string) (bool, error) {
+			return slices.Contains(ids, mineToo), nil
+		}, []string{mineToo}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			scenes := []scene{newScene(t, tc.pending...)}
@@ -362,8 +370,8 @@ func TestRecoveryRollsBackNoConcurrentUpdate(t *testing.T) {
 	}
 }
 
-// TestADeletionIsCancelledWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not
-// begin.
+// TestADeletionIsCancelledWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must
+// not begin.
 func TestADeletionIsCancelledWithKeel(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
@@ -520,7 +528,8 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 			if tc.free && (err != nil || left == nil) {
 				t.Errorf("%s: got %v, lock %v, want it removed", name, err, left)
 			}
-			if !tc.free && (err == nil || !strings.Contains(err.Error(), tc.host) || hint.Of(err) == "" || left != nil) {
+			if !tc.free && (err == nil || !strings.Contains(err.Error(), tc.host) || hint.Of(err) == "" ||
+				left != nil) {
 				t.Errorf("%s: got %v, lock %v, want an error that names %s", name, err, left, tc.host)
 			}
 		})

@@ -19,9 +19,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Setting is one configuration value that a command writes. With Keep, an existing value stays, unless OnlyNew is set too and
-// the stack is new: the value is then left over from an earlier stack. With OnlyNew and without Keep, nothing is written to a stack that
-// is not new. A setting without a value is removed.
+// Setting is one configuration value that a command writes. With Keep, an existing value stays, unless OnlyNew is set
+// too and the stack is new: the value is then left over from an earlier stack. With OnlyNew and without Keep, nothing
+// is written to a stack that is not new. A setting without a value is removed.
 type Setting struct {
 	Key, Value    string
 	Keep, OnlyNew bool
@@ -96,8 +96,8 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	return nil
 }
 
-// create creates the stack. If the stack has no file, begin writes the settings to it directly: Pulumi keeps them, and each
-// Pulumi process takes half as long as an up.
+// create creates the stack. If the stack has no file, begin writes the settings to it directly: Pulumi keeps them, and
+// each Pulumi process takes half as long as an up.
 func (e *Environment) create(ctx context.Context, file, project string, settings []Setting) error {
 	made := !fileExists(file)
 	if made {
@@ -153,7 +153,8 @@ func (e *Environment) refuseOtherTarget(file, project string) error {
 	if err != nil || have["target"] == "" || (have["target"] == Azure) == (e.Target == Azure) {
 		return err
 	}
-	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]), "use another name for another target: keel up NAME --target azure")
+	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]),
+		"use another name for another target: keel up NAME --target azure")
 }
 
 // HasPassphrase reports whether the stack's file shows that its secrets are encrypted with a passphrase.
@@ -227,7 +228,8 @@ func (e *Environment) stateFile(project string) string {
 	return filepath.Join(e.fileBackend(), ".pulumi", "stacks", project, e.Stack+".json")
 }
 
-// readSettings returns the plain settings of a stack file by their keys without the project's name; none without a file.
+// readSettings returns the plain settings of a stack file by their keys without the project's name; none without a
+// file.
 func readSettings(file, project string) (map[string]string, error) {
 	raw, err := readRaw(file, project)
 	if raw == nil || err != nil {
@@ -276,8 +278,8 @@ func (e *Environment) rawSettings() (map[string]any, error) {
 	return readRaw(stackFile(stacks, e.Stack), project)
 }
 
-// dropSalt removes the encryption salt from the file of a removed stack: it belongs to a passphrase that no longer exists,
-// and with it Pulumi would reject the new one.
+// dropSalt removes the encryption salt from the file of a removed stack: it belongs to a passphrase that no longer
+// exists, and with it Pulumi would reject the new one.
 func dropSalt(file string) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {

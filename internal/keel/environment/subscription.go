@@ -16,7 +16,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Subscription returns the management API of the subscription that azure-native would deploy the stack to, logged in to as it would.
+// Subscription returns the management API of the subscription that azure-native would deploy the stack to, logged in to
+// as it would.
 func (e *Environment) Subscription(ctx context.Context) (*ResourceManager, error) {
 	id, err := e.SubscriptionID(ctx)
 	if err != nil {
@@ -43,13 +44,14 @@ func (e *Environment) account(subscription string) (*login.Account, error) {
 	var roots *x509.CertPool // the system's
 	account, err := login.New(settings, roots)
 	if err != nil {
-		return nil, hint.To(err, "log in as for any azure-native program: az login, or the ARM_ variables of a service principal")
+		return nil, hint.To(err,
+			"log in as for any azure-native program: az login, or the ARM_ variables of a service principal")
 	}
 	return account, nil
 }
 
-// SubscriptionID returns the subscription from the places where azure-native looks for it: the stack's configuration, the
-// variable, the Azure CLI.
+// SubscriptionID returns the subscription from the places where azure-native looks for it: the stack's configuration,
+// the variable, the Azure CLI.
 func (e *Environment) SubscriptionID(ctx context.Context) (string, error) {
 	_, stacks, err := e.Folder.Project()
 	if err != nil {
@@ -59,7 +61,8 @@ func (e *Environment) SubscriptionID(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, id := range []string{own["subscriptionId"], e.inherited("ARM_SUBSCRIPTION_ID"), e.inherited("AZURE_SUBSCRIPTION_ID")} {
+	for _, id := range []string{own["subscriptionId"], e.inherited("ARM_SUBSCRIPTION_ID"),
+		e.inherited("AZURE_SUBSCRIPTION_ID")} {
 		if id != "" {
 			return id, nil
 		}
@@ -69,7 +72,8 @@ func (e *Environment) SubscriptionID(ctx context.Context) (string, error) {
 	var out, complaint bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = e.Inherited, &out, &complaint
 	if err := cmd.Run(); err != nil {
-		return "", hint.To(fmt.Errorf("find the subscription: ask the Azure CLI: %w: %s", err, strings.TrimSpace(complaint.String())), advice)
+		return "", hint.To(fmt.Errorf("find the subscription: ask the Azure CLI: %w: %s", err,
+			strings.TrimSpace(complaint.String())), advice)
 	}
 	id := strings.TrimSpace(out.String())
 	if id == "" {

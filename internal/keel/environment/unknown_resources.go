@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// UnknownResources returns the resources of the environment's resource groups that are not in its state and do not have its tags:
-// keel did not create them. Destroying the environment would delete them too.
+// UnknownResources returns the resources of the environment's resource groups that are not in its state and do not have
+// its tags: keel did not create them. Destroying the environment would delete them too.
 func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagged, error) {
 	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -36,8 +36,8 @@ func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagg
 	return all, nil
 }
 
-// ConfirmUnknownResources asks the user whether the resources that UnknownResources returns may be deleted with the environment, and
-// returns an error without consent.
+// ConfirmUnknownResources asks the user whether the resources that UnknownResources returns may be deleted with the
+// environment, and returns an error without consent.
 func (e *Environment) ConfirmUnknownResources(ctx context.Context, azure Cloud) error {
 	strangers, err := e.UnknownResources(ctx, azure)
 	if err != nil || len(strangers) == 0 {
@@ -47,7 +47,8 @@ func (e *Environment) ConfirmUnknownResources(ctx context.Context, azure Cloud) 
 	if err != nil || agreed {
 		return err
 	}
-	return hint.To(fmt.Errorf("the resource group of stack %q contains resources that keel did not create, and that would be deleted with it: %s", e.Stack, namesOf(strangers)),
+	return hint.To(fmt.Errorf("the resource group of stack %q contains resources that keel did not create, and that "+
+		"would be deleted with it: %s", e.Stack, namesOf(strangers)),
 		"move them to another resource group, or delete them with the environment: keel down %s --yes", e.Stack)
 }
 
@@ -64,9 +65,10 @@ func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, err
 	return groups, nil
 }
 
-// resourcesOutsideState returns the resources of a group that are not in the state: those that the program created, by their tags, and
-// all others.
-func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
+// resourcesOutsideState returns the resources of a group that are not in the state: those that the program created, by
+// their tags, and all others.
+func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, group Tagged, state deployment) (made,
+	strangers []Tagged, err error) {
 	inside, err := azure.Resources(ctx, group.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the resources of %s: %w", group.ID, err)

@@ -16,8 +16,8 @@ type Endpoints struct {
 	Data    string `json:"data"`
 	MQTT    string `json:"mqtt"`
 	Control string `json:"control"`
-	// ControlTokenFile is the absolute path of the file with the token of the control port. It is empty for an emulator of
-	// an earlier version, which requires none.
+	// ControlTokenFile is the absolute path of the file with the token of the control port. It is empty for an emulator
+	// of an earlier version, which requires none.
 	ControlTokenFile string `json:"controlTokenFile,omitempty"`
 	// Names selects how clients find other hosts: "map", "loopback" or "azure"; empty means map.
 	Names string `json:"names,omitempty"`
@@ -57,8 +57,8 @@ func (e *Environment) Variables() []Variable {
 	}, e.builtPulumiVariables()...)
 }
 
-// builtPulumiVariables returns the variables for the Pulumi that keel builds: its Go language host generates no code, and without them
-// `pulumi import` would fail after it has imported.
+// builtPulumiVariables returns the variables for the Pulumi that keel builds: its Go language host generates no code,
+// and without them `pulumi import` would fail after it has imported.
 func (e *Environment) builtPulumiVariables() []Variable {
 	if e.Program == "" {
 		return nil
@@ -90,8 +90,9 @@ func (e *Environment) Environ() []string {
 	return env
 }
 
-// inheritedVariables returns the part of the inherited environment that children get: on Azure everything except variables that
-// select another stack or backend; locally what Allowed returns and, with a backend of the user's choice, its credentials.
+// inheritedVariables returns the part of the inherited environment that children get: on Azure everything except
+// variables that select another stack or backend; locally what Allowed returns and, with a backend of the user's
+// choice, its credentials.
 func (e *Environment) inheritedVariables() []string {
 	if e.Target != Azure {
 		env := Allowed(e.Inherited)
@@ -114,13 +115,15 @@ func (e *Environment) inheritedVariables() []string {
 
 // Path returns the inherited PATH with the folder of Pulumi once, in front.
 func (e *Environment) Path() string {
-	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")), func(f string) bool { return f == e.toolsFolder() })
+	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")),
+		func(f string) bool { return f == e.toolsFolder() })
 	return strings.Join(append([]string{e.toolsFolder()}, folders...), string(filepath.ListSeparator))
 }
 
 // PathWithout returns the inherited PATH without the folder of Pulumi.
 func (e *Environment) PathWithout() string {
-	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")), func(f string) bool { return f == e.toolsFolder() })
+	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")),
+		func(f string) bool { return f == e.toolsFolder() })
 	return strings.Join(folders, string(filepath.ListSeparator))
 }
 
@@ -135,8 +138,8 @@ func (e *Environment) inherited(name string) string {
 	return ""
 }
 
-// Dropped returns the names of inherited variables that would make Pulumi or an Azure client use another target, and that
-// Variables does not set.
+// Dropped returns the names of inherited variables that would make Pulumi or an Azure client use another target, and
+// that Variables does not set.
 func (e *Environment) Dropped() []string {
 	if e.Target == Azure {
 		return nil
@@ -144,7 +147,8 @@ func (e *Environment) Dropped() []string {
 	var names []string
 	for _, pair := range e.Inherited {
 		name, _, _ := strings.Cut(pair, "=")
-		foreign := slices.ContainsFunc([]string{"PULUMI_", "ARM_", "AZURE_"}, func(p string) bool { return strings.HasPrefix(name, p) })
+		foreign := slices.ContainsFunc([]string{"PULUMI_", "ARM_", "AZURE_"},
+			func(p string) bool { return strings.HasPrefix(name, p) })
 		set := slices.ContainsFunc(e.Variables(), func(v Variable) bool { return v.Name == name })
 		if foreign && !set {
 			names = append(names, name)
@@ -158,13 +162,16 @@ func (e *Environment) Dropped() []string {
 // the terminal, the network and Go. All others, above all cloud credentials, are removed.
 func Allowed(inherited []string) []string {
 	exact := []string{
-		"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "TERM", "TERM_PROGRAM", "COLORTERM",
-		"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "CI", "EDITOR", "VISUAL", "PAGER", "LESS",
+		"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "TERM",
+		"TERM_PROGRAM", "COLORTERM",
+		"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "CI", "EDITOR", "VISUAL", "PAGER",
+		"LESS",
 		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH", "NODE_EXTRA_CA_CERTS",
 		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
 		"CC", "CXX", "AR", "PKG_CONFIG", "PKG_CONFIG_PATH",
 		// Windows
-		"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "USERNAME",
+		"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+		"PROGRAMDATA", "USERNAME",
 	}
 	prefixes := []string{"LC_", "XDG_", "CGO_", "EVENKEEL_"}
 	var env []string
@@ -173,7 +180,8 @@ func Allowed(inherited []string) []string {
 		if runtime.GOOS == "windows" {
 			name = strings.ToUpper(name)
 		}
-		ok := slices.Contains(exact, name) || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+		ok := slices.Contains(exact, name) || slices.ContainsFunc(prefixes,
+			func(p string) bool { return strings.HasPrefix(name, p) }) ||
 			strings.HasPrefix(name, "GO") && !strings.HasPrefix(name, "GOOGLE")
 		if ok && name != "EVENKEEL_PROGRAM" {
 			env = append(env, pair)

@@ -1,5 +1,5 @@
-// Package errorcodes explains the error codes of the Device Provisioning Service and of IoT Hub: where a code comes from,
-// what causes it and what to do.
+// Package errorcodes explains the error codes of the Device Provisioning Service and of IoT Hub: where a code comes
+// from, what causes it and what to do.
 //
 // No client and no emulator takes its codes from here. Codes are Azure's, from its documents, SDKs and issue threads;
 // those that only the emulator uses, because Azure's are not public, are marked.
@@ -44,8 +44,8 @@ func All() []Entry {
 	return all
 }
 
-// Find returns the entries for a number (401002, IH400309 or 401) or a name (DeviceNotFound); none for an unknown one. One
-// number may have different meanings at different services.
+// Find returns the entries for a number (401002, IH400309 or 401) or a name (DeviceNotFound); none for an unknown one.
+// One number may have different meanings at different services.
 func Find(text string) []Entry {
 	text = strings.TrimSpace(text)
 	if len(text) > 2 && strings.EqualFold(text[:2], "IH") { // how messages of the management API write their code

@@ -25,7 +25,8 @@ func TestEveryEntryIsCompleteAndUnique(t *testing.T) {
 		if status > 999 {
 			status /= 1000
 		}
-		if status < 400 || status > 599 || e.Source == "" || !strings.HasSuffix(e.Cause, ".") || !strings.HasSuffix(e.Remedy, ".") {
+		if status < 400 || status > 599 || e.Source == "" || !strings.HasSuffix(e.Cause, ".") ||
+			!strings.HasSuffix(e.Remedy, ".") {
 			t.Errorf("got %+v, want a code of an error, a source, and sentences", e)
 		}
 		if k := (key{e.Code, e.Source, e.Name}); seen[k] {
@@ -39,7 +40,8 @@ func TestEveryEntryIsCompleteAndUnique(t *testing.T) {
 func TestACodeIsFoundByNumberByNameAndAsMessagesWriteIt(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
-		"401002": 1, "MissingSubscriptionRegistration": 1, "resourcenotfound": 1, "iothubunauthorizedaccess": 1, "IH400309": 1, "ih409002": 1, " 404 ": 4, "412001": 3, "400004": 3, "999999": 0, "": 0, "IH": 0, "-1": 0,
+		"401002": 1, "MissingSubscriptionRegistration": 1, "resourcenotfound": 1, "iothubunauthorizedaccess": 1,
+		"IH400309": 1, "ih409002": 1, " 404 ": 4, "412001": 3, "400004": 3, "999999": 0, "": 0, "IH": 0, "-1": 0,
 	} {
 		t.Run(text, func(t *testing.T) {
 			if got := errorcodes.Find(text); len(got) != want {
@@ -51,7 +53,8 @@ func TestACodeIsFoundByNumberByNameAndAsMessagesWriteIt(t *testing.T) {
 
 // sources are the services of testdata/azure.txt and what their entries say.
 var sources = map[string][]errorcodes.Source{
-	"dps": {errorcodes.Service, errorcodes.Both}, "hub": {errorcodes.Hub, errorcodes.Both}, "arm": {errorcodes.Management},
+	"dps": {errorcodes.Service, errorcodes.Both}, "hub": {errorcodes.Hub, errorcodes.Both},
+	"arm": {errorcodes.Management},
 }
 
 func TestEveryCodeOfAzureIsExplainedForTheServiceThatGivesIt(t *testing.T) {
@@ -68,7 +71,8 @@ func TestEveryCodeOfAzureIsExplainedForTheServiceThatGivesIt(t *testing.T) {
 		}
 		count++
 		own := slices.DeleteFunc(errorcodes.Find(fields[1]), func(e errorcodes.Entry) bool {
-			return !slices.Contains(sources[fields[0]], e.Source) || e.EmulatorOnly || len(fields) > 2 && e.Name != fields[2]
+			return !slices.Contains(sources[fields[0]], e.Source) || e.EmulatorOnly || len(fields) > 2 &&
+				e.Name != fields[2]
 		})
 		if len(own) != 1 {
 			t.Errorf("%s: got %v, want one explanation", strings.TrimSpace(line), own)

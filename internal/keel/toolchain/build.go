@@ -175,7 +175,8 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 
 // noFolders are messages of the go command when its cache folders are not set or not writable.
 var noFolders = []string{
-	"GOCACHE is not defined", "neither GOMODCACHE nor GOPATH is set", "could not create module cache", "failed to initialize build cache",
+	"GOCACHE is not defined", "neither GOMODCACHE nor GOPATH is set", "could not create module cache",
+	"failed to initialize build cache",
 }
 
 // lock takes the file lock. It reports a wait when another process holds the lock for longer than a moment.

@@ -20,7 +20,8 @@ func TestABuildIgnoresGoSettingsOfOtherProjects(t *testing.T) {
 	write := func(name, text string) string {
 		t.Helper()
 		file := filepath.Join(folder, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		return file
@@ -65,10 +66,12 @@ func TestABuildIgnoresGoSettingsOfOtherProjects(t *testing.T) {
 func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
+	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n",
+		"cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(folder, name)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
+				os.WriteFile(file, []byte(text), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 		})

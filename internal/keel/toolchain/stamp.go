@@ -17,8 +17,8 @@ import (
 	"evenkeel/internal/durable"
 )
 
-// stampFile is beside the project's built programs and identifies their sources. The go command needs one to two seconds
-// to decide the same.
+// stampFile is beside the project's built programs and identifies their sources. The go command needs one to two
+// seconds to decide the same.
 const stampFile = ".stamp"
 
 // Fresh reports whether bin holds programs built from the project's current files by the same Go. It runs nothing, and

@@ -29,26 +29,36 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 		change func(b *bench, bin string) error
 		fresh  bool
 	}{
-		"nothing":          {func(*bench, string) error { return nil }, true},
-		"a test":           {func(b *bench, _ string) error { b.put("cmd/keel/x_test.go", "package main"); return nil }, true},
-		"a stack file":     {func(b *bench, _ string) error { b.put("stacks/Pulumi.local.yaml", "config: {}"); return nil }, true},
-		"what keel keeps":  {func(b *bench, _ string) error { b.put(".evenkeel/x.json", "{}"); return nil }, true},
-		"a source":         {func(b *bench, _ string) error { b.put("main.go", "package main // more"); return nil }, false},
-		"a new source":     {func(b *bench, _ string) error { b.put("internal/new/new.go", "package new"); return nil }, false},
-		"the module":       {func(b *bench, _ string) error { b.put("go.mod", "module x\n\ngo 1.26.1\n"); return nil }, false},
+		"nothing": {func(*bench, string) error { return nil }, true},
+		"a test": {func(b *bench, _ string) error { b.put("cmd/keel/x_test.go", "package main"); return nil },
+			true},
+		"a stack file": {func(b *bench, _ string) error {
+			b.put("stacks/Pulumi.local.yaml", "config: {}")
+			return nil
+		}, true},
+		"what keel keeps": {func(b *bench, _ string) error { b.put(".evenkeel/x.json", "{}"); return nil }, true},
+		"a source": {func(b *bench, _ string) error { b.put("main.go", "package main // more"); return nil },
+			false},
+		"a new source": {func(b *bench, _ string) error { b.put("internal/new/new.go", "package new"); return nil },
+			false},
+		"the module": {func(b *bench, _ string) error { b.put("go.mod", "module x\n\ngo 1.26.1\n"); return nil },
+			false},
 		"a picture":        {func(b *bench, _ string) error { b.put("docs/images/split.png", ""); return nil }, true},
 		"an embedded page": {func(b *bench, _ string) error { b.put("internal/page.html", "<p>"); return nil }, false},
 		"a workspace":      {func(b *bench, _ string) error { b.put("../go.work", "go 1.26\n"); return nil }, true},
 		"a module from elsewhere": {func(b *bench, _ string) error {
 			b.put("go.mod", "module x\n\ngo 1.26\n\nrequire y v1.0.0\n\nreplace y => ../y\n")
-			return toolchain.BuildProject(context.Background(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin"))
+			return toolchain.BuildProject(context.Background(), b.options, filepath.Join(b.options.Root, ".evenkeel",
+				"bin"))
 		}, false},
 		"a workspace's own variable": {func(b *bench, _ string) error {
 			b.options.Env = append(b.options.Env, "GOWORK=/elsewhere/go.work")
 			return nil
 		}, true},
 		"an embedded file": {func(b *bench, _ string) error { b.put("internal/table.json", "[1]"); return nil }, false},
-		"a source is gone": {func(b *bench, _ string) error { return os.Remove(filepath.Join(b.options.Root, "main.go")) }, false},
+		"a source is gone": {func(b *bench, _ string) error {
+			return os.Remove(filepath.Join(b.options.Root, "main.go"))
+		}, false},
 		"a program is gone": {func(_ *bench, bin string) error {
 			return os.Remove(filepath.Join(bin, "pulumi-resource-azure-dps"))
 		}, false},
@@ -60,7 +70,10 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 			b.options.Env = append(b.options.Env, "PATH="+b.install("newer", "go"))
 			return nil
 		}, false},
-		"a Go variable": {func(b *bench, _ string) error { b.options.Env = append(b.options.Env, "CGO_ENABLED=0"); return nil }, false},
+		"a Go variable": {func(b *bench, _ string) error {
+			b.options.Env = append(b.options.Env, "CGO_ENABLED=0")
+			return nil
+		}, false},
 		"another project's variables": {func(b *bench, _ string) error {
 			b.options.Env = append(b.options.Env, "GOFLAGS=-mod=vendor", "GOOS=plan9", "GOARCH=arm", "GO111MODULE=off")
 			return nil
@@ -144,7 +157,8 @@ func TestACheckoutThatIsMovedStaysFresh(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.put("main.go", "package main")
-	if err := toolchain.BuildProject(t.Context(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin")); err != nil {
+	if err := toolchain.BuildProject(t.Context(), b.options, filepath.Join(b.options.Root, ".evenkeel",
+		"bin")); err != nil {
 		t.Fatal(err)
 	}
 	moved := b.options

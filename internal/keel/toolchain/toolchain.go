@@ -104,7 +104,8 @@ func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 // ErrNoCache is the cause when tools have to be built and the user has no cache folder.
 var ErrNoCache = errors.New("no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
 
-const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use an installed pulumi: --pulumi FILE"
+const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use an installed " +
+	"pulumi: --pulumi FILE"
 
 // pureUser is the build tag with which a program looks the user up without the C library: in /etc/passwd and, if
 // there is no entry, in USER and HOME.

@@ -76,16 +76,19 @@ func newBench(t *testing.T, env ...string) *bench {
 	folder := t.TempDir()
 	b := &bench{t: t, out: &bytes.Buffer{}, log: filepath.Join(folder, "builds")}
 	b.options = toolchain.Options{
-		Root: filepath.Join(folder, "my project"), Cache: filepath.Join(folder, "cache"), Path: filepath.Join(folder, "bin"),
+		Root: filepath.Join(folder, "my project"), Cache: filepath.Join(folder, "cache"),
+		Path:   filepath.Join(folder, "bin"),
 		Report: toolchain.Reporter{Out: b.out, Quiet: time.Hour},
-		Env:    append([]string{"PATH=" + filepath.Join(folder, "bin"), "FAKE_LOG=" + b.log, "FAKE_GO=go1.30.0"}, env...),
+		Env: append([]string{"PATH=" + filepath.Join(folder, "bin"), "FAKE_LOG=" + b.log, "FAKE_GO=go1.30.0"},
+			env...),
 	}
 	for _, sub := range []string{"tools/pulumi", "tools/language-go"} {
 		if err := os.MkdirAll(filepath.Join(b.options.Root, sub), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(b.options.Root, "go.mod"), []byte("module x\n\ngo 1.26.0\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.options.Root, "go.mod"), []byte("module x\n\ngo 1.26.0\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.install("bin", "go")
@@ -117,8 +120,9 @@ func (b *bench) builds() int {
 func TestAcceptedVersions(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{
-		"v3.250.0": true, "v3.250.1": true, "v3.999.0": true, "v3.251.0-alpha.1": true, "v3.249.9": false, "v3.250.0-alpha.1": false,
-		"v4.0.0": false, "v4.0.0-beta.1": false, "v2.9.0": false, "3.250.0": false, "": false,
+		"v3.250.0": true, "v3.250.1": true, "v3.999.0": true, "v3.251.0-alpha.1": true, "v3.249.9": false,
+		"v3.250.0-alpha.1": false,
+		"v4.0.0":           false, "v4.0.0-beta.1": false, "v2.9.0": false, "3.250.0": false, "": false,
 	} {
 		t.Run(version, func(t *testing.T) {
 			if got := toolchain.Accepted(version); got != want {
@@ -136,7 +140,8 @@ func TestASuitablePulumiOnPathIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tools.Pulumi != filepath.Join(folder, "pulumi") || tools.Version != "v3.260.0" || tools.Built || tools.Note != "" {
+	if tools.Pulumi != filepath.Join(folder, "pulumi") || tools.Version != "v3.260.0" || tools.Built ||
+		tools.Note != "" {
 		t.Errorf("got %+v, want the pulumi of %s", tools, folder)
 	}
 	if b.builds() != 0 {
@@ -236,7 +241,8 @@ func TestGoThatIsTooOldOrMissingIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := build()
-			if !errors.Is(err, toolchain.ErrGo) || !strings.Contains(err.Error(), "go1.25.9") || !strings.Contains(err.Error(), "go1.26.0") {
+			if !errors.Is(err, toolchain.ErrGo) || !strings.Contains(err.Error(), "go1.25.9") ||
+				!strings.Contains(err.Error(), "go1.26.0") {
 				t.Errorf("%s: got %v, want ErrGo with both versions", name, err)
 			}
 			if !strings.Contains(hint.Of(err), "go1.26.0") {

@@ -1,5 +1,5 @@
-// Package accesskey registers the keys of the shared access policies of a hub or a provisioning service. Package topology
-// decides which policies exist.
+// Package accesskey registers the keys of the shared access policies of a hub or a provisioning service. Package
+// topology decides which policies exist.
 package accesskey
 
 import (

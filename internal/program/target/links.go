@@ -10,9 +10,10 @@ import (
 )
 
 // keepLinks returns the option that checks the links of the provisioning service before an update, in previews too. An
-// update sends the whole list of links, and Azure may drop the links that it does not send, so the check reads them just
-// before.
-func keepLinks(ctx *pulumi.Context, t *topology.Topology, questions pulumi.InvokeOption) (pulumi.ResourceOption, error) {
+// update sends the whole list of links, and Azure may drop the links that it does not send, so the check reads them
+// just before.
+func keepLinks(ctx *pulumi.Context, t *topology.Topology, questions pulumi.InvokeOption) (pulumi.ResourceOption,
+	error) {
 	if t.DropLinks || t.Existing != nil {
 		return pulumi.Composite(t.KeepsLinks()), nil
 	}
@@ -22,7 +23,8 @@ func keepLinks(ctx *pulumi.Context, t *topology.Topology, questions pulumi.Invok
 		if name == "" {
 			return fmt.Errorf("the state of %s has no resource id: run `pulumi refresh`", update.Name)
 		}
-		found, err := devices.LookupIotDpsResource(ctx, &devices.LookupIotDpsResourceArgs{ResourceGroupName: group, ProvisioningServiceName: name}, questions)
+		found, err := devices.LookupIotDpsResource(ctx, &devices.LookupIotDpsResourceArgs{ResourceGroupName: group,
+			ProvisioningServiceName: name}, questions)
 		if err != nil {
 			return fmt.Errorf("read the links of the provisioning service before an update: %w", err)
 		}
@@ -31,5 +33,6 @@ func keepLinks(ctx *pulumi.Context, t *topology.Topology, questions pulumi.Invok
 	if err != nil {
 		return nil, fmt.Errorf("register the hook that checks links: %w", err)
 	}
-	return pulumi.Composite(t.KeepsLinks(), pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: []*pulumi.ResourceHook{hook}})), nil
+	return pulumi.Composite(t.KeepsLinks(), pulumi.ResourceHooks(
+		&pulumi.ResourceHookBinding{BeforeUpdate: []*pulumi.ResourceHook{hook}})), nil
 }

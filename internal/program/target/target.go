@@ -1,6 +1,6 @@
-// Package target makes sure that a stack is deployed to its own target: a local stack only to the emulator, and an Azure
-// stack never to the emulator. It stops the program before the first resource, so that nobody pays for a forgotten
-// variable. It also checks updates that would drop links of others or change the tier of a hub.
+// Package target makes sure that a stack is deployed to its own target: a local stack only to the emulator, and an
+// Azure stack never to the emulator. It stops the program before the first resource, so that nobody pays for a
+// forgotten variable. It also checks updates that would drop links of others or change the tier of a hub.
 //
 // It does not decide what is deployed.
 package target
@@ -95,7 +95,8 @@ func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 		}
 		return Cloud{Resources: pulumi.Provider(emulator), Lookup: pulumi.Provider(emulator)}, nil
 	case t.Existing != nil:
-		owner, err := azurenative.NewProvider(ctx, "service-owner", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(t.Existing.Subscription)})
+		owner, err := azurenative.NewProvider(ctx, "service-owner",
+			&azurenative.ProviderArgs{SubscriptionId: pulumi.String(t.Existing.Subscription)})
 		if err != nil {
 			return Cloud{}, err
 		}
@@ -109,14 +110,16 @@ func Check(ctx context.Context, t *topology.Topology, debugProviders string) err
 	attached := attaches(debugProviders)
 	switch {
 	case t.Target == topology.Azure && attached:
-		return fmt.Errorf("stack %q has target azure, but the local azure-native plugin is attached (%s is set): nothing would reach Azure; "+
+		return fmt.Errorf("stack %q has target azure, but the local azure-native plugin is attached (%s is set): "+
+			"nothing would reach Azure; "+
 			"run `eval \"$(keel env --unset)\"` first, or set the target to local", t.Stack, DebugProviders)
 	case t.Target == topology.Local && !attached:
 		return fmt.Errorf("stack %q has target local, but Pulumi would use the real azure-native plugin; "+
 			"run `keel exec -- pulumi ...`, or `eval \"$(keel env)\"` first", t.Stack)
 	case t.Target == topology.Local:
 		if err := answers(ctx, t.Endpoint, t.CAFile); err != nil {
-			return fmt.Errorf("the emulator of stack %q does not answer at %s: %w; start it with `keel emulator start`", t.Stack, t.Endpoint, err)
+			return fmt.Errorf("the emulator of stack %q does not answer at %s: %w; start it with `keel emulator start`",
+				t.Stack, t.Endpoint, err)
 		}
 	}
 	return nil

@@ -40,7 +40,8 @@ func certificate(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -62,17 +63,19 @@ func TestTargetAndPluginMustBelongTogether(t *testing.T) {
 		target, endpoint, caFile, attached string
 		want                               string // part of the error; empty for none
 	}{
-		"local, attached":                {topology.Local, endpoint, caFile, "azure-native:4711", ""},
-		"local, attached among others":   {topology.Local, endpoint, caFile, "random:1,azure-native:4711", ""},
-		"azure, not attached":            {topology.Azure, "", "", "", ""},
-		"azure, another one attached":    {topology.Azure, "", "", "random:1", ""},
-		"local, not attached":            {topology.Local, endpoint, caFile, "", "keel exec -- pulumi"},
-		"local, another one attached":    {topology.Local, endpoint, caFile, "azure-native-extra:1", "keel exec -- pulumi"},
-		"azure, attached":                {topology.Azure, "", "", "azure-native:4711", "keel env --unset"},
-		"local, emulator gone":           {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
-		"local, somebody else's answer":  {topology.Local, endpoint, otherCA, "azure-native:1", "keel emulator start"},
-		"local, CA file gone":            {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
-		"local, endpoint without scheme": {topology.Local, "127.0.0.1:1", caFile, "azure-native:1", "not an https address"},
+		"local, attached":              {topology.Local, endpoint, caFile, "azure-native:4711", ""},
+		"local, attached among others": {topology.Local, endpoint, caFile, "random:1,azure-native:4711", ""},
+		"azure, not attached":          {topology.Azure, "", "", "", ""},
+		"azure, another one attached":  {topology.Azure, "", "", "random:1", ""},
+		"local, not attached":          {topology.Local, endpoint, caFile, "", "keel exec -- pulumi"},
+		"local, another one attached": {topology.Local, endpoint, caFile, "azure-native-extra:1",
+			"keel exec -- pulumi"},
+		"azure, attached":               {topology.Azure, "", "", "azure-native:4711", "keel env --unset"},
+		"local, emulator gone":          {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
+		"local, somebody else's answer": {topology.Local, endpoint, otherCA, "azure-native:1", "keel emulator start"},
+		"local, CA file gone":           {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
+		"local, endpoint without scheme": {topology.Local, "127.0.0.1:1", caFile, "azure-native:1",
+			"not an https address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -53,8 +53,10 @@ func (r *reader) authority(attestation, stack string) *Authority {
 	}
 	text := r.text(key, "")
 	if text == "" {
-		r.fault(key, "attestation x509 needs the certificate of the authority that signs the devices' certificates, as PEM text or as the name "+
-			"of a file; `keel up` makes an authority for a local stack that names none")
+		r.fault(key,
+			"attestation x509 needs the certificate of the authority that signs the devices' certificates, as PEM "+
+				"text or as the name "+
+				"of a file; `keel up` makes an authority for a local stack that names none")
 		return nil
 	}
 	certificate, err := r.signer(text)
@@ -104,13 +106,14 @@ func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs
 		ResourceGroupName:       service.group,
 		ProvisioningServiceName: service.name,
 		CertificateName:         pulumi.String(t.Authority.Name),
-		Properties:              devices.CertificatePropertiesArgs{Certificate: pulumi.String(t.Authority.text), IsVerified: pulumi.Bool(true)},
+		Properties: devices.CertificatePropertiesArgs{Certificate: pulumi.String(t.Authority.text),
+			IsVerified: pulumi.Bool(true)},
 	}
 }
 
-// attestation returns the attestation of devices whose certificates the authority signed. It refers to the certificate at
-// the service by name. Every preview knows the name, unlike the resource's output, so enrollments with this attestation
-// must depend on the certificate explicitly.
+// attestation returns the attestation of devices whose certificates the authority signed. It refers to the certificate
+// at the service by name. Every preview knows the name, unlike the resource's output, so enrollments with this
+// attestation must depend on the certificate explicitly.
 func (a *Authority) attestation() azuredps.AttestationPtrInput {
 	return azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{CaReferences: a.references()}}
 }

@@ -38,11 +38,14 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 	}{
 		{"devices", `["a","b",{"id":"c","devId":"x"}]`, []string{`devices[2]: unknown setting "devId"`}},
 		{"devices", `[{"id":"c","hubs":"hub-1"}]`, []string{"devices[0].hubs: is a string, want a list"}},
-		{"devices", `[{"id":"c","hubs":[["hub-1"]]}]`, []string{"devices[0].hubs[0]: is a list, want a string", `devices[0].hubs[0]: this stack has no hub ""`, "devices[0].hubs: lists no hub"}},
+		{"devices", `[{"id":"c","hubs":[["hub-1"]]}]`, []string{"devices[0].hubs[0]: is a list, want a string",
+			`devices[0].hubs[0]: this stack has no hub ""`, "devices[0].hubs: lists no hub"}},
 		{"devices", `[["a"],true,{"id":{}}]`, []string{
-			"devices[0]: is a list, want an id or an object", "devices[1]: is true or false, want an id or an object", "devices[2].id: is an object, want a string"}},
+			"devices[0]: is a list, want an id or an object", "devices[1]: is true or false, want an id or an object",
+			"devices[2].id: is an object, want a string"}},
 		{"devices", `[{"id":"a b","primryKey":"x","hubs":3}]`, []string{
-			"devices[0].hubs: is a number, want a list", `devices[0]: unknown setting "primryKey"`, `devices[0]: the registration id "a b" contains`}},
+			"devices[0].hubs: is a number, want a list", `devices[0]: unknown setting "primryKey"`,
+			`devices[0]: the registration id "a b" contains`}},
 		{"devices", `press-1`, []string{`devices: is not a list: write it as ["press-1"]`}},
 		{"devices", `press-1, press-2`, []string{`devices: is not a list: write it as ["press-1","press-2"]`}},
 		{"devices", `4711`, []string{"devices: is a number, want a list"}},
@@ -56,11 +59,15 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 		{"enrollmentGroup", `["c"]`, []string{"enrollmentGroup: is a list, want an id or an object"}},
 		{"enrollmentGroup", `{"id":"c"} {"id":"d"}`, []string{"enrollmentGroup: unexpected data after the end"}},
 		{"hubSettings", `{"hub-1":{"wieght":2},"hub-2":{"drain":"yes","capacity":1.5}}`, []string{
-			`hubSettings.hub-1: unknown setting "wieght"`, "hubSettings.hub-2.capacity: is a number, want a whole number", "hubSettings.hub-2.drain: is a string, want true or false"}},
+			`hubSettings.hub-1: unknown setting "wieght"`,
+			"hubSettings.hub-2.capacity: is a number, want a whole number",
+			"hubSettings.hub-2.drain: is a string, want true or false"}},
 		{"hubSettings", `{"hub-1":5}`, []string{"hubSettings.hub-1: is a number, want an object"}},
 		{"hubSettings", `["hub-1"]`, []string{"hubSettings: is a list, want an object"}},
 		{"hubSettings", `{"hub-1":{}}{}`, []string{"hubSettings: unexpected data after the end"}},
-		{"rotation", `{"link":"once","enrollments":{}}`, []string{"rotation.enrollments: is an object, want a whole number", "rotation.link: is a string, want a whole number"}},
+		{"rotation", `{"link":"once","enrollments":{}}`,
+			[]string{"rotation.enrollments: is an object, want a whole number",
+				"rotation.link: is a string, want a whole number"}},
 		{"emulator", `{"arm":1,"secret":2}`, []string{`emulator: unknown setting "secret"`}},
 	} {
 		t.Run(tc.key+"="+tc.value, func(t *testing.T) {
@@ -98,7 +105,8 @@ func TestNumbersAreAcceptedAsTexts(t *testing.T) {
 	if want := fmt.Sprint("2024", "4711", "12345678901234567890", "1.50"); ids != want {
 		t.Errorf("got ids %s, want %s", ids, want)
 	}
-	if diff := cmp.Diff(topology.Hub{Name: "hub-1", Location: "westeurope", SKU: "S1", Units: 1, Weight: 3, Drain: true}, got.Hubs[0]); diff != "" {
+	if diff := cmp.Diff(topology.Hub{Name: "hub-1", Location: "westeurope", SKU: "S1", Units: 1, Weight: 3,
+		Drain: true}, got.Hubs[0]); diff != "" {
 		t.Errorf("hub-1 (-want +got):\n%s", diff)
 	}
 }
@@ -147,16 +155,28 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			quoted := fmt.Sprintf("%q", text)
 			for name, config := range map[string]stack{
-				"certificate": {"attestation": "x509", "certificate": text}, "its one line": {"attestation": "x509", "certificate": strings.ReplaceAll(text, "\n", " ")},
-				"a device's": {"devices": `[{"id":"device-1","certificate":` + quoted + `}]`}, "its id": {"devices": `[` + quoted + `]`},
-				"its key": {"devices": `[{"id":"a","primaryKey":` + quoted + `}]`}, "its other key": {"devices": `[{"id":"a","secondaryKey":` + quoted + `}]`},
-				"its device id": {"devices": `[{"id":"a","deviceId":` + quoted + `}]`}, "its policy": {"devices": `[{"id":"a","allocationPolicy":` + quoted + `}]`},
-				"its hubs": {"devices": `[{"id":"a","hubs":[` + quoted + `]}]`}, "a member": {"devices": `[{` + quoted + `:1}]`}, "devices": {"devices": text},
-				"group": {"enrollmentGroup": text}, "a group's key": {"enrollmentGroup": `{"primaryKey":` + quoted + `}`},
-				"a group's certificate": {"enrollmentGroup": `{"certificate":` + quoted + `}`}, "a hub's name": {"hubSettings": `{"hub-1":{"name":` + quoted + `}}`},
-				"a hub's sku": {"hubSettings": `{"hub-1":{"sku":` + quoted + `}}`}, "a hub": {"hubSettings": `{` + quoted + `:{}}`},
-				"service": {"provisioningService": text}, "its key alone": {"provisioningService": serviceID, "provisioningKey": text, "provisioningPolicy": "p"},
-				"policy": {"allocationPolicy": text}, "target": {"target": text}, "hubs": {"hubs": text}, "rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
+				"certificate": {"attestation": "x509", "certificate": text}, "its one line": {"attestation": "x509",
+					"certificate": strings.ReplaceAll(text, "\n", " ")},
+				"a device's":    {"devices": `[{"id":"device-1","certificate":` + quoted + `}]`},
+				"its id":        {"devices": `[` + quoted + `]`},
+				"its key":       {"devices": `[{"id":"a","primaryKey":` + quoted + `}]`},
+				"its other key": {"devices": `[{"id":"a","secondaryKey":` + quoted + `}]`},
+				"its device id": {"devices": `[{"id":"a","deviceId":` + quoted + `}]`},
+				"its policy":    {"devices": `[{"id":"a","allocationPolicy":` + quoted + `}]`},
+				"its hubs":      {"devices": `[{"id":"a","hubs":[` + quoted + `]}]`},
+				"a member": {"devices": `[{` + quoted +
+					`:1}]`}, "devices": {"devices": text},
+				"group": {"enrollmentGroup": text}, "a group's key": {"enrollmentGroup": `{"primaryKey":` + quoted +
+					`}`},
+				"a group's certificate": {"enrollmentGroup": `{"certificate":` + quoted + `}`},
+				"a hub's name":          {"hubSettings": `{"hub-1":{"name":` + quoted + `}}`},
+				"a hub's sku":           {"hubSettings": `{"hub-1":{"sku":` + quoted + `}}`},
+				"a hub":                 {"hubSettings": `{` + quoted + `:{}}`},
+				"service":               {"provisioningService": text},
+				"its key alone": {"provisioningService": serviceID,
+					"provisioningKey": text, "provisioningPolicy": "p"},
+				"policy": {"allocationPolicy": text}, "target": {"target": text}, "hubs": {"hubs": text},
+				"rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
 			} {
 				t.Run(name, func(t *testing.T) {
 					told := faultsOf(t, config)

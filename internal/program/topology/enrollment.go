@@ -106,10 +106,12 @@ func (r *reader) devices(t *Topology) []Device {
 		if set.Certificate != "" {
 			r.certificate(at+".certificate", set)
 			if set.PrimaryKey != "" || set.SecondaryKey != "" {
-				r.fault(at, "has a certificate and keys, but a device authenticates with only one of them: remove the other")
+				r.fault(at,
+					"has a certificate and keys, but a device authenticates with only one of them: remove the other")
 			}
 		}
-		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate, entry: r.entry(at, set, t)})
+		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate,
+			entry: r.entry(at, set, t)})
 	}
 	return devices
 }
@@ -127,7 +129,8 @@ func (r *reader) certificate(key string, set entrySettings) {
 // entry checks the settings that groups and devices share.
 func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil}
-	for _, given := range []struct{ name, key string }{{".primaryKey", set.PrimaryKey}, {".secondaryKey", set.SecondaryKey}} {
+	for _, given := range []struct{ name, key string }{{".primaryKey", set.PrimaryKey},
+		{".secondaryKey", set.SecondaryKey}} {
 		if given.key != "" {
 			r.faults = append(r.faults, enrollment.CheckKey(key+given.name, given.key)...)
 		}
@@ -136,7 +139,8 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	if set.AllocationPolicy != "" {
 		match, ok := fold(set.AllocationPolicy, []string{"hashed", "geoLatency", "static"})
 		if !ok {
-			r.fault(key+".allocationPolicy", "%s is not one of hashed, geoLatency, static", enrollment.Quote(set.AllocationPolicy))
+			r.fault(key+".allocationPolicy", "%s is not one of hashed, geoLatency, static",
+				enrollment.Quote(set.AllocationPolicy))
 		}
 		e.policy, effective = match, match
 	}

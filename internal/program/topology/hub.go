@@ -83,7 +83,9 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	if set.Name != nil {
 		hub.AzureName = *set.Name
 		if !hubName.MatchString(hub.AzureName) {
-			r.fault(key+".name", "%s is not a valid hub name: use 3 to 50 letters, digits and hyphens, and no hyphen at the end", enrollment.Quote(hub.AzureName))
+			r.fault(key+".name",
+				"%s is not a valid hub name: use 3 to 50 letters, digits and hyphens, and no hyphen at the end",
+				enrollment.Quote(hub.AzureName))
 		}
 	}
 	if set.Location != nil {
@@ -104,7 +106,8 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	if set.Capacity != nil {
 		hub.Units = *set.Capacity
 		if hub.Units < 1 || hub.Units > units[hub.SKU] {
-			r.fault(key+".capacity", "%d is not between 1 and %d, the maximum number of units of %s", hub.Units, units[hub.SKU], hub.SKU)
+			r.fault(key+".capacity", "%d is not between 1 and %d, the maximum number of units of %s", hub.Units,
+				units[hub.SKU], hub.SKU)
 		}
 	}
 	if set.Weight != nil {
@@ -128,7 +131,8 @@ func (r *reader) namesDiffer(hubs []Hub) {
 	for _, h := range hubs {
 		name := strings.ToLower(h.AzureName)
 		if first, twice := seen[name]; twice && name != "" {
-			r.fault("hubSettings."+h.Name+".name", "%q is already the name of %s; names are not case-sensitive", h.AzureName, first)
+			r.fault("hubSettings."+h.Name+".name", "%q is already the name of %s; names are not case-sensitive",
+				h.AzureName, first)
 		}
 		seen[name] = h.Name
 	}
@@ -145,8 +149,8 @@ func (r *reader) someAccept(hubs []Hub) {
 	}
 }
 
-// Hub returns the arguments of a hub. They declare its shared access policies with generated keys, so that previews know
-// the keys before the hub exists.
+// Hub returns the arguments of a hub. They declare its shared access policies with generated keys, so that previews
+// know the keys before the hub exists.
 func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *devices.IotHubResourceArgs {
 	var policies devices.SharedAccessSignatureAuthorizationRuleArray
 	for _, role := range HubRoles {
@@ -158,9 +162,10 @@ func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *device
 	args := &devices.IotHubResourceArgs{
 		ResourceGroupName: group.Name,
 		Location:          pulumi.String(h.Location),
-		Sku:               devices.IotHubSkuInfoArgs{Name: pulumi.String(h.SKU), Capacity: pulumi.Float64(float64(h.Units))},
-		Properties:        devices.IotHubPropertiesArgs{AuthorizationPolicies: policies},
-		Tags:              t.tags(),
+		Sku: devices.IotHubSkuInfoArgs{Name: pulumi.String(h.SKU),
+			Capacity: pulumi.Float64(float64(h.Units))},
+		Properties: devices.IotHubPropertiesArgs{AuthorizationPolicies: policies},
+		Tags:       t.tags(),
 	}
 	if h.AzureName != "" {
 		args.ResourceName = pulumi.String(h.AzureName)

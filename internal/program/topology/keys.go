@@ -86,10 +86,12 @@ func connectionString(host pulumi.StringInput, role string, key pulumi.StringInp
 	return pulumi.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, role, key)
 }
 
-// KeyOf returns the keys of a resource that generates them, marked as secrets. In a preview a key is unknown, and the engine does not
-// report that an unknown value will be a secret: an update plan would expect plain policies and links, and refuse the first deployment.
+// KeyOf returns the keys of a resource that generates them, marked as secrets. In a preview a key is unknown, and the
+// engine does not report that an unknown value will be a secret: an update plan would expect plain policies and links,
+// and refuse the first deployment.
 func KeyOf(key *azuredps.SharedAccessKey) Key {
-	return Key{Primary: secretOf(key.PrimaryKey), Secondary: secretOf(key.SecondaryKey), Active: secretOf(key.ActiveKey)}
+	return Key{Primary: secretOf(key.PrimaryKey), Secondary: secretOf(key.SecondaryKey),
+		Active: secretOf(key.ActiveKey)}
 }
 
 func secretOf(output pulumi.StringOutput) pulumi.StringOutput {

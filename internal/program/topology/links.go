@@ -18,7 +18,8 @@ const maskedKey = "SharedAccessKey=****"
 // CheckLinks compares an update of this stack's service, given as its inputs before and after, with the links that the
 // service has now. Its error names the links of others that the update would drop, and removed links that it would
 // restore.
-func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.IotHubDefinitionDescriptionResponse) error {
+func (t *Topology) CheckLinks(before, after resource.PropertyMap,
+	now []devices.IotHubDefinitionDescriptionResponse) error {
 	old, wanted := linksOf(before), linksOf(after)
 	var linked []string
 	for _, link := range now {
@@ -50,26 +51,33 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.
 	slices.Sort(inline)
 	switch {
 	case len(inline) > 0:
-		return fmt.Errorf("the provisioning service still declares the links of %s, from before it was shared, but a shared service has its links as "+
-			"separate resources: set dropLinks to true for one `pulumi up`, which makes each link a resource (devices cannot register during it)", strings.Join(inline, ", "))
+		return fmt.Errorf("the provisioning service still declares the links of %s, from before it was shared, but a "+
+			"shared service has its links as "+
+			"separate resources: set dropLinks to true for one `pulumi up`, which makes each link a resource "+
+			"(devices cannot register during it)", strings.Join(inline, ", "))
 	case len(lost) > 0 && t.Shared:
-		return fmt.Errorf("the update would drop the links of %s, which were added since the last refresh of the provisioning service: "+
+		return fmt.Errorf("the update would drop the links of %s, which were added since the last refresh of the "+
+			"provisioning service: "+
 			"run `pulumi up --refresh` to keep them, or set dropLinks to true to drop them", strings.Join(lost, ", "))
 	case len(lost) > 0:
 		return fmt.Errorf("the update would drop the links of %s, which this stack does not declare: "+
-			"set shared to true to allow others to link their hubs, or set dropLinks to true to drop the links", strings.Join(lost, ", "))
+			"set shared to true to allow others to link their hubs, or set dropLinks to true to drop the links",
+			strings.Join(lost, ", "))
 	case len(separate) > 0:
-		return fmt.Errorf("%s is linked by a separate resource, from when the provisioning service was shared, but the service now declares its links: "+
-			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and then run `pulumi up --refresh` "+
+		return fmt.Errorf("%s is linked by a separate resource, from when the provisioning service was shared, but "+
+			"the service now declares its links: "+
+			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and "+
+			"then run `pulumi up --refresh` "+
 			"without it, which declares them (devices cannot register in between)", strings.Join(separate, ", "))
 	case len(gone) > 0:
-		return fmt.Errorf("the links of %s were removed since the last refresh of the provisioning service: run `pulumi up --refresh`", strings.Join(gone, ", "))
+		return fmt.Errorf("the links of %s were removed since the last refresh of the provisioning service: run "+
+			"`pulumi up --refresh`", strings.Join(gone, ", "))
 	}
 	return nil
 }
 
-// linksOf returns the connection strings of the links in the inputs of a service, by the hubs' host names in lower case.
-// It leaves out links that a preview does not know, whose hubs do not exist yet.
+// linksOf returns the connection strings of the links in the inputs of a service, by the hubs' host names in lower
+// case. It leaves out links that a preview does not know, whose hubs do not exist yet.
 func linksOf(inputs resource.PropertyMap) map[string]string {
 	links := map[string]string{}
 	path, err := resource.ParsePropertyPath(linksPath)

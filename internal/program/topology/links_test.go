@@ -10,7 +10,8 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// service are the inputs of a provisioning service with links, each the host name of a hub with "=key" or "=****" behind it.
+// service are the inputs of a provisioning service with links, each the host name of a hub with "=key" or "=****"
+// behind it.
 func service(links ...string) resource.PropertyMap {
 	list := []resource.PropertyValue{}
 	for _, link := range links {
@@ -36,22 +37,30 @@ func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
 		now           []string
 		want          string // part of the error; "" for none
 	}{
-		"own links as declared":              {false, []string{"a=k", "b=k"}, []string{"a=k", "b=k"}, []string{"a", "b"}, ""},
+		"own links as declared": {false, []string{"a=k", "b=k"}, []string{"a=k", "b=k"},
+			[]string{"a", "b"}, ""},
 		"an own link removed":                {false, []string{"a=k", "b=k"}, []string{"a=k"}, []string{"a", "b"}, ""},
 		"an own link added":                  {false, []string{"a=k"}, []string{"a=k", "b=k"}, []string{"a"}, ""},
 		"an own link of an update cut short": {false, []string{"a=k"}, []string{"a=k", "b=k"}, []string{"a", "b"}, ""},
 		"letter case":                        {false, []string{"A=k"}, []string{"A=k"}, []string{"a"}, ""},
-		"a link of another stack":            {false, []string{"a=k"}, []string{"a=k"}, []string{"a", "x"}, "would drop the links of x, which this stack does not declare"},
-		"a link of another, after a look":    {false, []string{"a=k", "x=****"}, []string{"a=k"}, []string{"a", "x"}, "would drop the links of x, which this stack does not declare"},
-		"not shared any more":                {false, []string{"a=****"}, []string{"a=k"}, []string{"a"}, "a is linked by a separate resource"},
-		"not shared, never looked at":        {false, nil, []string{"a=k"}, []string{"a"}, "a is linked by a separate resource"},
-		"shared, nothing linked":             {true, nil, nil, nil, ""},
-		"shared, links as last looked at":    {true, []string{"a=****"}, []string{"a=****"}, []string{"a"}, ""},
-		"shared, a link since":               {true, []string{"a=****"}, []string{"a=****"}, []string{"x", "a", "b"}, "would drop the links of b, x, which were added"},
-		"shared, never looked at":            {true, nil, nil, []string{"a"}, "`pulumi up --refresh` to keep them"},
-		"shared, a link gone":                {true, []string{"a=****", "b=****"}, []string{"a=****", "b=****"}, []string{"a"}, "the links of b were removed"},
-		"shared after links of its own":      {true, []string{"a=k"}, []string{"a=k"}, []string{"a"}, "still declares the links of a,"},
-		"shared, with a hub not yet known":   {true, []string{}, []string{}, nil, ""},
+		"a link of another stack": {false, []string{"a=k"}, []string{"a=k"}, []string{"a", "x"},
+			"would drop the links of x, which this stack does not declare"},
+		"a link of another, after a look": {false, []string{"a=k", "x=****"}, []string{"a=k"}, []string{"a", "x"},
+			"would drop the links of x, which this stack does not declare"},
+		"not shared any more": {false, []string{"a=****"}, []string{"a=k"}, []string{"a"},
+			"a is linked by a separate resource"},
+		"not shared, never looked at": {false, nil, []string{"a=k"}, []string{"a"},
+			"a is linked by a separate resource"},
+		"shared, nothing linked":          {true, nil, nil, nil, ""},
+		"shared, links as last looked at": {true, []string{"a=****"}, []string{"a=****"}, []string{"a"}, ""},
+		"shared, a link since": {true, []string{"a=****"}, []string{"a=****"}, []string{"x", "a", "b"},
+			"would drop the links of b, x, which were added"},
+		"shared, never looked at": {true, nil, nil, []string{"a"}, "`pulumi up --refresh` to keep them"},
+		"shared, a link gone": {true, []string{"a=****", "b=****"}, []string{"a=****", "b=****"},
+			[]string{"a"}, "the links of b were removed"},
+		"shared after links of its own": {true, []string{"a=k"}, []string{"a=k"}, []string{"a"},
+			"still declares the links of a,"},
+		"shared, with a hub not yet known": {true, []string{}, []string{}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

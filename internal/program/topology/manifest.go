@@ -9,7 +9,8 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Manifest is a list of devices whose individual enrollments are one resource, since thousands of resources would be slow.
+// Manifest is a list of devices whose individual enrollments are one resource, since thousands of resources would be
+// slow.
 type Manifest struct {
 	// file is the name of a file of the project, and text the list itself. One of them is empty.
 	file, text string
@@ -38,7 +39,8 @@ func (r *reader) manifest(t *Topology) *Manifest {
 	}
 	content, err := r.file(value)
 	if err != nil {
-		r.fault(key, "is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read: %v", err)
+		r.fault(key, "is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read: %v",
+			err)
 	}
 	m.file = value
 	r.notTwice(t, m.prefix, content)

@@ -28,7 +28,8 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, 
 		ctx.Export(name, value)
 	}
 	if service.policy != "" {
-		ctx.Export("serviceConnectionString", pulumi.ToSecret(connectionString(service.host, service.policy, service.key)))
+		ctx.Export("serviceConnectionString", pulumi.ToSecret(connectionString(service.host, service.policy,
+			service.key)))
 	}
 	if t.Authority != nil {
 		ctx.Export("deviceAuthority", pulumi.String(t.Authority.Thumbprint))

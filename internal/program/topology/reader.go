@@ -52,7 +52,8 @@ func (r *reader) file(name string) ([]byte, error) {
 
 func (r *reader) text(key, fallback string) string {
 	value, _ := r.source.Get(key)
-	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff")) // a piped file can begin with a byte order mark
+	// a piped file can begin with a byte order mark
+	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff"))
 	if value == "" {
 		return fallback
 	}

@@ -18,7 +18,8 @@ var FixedLocation = pulumi.ReplaceOnChanges([]string{"location"})
 // and protection, so that extending the lifetime changes one tag.
 func (t *Topology) Group() *resources.ResourceGroupArgs {
 	tags := t.tags()
-	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt, "origin": t.origin, "keep": t.keep} {
+	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt, "origin": t.origin,
+		"keep": t.keep} {
 		if value != "" {
 			tags[name] = pulumi.String(value)
 		}
@@ -78,8 +79,8 @@ func (t *Topology) KeepsLinks() pulumi.ResourceOption {
 	return pulumi.IgnoreChanges([]string{linksPath})
 }
 
-// Provider returns the settings with which enrollments reach the provisioning service, and links Azure Resource Manager.
-// On Local both are the emulator.
+// Provider returns the settings with which enrollments reach the provisioning service, and links Azure Resource
+// Manager. On Local both are the emulator.
 func (t *Topology) Provider(service Provisioning) *azuredps.ProviderArgs {
 	args := &azuredps.ProviderArgs{Host: service.host}
 	if service.policy != "" {

@@ -23,7 +23,8 @@ type Existing struct {
 // existing reads which service the stack uses, and returns nil for its own service.
 func (r *reader) existing() *Existing {
 	const key = "provisioningService"
-	e := &Existing{ID: r.text(key, ""), policy: r.text("provisioningPolicy", ""), key: enrollment.CleanKey(r.text("provisioningKey", ""))}
+	e := &Existing{ID: r.text(key, ""), policy: r.text("provisioningPolicy", ""),
+		key: enrollment.CleanKey(r.text("provisioningKey", ""))}
 	if e.ID == "" {
 		for name, value := range map[string]string{"provisioningPolicy": e.policy, "provisioningKey": e.key} {
 			if value != "" {
@@ -38,7 +39,8 @@ func (r *reader) existing() *Existing {
 	}
 	e.Subscription, e.Group, e.Name = ServiceID(e.ID)
 	if (e.policy == "") != (e.key == "") {
-		r.fault("provisioningKey", "set both provisioningPolicy and provisioningKey, or neither to log in with Microsoft Entra ID")
+		r.fault("provisioningKey",
+			"set both provisioningPolicy and provisioningKey, or neither to log in with Microsoft Entra ID")
 	}
 	if e.key != "" {
 		r.faults = append(r.faults, enrollment.CheckKey("provisioningKey", e.key)...)
@@ -51,7 +53,8 @@ func ServiceID(id string) (subscription, group, name string) {
 	if len(enrollment.CheckServiceID("", id)) > 0 {
 		return "", "", ""
 	}
-	parts := strings.Split(id, "/") // "", subscriptions, …, resourceGroups, …, providers, Microsoft.Devices, provisioningServices, …
+	// "", subscriptions, …, resourceGroups, …, providers, Microsoft.Devices, provisioningServices, …
+	parts := strings.Split(id, "/")
 	return parts[2], parts[4], parts[8]
 }
 
@@ -59,7 +62,8 @@ func ServiceID(id string) (subscription, group, name string) {
 func (r *reader) sharing(t *Topology) {
 	t.Shared, t.DropLinks = r.truth("shared"), r.truth("dropLinks")
 	if t.Existing != nil && t.Shared {
-		r.fault("shared", "a stack either shares its own service or uses the one in `provisioningService`: remove one of the settings")
+		r.fault("shared",
+			"a stack either shares its own service or uses the one in `provisioningService`: remove one of the settings")
 	}
 	if t.Existing != nil && t.DropLinks {
 		r.fault("dropLinks", "is a setting of the stack that owns the service")
@@ -109,7 +113,9 @@ func (r *reader) login(t *Topology) *login {
 	value := r.text(key, "")
 	if value == "" || t.Target != Local { // a stack that no longer shares still has links to remove
 		if t.Target == Local && t.linked() {
-			r.fault(key, "a local stack that shares a provisioning service needs the emulator's login, which `keel up` and `keel exec` write")
+			r.fault(key,
+				"a local stack that shares a provisioning service needs the emulator's login, which `keel up` and "+
+					"`keel exec` write")
 		}
 		return nil
 	}
@@ -149,21 +155,25 @@ type Provisioning struct {
 // Own returns the stack's own service.
 func (t *Topology) Own(group *resources.ResourceGroup, dps *devices.IotDpsResource, keys Keys) Provisioning {
 	return Provisioning{
-		ID: dps.ID().ToStringOutput(), Within: pulumi.DeletedWith(dps), group: group.Name, name: dps.Name, host: pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix), idScope: dps.Properties.IdScope(),
+		ID: dps.ID().ToStringOutput(), Within: pulumi.DeletedWith(dps), group: group.Name, name: dps.Name,
+		host: pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix), idScope: dps.Properties.IdScope(),
 		policy: RoleEnrollments, key: keys[RoleEnrollments].Active,
 	}
 }
 
 // Lookup are the arguments that read the existing service from Azure.
 func (e *Existing) Lookup() devices.LookupIotDpsResourceOutputArgs {
-	return devices.LookupIotDpsResourceOutputArgs{ResourceGroupName: pulumi.String(e.Group), ProvisioningServiceName: pulumi.String(e.Name)}
+	return devices.LookupIotDpsResourceOutputArgs{ResourceGroupName: pulumi.String(e.Group),
+		ProvisioningServiceName: pulumi.String(e.Name)}
 }
 
 // Found returns the existing service. Its host name comes from its id, which every preview knows.
 func (t *Topology) Found(answer devices.LookupIotDpsResourceResultOutput) Provisioning {
 	return Provisioning{
-		ID: pulumi.String(t.Existing.ID), Within: pulumi.Composite(), group: pulumi.String(t.Existing.Group), name: pulumi.String(t.Existing.Name), host: pulumi.Sprintf("%s.%s", t.Existing.Name, t.serviceSuffix), idScope: answer.Properties().IdScope(),
-		policy: t.Existing.policy, key: pulumi.ToSecret(pulumi.String(t.Existing.key)).(pulumi.StringOutput),
+		ID: pulumi.String(t.Existing.ID), Within: pulumi.Composite(), group: pulumi.String(t.Existing.Group),
+		name: pulumi.String(t.Existing.Name), host: pulumi.Sprintf("%s.%s", t.Existing.Name, t.serviceSuffix),
+		idScope: answer.Properties().IdScope(),
+		policy:  t.Existing.policy, key: pulumi.ToSecret(pulumi.String(t.Existing.key)).(pulumi.StringOutput),
 	}
 }
 

@@ -18,7 +18,8 @@ func CheckTier(hub string, before, after resource.PropertyMap) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s cannot change from sku %s to %s: Azure changes the tier of a hub only from basic to standard. Recreate the hub, which deletes its devices: "+
+		"%s cannot change from sku %s to %s: Azure changes the tier of a hub only from basic to standard. Recreate "+
+			"the hub, which deletes its devices: "+
 			"`keel hub remove %s --up`, then `keel hub remove %s --undo --up`",
 		hub,
 		from,

@@ -119,7 +119,8 @@ func Parse(source Source, stack string) (*Topology, error) {
 	t.Authority = r.authority(t.Attestation, stack)
 	t.Fleet = r.group(t)
 	if t.Attestation == X509 && (t.Fleet.primary != "" || t.Fleet.secondary != "") {
-		r.fault("enrollmentGroup", "has keys, but with attestation x509 devices authenticate by certificate: remove the keys")
+		r.fault("enrollmentGroup",
+			"has keys, but with attestation x509 devices authenticate by certificate: remove the keys")
 	}
 	t.Devices = r.devices(t)
 	t.Manifest = r.manifest(t)
@@ -134,20 +135,26 @@ func Parse(source Source, stack string) (*Topology, error) {
 func (r *reader) target(t *Topology) {
 	switch {
 	case t.Target == Local && (t.Endpoint == "" || t.CAFile == ""):
-		r.fault("endpoint", "a local stack needs the emulator's address and CA file, which `keel up` and `keel exec` write")
+		r.fault("endpoint",
+			"a local stack needs the emulator's address and CA file, which `keel up` and `keel exec` write")
 	case t.Target == Azure && t.Endpoint != "":
-		r.fault("endpoint", "is the address of an emulator, but the target is azure: run `pulumi config rm endpoint`, or set target to local")
+		r.fault("endpoint",
+			"is the address of an emulator, but the target is azure: run `pulumi config rm endpoint`, or set target "+
+				"to local")
 	case t.Target == Azure && t.CAFile != "":
-		r.fault("caFile", "belongs to an emulator, but the target is azure: run `pulumi config rm caFile`, or set target to local")
+		r.fault("caFile",
+			"belongs to an emulator, but the target is azure: run `pulumi config rm caFile`, or set target to local")
 	case t.Target == Azure && t.SecretFile != "":
-		r.fault("secretFile", "belongs to an emulator, but the target is azure: run `pulumi config rm secretFile`, or set target to local")
+		r.fault("secretFile",
+			"belongs to an emulator, but the target is azure: run `pulumi config rm secretFile`, or set target to local")
 	}
 }
 
 // EmulatorSecret reads the emulator's client secret.
 func (t *Topology) EmulatorSecret(readFile func(name string) ([]byte, error)) (string, error) {
 	if t.SecretFile == "" {
-		return "", errors.New("secretFile: a local stack needs the file of the emulator's client secret, which `keel up` and `keel exec` write")
+		return "", errors.New("secretFile: a local stack needs the file of the emulator's client secret, which `keel " +
+			"up` and `keel exec` write")
 	}
 	text, err := readFile(t.SecretFile)
 	if err != nil {

@@ -115,63 +115,109 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		config stack
 		want   []string // "key: part of the message"
 	}{
-		"no hubs":            {stack{"hubs": "0"}, []string{"hubs: 0 is not between 1 and 50"}},
-		"too many hubs":      {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
-		"hubs in words":      {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
-		"light":              {stack{"hubSettings": `{"hub-1":{"weight":0}}`}, []string{"hubSettings.hub-1.weight: 0 is not between 1 and 1000"}},
-		"heavy":              {stack{"hubSettings": `{"hub-2":{"weight":1001}}`}, []string{"hubSettings.hub-2.weight: 1001 is not"}},
-		"weight in words":    {stack{"hubSettings": `{"hub-2":{"weight":"much"}}`}, []string{"hubSettings.hub-2.weight: is a string, want a whole number"}},
-		"policy":             {stack{"allocationPolicy": "Random"}, []string{`allocationPolicy: "Random" is not one of Hashed, GeoLatency, Static`}},
-		"custom by default":  {stack{"allocationPolicy": "Custom"}, []string{`allocationPolicy: "Custom"`}},
-		"sku":                {stack{"hubSettings": `{"hub-1":{"sku":"S9"}}`}, []string{`hubSettings.hub-1.sku: "S9" is not one of B1, B2, B3, F1, S1, S2, S3`}},
-		"units":              {stack{"hubSettings": `{"hub-1":{"sku":"F1","capacity":2}}`}, []string{"hubSettings.hub-1.capacity: 2 is not between 1 and 1"}},
-		"hub name":           {stack{"hubSettings": `{"hub-1":{"name":"a_b"}}`}, []string{`hubSettings.hub-1.name: "a_b" is not a valid hub name`}},
-		"one name twice":     {stack{"hubSettings": `{"hub-1":{"name":"press"},"hub-2":{"name":"Press"}}`}, []string{`hubSettings.hub-2.name: "Press" is already the name of hub-1`}},
-		"empty location":     {stack{"hubSettings": `{"hub-1":{"location":" "}}`}, []string{"hubSettings.hub-1.location: is empty"}},
-		"absent hub":         {stack{"hubSettings": `{"hub-9":{}}`}, []string{"hubSettings.hub-9: unknown hub"}},
-		"misspelt setting":   {stack{"hubSettings": `{"hub-1":{"wieght":2}}`}, []string{`hubSettings.hub-1: unknown setting "wieght"`}},
-		"not JSON":           {stack{"hubSettings": `{`}, []string{"hubSettings: is not valid JSON: it is truncated"}},
-		"all drained":        {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"drain":true}}`}, []string{"hubSettings: drains every hub"}},
-		"all removed":        {stack{"hubs": "1", "hubSettings": `{"hub-1":{"remove":true}}`}, []string{"hubSettings: removes every hub"}},
-		"drained of what is": {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"remove":true}}`}, []string{"hubSettings: drains every hub"}},
-		"forbidden letter":   {stack{"devices": `["device/1"]`}, []string{"devices[0]: "}},
-		"long id":            {stack{"devices": `["ok", "` + long + `"]`}, []string{"devices[1]: "}},
-		"empty id":           {stack{"devices": `[{}]`}, []string{"devices[0]: "}},
-		"twice":              {stack{"devices": `["a", "b", "A"]`}, []string{`devices[2]: "A" is already enrolled by devices[0]`}},
-		"device id":          {stack{"devices": `[{"id":"a","deviceId":"a/b"}]`}, []string{"devices[0].deviceId: the device id \"a/b\" contains '/'"}},
-		"not a list":         {stack{"devices": "device-1"}, []string{"devices: "}},
-		"key":                {stack{"devices": `[{"id":"a","primaryKey":"%%%"}]`}, []string{"devices[0].primaryKey: "}},
-		"short key":          {stack{"devices": `[{"id":"a","secondaryKey":"YQ=="}]`}, []string{"devices[0].secondaryKey: "}},
-		"group key":          {stack{"enrollmentGroup": `{"id":"g","primaryKey":"no"}`}, []string{"enrollmentGroup.primaryKey: "}},
-		"group id":           {stack{"enrollmentGroup": "bad group"}, []string{"enrollmentGroup: "}},
-		"certificate":        {stack{"devices": `[{"id":"a","certificate":"-----BEGIN"}]`}, []string{"devices[0].certificate: "}},
-		"absent hub of one":  {stack{"devices": `[{"id":"a","hubs":["hub-7"]}]`}, []string{`devices[0].hubs[0]: this stack has no hub "hub-7"`, "devices[0].hubs: lists no hub"}},
-		"static without hub": {stack{"devices": `[{"id":"a","allocationPolicy":"static"}]`}, []string{"devices[0].hubs: the static allocation policy needs exactly one hub"}},
-		"drained static hub": {stack{"hubSettings": `{"hub-1":{"drain":true}}`, "devices": `[{"id":"a","hubs":["hub-1"],"allocationPolicy":"static"}]`}, []string{"devices[0].hubs: lists no hub that accepts new devices", "devices[0].hubs: the static"}},
-		"time":               {stack{"expiresAt": "tomorrow"}, []string{`expiresAt: "tomorrow" is not a time`}},
-		"target":             {stack{"target": "moon"}, []string{`target: "moon" is not one of local, azure`}},
-		"azure's secretFile": {stack{"target": "azure", "endpoint": "", "caFile": "", "secretFile": "/s"}, []string{"secretFile: belongs to an emulator"}},
-		"no emulator":        {stack{"endpoint": "", "caFile": ""}, []string{"endpoint: a local stack needs"}},
-		"emulator on azure":  {stack{"target": "azure"}, []string{"endpoint: is the address of an emulator"}},
-		"attestation":        {stack{"attestation": "tpm"}, []string{`attestation: "tpm" is not one of symmetricKey, x509`}},
-		"no authority":       {stack{"attestation": "x509"}, []string{"certificate: attestation x509 needs the certificate"}},
-		"no such file":       {stack{"attestation": "x509", "certificate": "gone.pem"}, []string{"certificate: is neither the PEM text of a certificate nor a file that can be read"}},
-		"no certificate":     {stack{"attestation": "x509", "certificate": "-----BEGIN CERTIFICATE-----"}, []string{"certificate: "}},
-		"not an authority":   {stack{"attestation": "x509", "certificate": leaf(t)}, []string{"certificate: the certificate of \"device-1\" is not a certificate authority"}},
-		"keys of a group":    {stack{"attestation": "x509", "certificate": authority(t), "enrollmentGroup": `{"id":"g","primaryKey":"` + strings.Repeat("A", 44) + `"}`}, []string{"enrollmentGroup: has keys, but with attestation x509"}},
-		"no such manifest":   {stack{"manifest": "gone.csv"}, []string{"manifest: is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read"}},
-		"a static list":      {stack{"provisioningService": serviceID, "allocationPolicy": "Static", "manifest": "[]", "devices": "[]", "enrollmentGroup": `{"id":"g","hubs":["hub-1"]}`}, []string{"manifest: the static allocation policy needs exactly one hub, but 2", "emulator: "}},
-		"rotated policy":     {stack{"rotation": `{"enrollment":1}`}, []string{"rotation.enrollment: unknown policy: use one of link, operator"}},
-		"rotated back":       {stack{"rotation": `{"link":-1}`}, []string{"rotation.link: -1 is negative"}},
-		"rotation in words":  {stack{"rotation": `{"link":"once"}`}, []string{"rotation.link: is a string, want a whole number"}},
-		"no service":         {stack{"provisioningService": "provisioning"}, []string{`provisioningService: "provisioning" is not the resource id of a provisioning service`}},
-		"half an access":     {stack{"provisioningService": serviceID, "provisioningPolicy": "enrollments", "emulator": "{}"}, []string{"provisioningKey: set both provisioningPolicy and provisioningKey", "emulator.arm: "}},
-		"access to nothing":  {stack{"provisioningKey": strings.Repeat("A", 44)}, []string{"provisioningKey: is only for an existing service"}},
-		"both forms":         {stack{"provisioningService": serviceID, "shared": "true"}, []string{"shared: a stack either shares its own service or uses the one", "emulator: a local stack that shares"}},
-		"shared in words":    {stack{"shared": "perhaps"}, []string{`shared: "perhaps" is not one of true, false`}},
-		"links of others":    {stack{"provisioningService": serviceID, "dropLinks": "true"}, []string{"dropLinks: is a setting of the stack that owns", "emulator: "}},
-		"a secret elsewhere": {stack{"shared": "true", "emulator": `{"arm":"https://127.0.0.1:1","secretFile":"gone"}`}, []string{"emulator.secretFile: cannot be read"}},
-		"three at once":      {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"}, []string{"hubs: ", "allocationPolicy: ", "createdAt: "}},
+		"no hubs":       {stack{"hubs": "0"}, []string{"hubs: 0 is not between 1 and 50"}},
+		"too many hubs": {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
+		"hubs in words": {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
+		"light": {stack{"hubSettings": `{"hub-1":{"weight":0}}`},
+			[]string{"hubSettings.hub-1.weight: 0 is not between 1 and 1000"}},
+		"heavy": {stack{"hubSettings": `{"hub-2":{"weight":1001}}`},
+			[]string{"hubSettings.hub-2.weight: 1001 is not"}},
+		"weight in words": {stack{"hubSettings": `{"hub-2":{"weight":"much"}}`},
+			[]string{"hubSettings.hub-2.weight: is a string, want a whole number"}},
+		"policy": {stack{"allocationPolicy": "Random"},
+			[]string{`allocationPolicy: "Random" is not one of Hashed, GeoLatency, Static`}},
+		"custom by default": {stack{"allocationPolicy": "Custom"}, []string{`allocationPolicy: "Custom"`}},
+		"sku": {stack{"hubSettings": `{"hub-1":{"sku":"S9"}}`},
+			[]string{`hubSettings.hub-1.sku: "S9" is not one of B1, B2, B3, F1, S1, S2, S3`}},
+		"units": {stack{"hubSettings": `{"hub-1":{"sku":"F1","capacity":2}}`},
+			[]string{"hubSettings.hub-1.capacity: 2 is not between 1 and 1"}},
+		"hub name": {stack{"hubSettings": `{"hub-1":{"name":"a_b"}}`},
+			[]string{`hubSettings.hub-1.name: "a_b" is not a valid hub name`}},
+		"one name twice": {stack{"hubSettings": `{"hub-1":{"name":"press"},"hub-2":{"name":"Press"}}`},
+			[]string{`hubSettings.hub-2.name: "Press" is already the name of hub-1`}},
+		"empty location": {stack{"hubSettings": `{"hub-1":{"location":" "}}`},
+			[]string{"hubSettings.hub-1.location: is empty"}},
+		"absent hub": {stack{"hubSettings": `{"hub-9":{}}`}, []string{"hubSettings.hub-9: unknown hub"}},
+		"misspelt setting": {stack{"hubSettings": `{"hub-1":{"wieght":2}}`},
+			[]string{`hubSettings.hub-1: unknown setting "wieght"`}},
+		"not JSON": {stack{"hubSettings": `{`}, []string{"hubSettings: is not valid JSON: it is truncated"}},
+		"all drained": {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"drain":true}}`},
+			[]string{"hubSettings: drains every hub"}},
+		"all removed": {stack{"hubs": "1", "hubSettings": `{"hub-1":{"remove":true}}`},
+			[]string{"hubSettings: removes every hub"}},
+		"drained of what is": {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"remove":true}}`},
+			[]string{"hubSettings: drains every hub"}},
+		"forbidden letter": {stack{"devices": `["device/1"]`}, []string{"devices[0]: "}},
+		"long id":          {stack{"devices": `["ok", "` + long + `"]`}, []string{"devices[1]: "}},
+		"empty id":         {stack{"devices": `[{}]`}, []string{"devices[0]: "}},
+		"twice": {stack{"devices": `["a", "b", "A"]`},
+			[]string{`devices[2]: "A" is already enrolled by devices[0]`}},
+		"device id": {stack{"devices": `[{"id":"a","deviceId":"a/b"}]`},
+			[]string{"devices[0].deviceId: the device id \"a/b\" contains '/'"}},
+		"not a list": {stack{"devices": "device-1"}, []string{"devices: "}},
+		"key": {stack{"devices": `[{"id":"a","primaryKey":"%%%"}]`},
+			[]string{"devices[0].primaryKey: "}},
+		"short key": {stack{"devices": `[{"id":"a","secondaryKey":"YQ=="}]`},
+			[]string{"devices[0].secondaryKey: "}},
+		"group key": {stack{"enrollmentGroup": `{"id":"g","primaryKey":"no"}`},
+			[]string{"enrollmentGroup.primaryKey: "}},
+		"group id": {stack{"enrollmentGroup": "bad group"}, []string{"enrollmentGroup: "}},
+		"certificate": {stack{"devices": `[{"id":"a","certificate":"-----BEGIN"}]`},
+			[]string{"devices[0].certificate: "}},
+		"absent hub of one": {stack{"devices": `[{"id":"a","hubs":["hub-7"]}]`},
+			[]string{`devices[0].hubs[0]: this stack has no hub "hub-7"`, "devices[0].hubs: lists no hub"}},
+		"static without hub": {stack{"devices": `[{"id":"a","allocationPolicy":"static"}]`},
+			[]string{"devices[0].hubs: the static allocation policy needs exactly one hub"}},
+		"drained static hub": {stack{"hubSettings": `{"hub-1":{"drain":true}}`,
+			"devices": `[{"id":"a","hubs":["hub-1"],"allocationPolicy":"static"}]`},
+			[]string{"devices[0].hubs: lists no hub that accepts new devices", "devices[0].hubs: the static"}},
+		"time":   {stack{"expiresAt": "tomorrow"}, []string{`expiresAt: "tomorrow" is not a time`}},
+		"target": {stack{"target": "moon"}, []string{`target: "moon" is not one of local, azure`}},
+		"azure's secretFile": {stack{"target": "azure", "endpoint": "", "caFile": "", "secretFile": "/s"},
+			[]string{"secretFile: belongs to an emulator"}},
+		"no emulator":       {stack{"endpoint": "", "caFile": ""}, []string{"endpoint: a local stack needs"}},
+		"emulator on azure": {stack{"target": "azure"}, []string{"endpoint: is the address of an emulator"}},
+		"attestation": {stack{"attestation": "tpm"},
+			[]string{`attestation: "tpm" is not one of symmetricKey, x509`}},
+		"no authority": {stack{"attestation": "x509"},
+			[]string{"certificate: attestation x509 needs the certificate"}},
+		"no such file": {stack{"attestation": "x509", "certificate": "gone.pem"},
+			[]string{"certificate: is neither the PEM text of a certificate nor a file that can be read"}},
+		"no certificate": {stack{"attestation": "x509", "certificate": "-----BEGIN CERTIFICATE-----"},
+			[]string{"certificate: "}},
+		"not an authority": {stack{"attestation": "x509", "certificate": leaf(t)},
+			[]string{"certificate: the certificate of \"device-1\" is not a certificate authority"}},
+		"keys of a group": {stack{"attestation": "x509", "certificate": authority(t),
+			"enrollmentGroup": `{"id":"g","primaryKey":"` + strings.Repeat("A", 44) + `"}`},
+			[]string{"enrollmentGroup: has keys, but with attestation x509"}},
+		"no such manifest": {stack{"manifest": "gone.csv"},
+			[]string{"manifest: is neither a list of devices (JSON, or CSV of several lines) nor a file that can be " +
+				"read"}},
+		"a static list": {stack{"provisioningService": serviceID, "allocationPolicy": "Static", "manifest": "[]",
+			"devices": "[]", "enrollmentGroup": `{"id":"g","hubs":["hub-1"]}`},
+			[]string{"manifest: the static allocation policy needs exactly one hub, but 2", "emulator: "}},
+		"rotated policy": {stack{"rotation": `{"enrollment":1}`},
+			[]string{"rotation.enrollment: unknown policy: use one of link, operator"}},
+		"rotated back": {stack{"rotation": `{"link":-1}`}, []string{"rotation.link: -1 is negative"}},
+		"rotation in words": {stack{"rotation": `{"link":"once"}`},
+			[]string{"rotation.link: is a string, want a whole number"}},
+		"no service": {stack{"provisioningService": "provisioning"},
+			[]string{`provisioningService: "provisioning" is not the resource id of a provisioning service`}},
+		"half an access": {stack{"provisioningService": serviceID, "provisioningPolicy": "enrollments",
+			"emulator": "{}"}, []string{
+			"provisioningKey: set both provisioningPolicy and provisioningKey", "emulator.arm: "}},
+		"access to nothing": {stack{"provisioningKey": strings.Repeat("A", 44)},
+			[]string{"provisioningKey: is only for an existing service"}},
+		"both forms": {stack{"provisioningService": serviceID, "shared": "true"},
+			[]string{"shared: a stack either shares its own service or uses the one",
+				"emulator: a local stack that shares"}},
+		"shared in words": {stack{"shared": "perhaps"}, []string{`shared: "perhaps" is not one of true, false`}},
+		"links of others": {stack{"provisioningService": serviceID, "dropLinks": "true"},
+			[]string{"dropLinks: is a setting of the stack that owns", "emulator: "}},
+		"a secret elsewhere": {stack{"shared": "true", "emulator": `{"arm":"https://127.0.0.1:1","secretFile":"gone"}`},
+			[]string{"emulator.secretFile: cannot be read"}},
+		"three at once": {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"},
+			[]string{"hubs: ", "allocationPolicy: ", "createdAt: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -196,7 +242,8 @@ func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
 	t.Parallel()
 	text := authority(t)
 	parse := func(certificate string, files map[string]string) *topology.Authority {
-		got, err := topology.Parse(folder{local(stack{"attestation": "x509", "certificate": certificate}), files}, strings.Repeat("s", 100))
+		got, err := topology.Parse(folder{local(stack{"attestation": "x509", "certificate": certificate}), files},
+			strings.Repeat("s", 100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,10 +251,12 @@ func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
 	}
 	given := parse(text, nil)
 	if len(given.Name) != 64 || !strings.HasSuffix(given.Name, "-"+given.Thumbprint[:8]) {
-		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name), given.Thumbprint)
+		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name),
+			given.Thumbprint)
 	}
 	// A private key beside it is not passed on, so nothing differs.
-	if diff := cmp.Diff(given, parse("ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
+	if diff := cmp.Diff(given, parse(
+		"ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
 		cmp.AllowUnexported(topology.Authority{})); diff != "" {
 		t.Errorf("as a file (-want +got):\n%s", diff)
 	}
@@ -225,7 +274,8 @@ func TestAFaultNeverShowsAKey(t *testing.T) {
 	}
 }
 
-// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is registered.
+// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is
+// registered.
 func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -237,7 +287,8 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for form, source := range map[string]folder{
-				"file": {local(stack{"devices": `["device-1","press-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": text}},
+				"file": {local(stack{"devices": `["device-1","press-1"]`, "manifest": "m.csv"}),
+					map[string]string{"m.csv": text}},
 				"text": {local(stack{"devices": `["device-1","press-1"]`, "manifest": text + "\n"}), nil},
 			} {
 				t.Run(form, func(t *testing.T) {
@@ -245,14 +296,16 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 						return // a configuration value has no byte order mark
 					}
 					_, err := topology.Parse(source, "dev")
-					if err == nil || !strings.Contains(err.Error(), "manifest: ") || !strings.Contains(err.Error(), "devices[1] declares it too") {
+					if err == nil || !strings.Contains(err.Error(), "manifest: ") ||
+						!strings.Contains(err.Error(), "devices[1] declares it too") {
 						t.Errorf("%s, %s: got %v, want the manifest refused for devices[1]", name, form, err)
 					}
 				})
 			}
 		})
 	}
-	source := folder{local(stack{"devices": `["device-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": "registrationId,deviceId\nother,device-1\n"}}
+	source := folder{local(stack{"devices": `["device-1"]`, "manifest": "m.csv"}),
+		map[string]string{"m.csv": "registrationId,deviceId\nother,device-1\n"}}
 	if _, err := topology.Parse(source, "dev"); err != nil {
 		t.Errorf("the id of another column: got %v", err)
 	}

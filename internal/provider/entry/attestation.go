@@ -15,8 +15,11 @@ type Attestation struct {
 // Annotate describes the type in the schema.
 func (a *Attestation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Attestation")
-	an.Describe(a, "How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.")
-	an.Describe(&a.SymmetricKey, "Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.")
+	an.Describe(a, "How devices authenticate. Set at most one member; without one, the provider generates a pair of "+
+		"symmetric keys.")
+	an.Describe(&a.SymmetricKey,
+		"Symmetric keys: a device signs its token with either of them. For a group, the key of each device is "+
+			"derived from them.")
 	an.Describe(&a.X509, "X.509 certificates.")
 	an.Describe(&a.TPM, "A Trusted Platform Module. For individual enrollments only.")
 }
@@ -31,7 +34,8 @@ type SymmetricKey struct {
 // Annotate describes the type in the schema.
 func (k *SymmetricKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "SymmetricKey")
-	an.Describe(k, "A pair of symmetric keys. A key that is left out is generated when the enrollment is created, and kept from then on; it is never written into the inputs.")
+	an.Describe(k, "A pair of symmetric keys. A key that is left out is generated when the enrollment is created, "+
+		"and kept from then on; it is never written into the inputs.")
 	an.Describe(&k.PrimaryKey, "Primary key: base64 of 16 to 64 bytes.")
 	an.Describe(&k.SecondaryKey, "Secondary key: base64 of 16 to 64 bytes.")
 }
@@ -47,12 +51,15 @@ type X509Attestation struct {
 func (x *X509Attestation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "X509Attestation")
 	an.Describe(x, "X.509 attestation. Set exactly one member.")
-	an.Describe(&x.ClientCertificates, "The device's own certificates. For individual enrollments only; their common name is the registration id.")
+	an.Describe(&x.ClientCertificates,
+		"The device's own certificates. For individual enrollments only; their common name is the registration id.")
 	an.Describe(&x.SigningCertificates, "Root or intermediate certificates that sign the device certificates.")
-	an.Describe(&x.CAReferences, "Names of certificates that were uploaded to the provisioning service and verified there.")
+	an.Describe(&x.CAReferences,
+		"Names of certificates that were uploaded to the provisioning service and verified there.")
 }
 
-// CertificatePair holds one or two certificates. They are compared by thumbprint: the service never returns their bytes.
+// CertificatePair holds one or two certificates. They are compared by thumbprint: the service never returns their
+// bytes.
 type CertificatePair struct {
 	Primary   string  `pulumi:"primary"`
 	Secondary *string `pulumi:"secondary,optional"`
@@ -63,7 +70,8 @@ func (c *CertificatePair) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CertificatePair")
 	an.Describe(c, "One or two certificates, so that one can be rolled while the other is in use.")
 	an.Describe(&c.Primary, "Primary certificate: PEM text, or base64 of its DER form.")
-	an.Describe(&c.Secondary, "Secondary certificate, in the same forms. The service repeats the primary one when it is left out.")
+	an.Describe(&c.Secondary,
+		"Secondary certificate, in the same forms. The service repeats the primary one when it is left out.")
 }
 
 // CAReferences names certificates of the provisioning service.

@@ -13,14 +13,17 @@ var attestationFields = []field{
 	{
 		Path:     AttestationPath,
 		replaces: true,
-		same:     func(w Declared, g Held) bool { return AttestationType(w.Attestation) == AttestationType(g.Attestation) },
-		adopt:    func(w *Declared, g Held) { w.Attestation = g.Attestation },
+		same: func(w Declared, g Held) bool {
+			return AttestationType(w.Attestation) == AttestationType(g.Attestation)
+		},
+		adopt: func(w *Declared, g Held) { w.Attestation = g.Attestation },
 	}, {
 		// A key that is not given is kept, so it always agrees.
 		Path: "attestation.symmetricKey.primaryKey",
 		same: func(w Declared, g Held) bool { return sameKey(SymmetricOf(w.Attestation).PrimaryKey, g.PrimaryKey) },
 		adopt: func(w *Declared, g Held) {
-			w.Attestation = &Attestation{SymmetricKey: &SymmetricKey{g.PrimaryKey, SymmetricOf(w.Attestation).SecondaryKey}}
+			w.Attestation = &Attestation{SymmetricKey: &SymmetricKey{g.PrimaryKey,
+				SymmetricOf(w.Attestation).SecondaryKey}}
 		},
 	}, {
 		Path: "attestation.symmetricKey.secondaryKey",
@@ -28,13 +31,15 @@ var attestationFields = []field{
 			return sameKey(SymmetricOf(w.Attestation).SecondaryKey, g.SecondaryKey)
 		},
 		adopt: func(w *Declared, g Held) {
-			w.Attestation = &Attestation{SymmetricKey: &SymmetricKey{SymmetricOf(w.Attestation).PrimaryKey, g.SecondaryKey}}
+			w.Attestation = &Attestation{SymmetricKey: &SymmetricKey{SymmetricOf(w.Attestation).PrimaryKey,
+				g.SecondaryKey}}
 		},
 	},
 	certificateField("attestation.x509.clientCertificates.primary", ClientPair, CertificatePair.PrimaryThumbprint),
 	certificateField("attestation.x509.clientCertificates.secondary", ClientPair, CertificatePair.SecondaryThumbprint),
 	certificateField("attestation.x509.signingCertificates.primary", SigningPair, CertificatePair.PrimaryThumbprint),
-	certificateField("attestation.x509.signingCertificates.secondary", SigningPair, CertificatePair.SecondaryThumbprint),
+	certificateField("attestation.x509.signingCertificates.secondary", SigningPair,
+		CertificatePair.SecondaryThumbprint),
 	{
 		Path: "attestation.x509.caReferences.primary",
 		same: func(w Declared, g Held) bool {
@@ -62,7 +67,8 @@ var attestationFields = []field{
 	},
 }
 
-func certificateField(path string, pair func(*Attestation) *CertificatePair, certificate func(CertificatePair) string) field {
+func certificateField(path string, pair func(*Attestation) *CertificatePair,
+	certificate func(CertificatePair) string) field {
 	identity := func(a *Attestation) string {
 		if p := pair(a); p != nil {
 			return certificate(*p)
@@ -76,7 +82,8 @@ func certificateField(path string, pair func(*Attestation) *CertificatePair, cer
 	}
 }
 
-// adoptX509 takes over the certificates, keeping the text of those that are the same: the service returns their thumbprints only.
+// adoptX509 takes over the certificates, keeping the text of those that are the same: the service returns their
+// thumbprints only.
 func adoptX509(w *Declared, g Held) {
 	adopted := &X509Attestation{CAReferences: g.Attestation.X509.CAReferences}
 	adopted.ClientCertificates = adoptPair(ClientPair(w.Attestation), ClientPair(g.Attestation))
@@ -109,7 +116,8 @@ func (c CertificatePair) SecondaryThumbprint() string {
 	return certificateIdentity(*c.Secondary)
 }
 
-// certificateIdentity returns the thumbprint of a certificate in any of its forms, and the text itself when it is not a certificate.
+// certificateIdentity returns the thumbprint of a certificate in any of its forms, and the text itself when it is not a
+// certificate.
 func certificateIdentity(text string) string {
 	if certificate, err := enrollment.ParseCertificate(text); err == nil {
 		return enrollment.ThumbprintMark + enrollment.Thumbprint(certificate)

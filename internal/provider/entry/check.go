@@ -45,10 +45,12 @@ func CheckSettings(id string, s Settings, group bool, now time.Time) []enrollmen
 		faults = append(faults, enrollment.CheckWebhook("customAllocation.webhookUrl", c.WebhookURL)...)
 		faults = append(faults, enrollment.CheckWebhookVersion("customAllocation.apiVersion", c.APIVersion)...)
 		if decided && canonical != enrollment.Custom {
-			faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "a webhook is only used with the allocation policy custom"})
+			faults = append(faults, enrollment.Fault{Path: "customAllocation",
+				Message: "a webhook is only used with the allocation policy custom"})
 		}
 	case canonical == enrollment.Custom:
-		faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "the allocation policy custom needs a webhook"})
+		faults = append(faults, enrollment.Fault{Path: "customAllocation",
+			Message: "the allocation policy custom needs a webhook"})
 	}
 	return faults
 }
@@ -79,11 +81,13 @@ func attestationFaults(id string, a *Attestation, group bool, now time.Time) []e
 			faults = append(faults, enrollment.CheckTPMKey("attestation.tpm.storageRootKey", *t.StorageRootKey)...)
 		}
 		if group {
-			faults = append(faults, enrollment.Fault{Path: "attestation.tpm", Message: "a group cannot attest by TPM: use an individual enrollment for each device"})
+			faults = append(faults, enrollment.Fault{Path: "attestation.tpm",
+				Message: "a group cannot attest by TPM: use an individual enrollment for each device"})
 		}
 	}
 	if kinds > 1 {
-		faults = append(faults, enrollment.Fault{Path: "attestation", Message: "set one of symmetricKey, x509 and tpm, not several"})
+		faults = append(faults, enrollment.Fault{Path: "attestation",
+			Message: "set one of symmetricKey, x509 and tpm, not several"})
 	}
 	return faults
 }
@@ -102,7 +106,8 @@ func x509Faults(id string, x X509Attestation, group bool, now time.Time) []enrol
 			return faults
 		})...)
 		if group {
-			faults = append(faults, enrollment.Fault{Path: base + ".clientCertificates", Message: "a group attests by signing certificates or CA references, not by one device's certificate"})
+			faults = append(faults, enrollment.Fault{Path: base + ".clientCertificates",
+				Message: "a group attests by signing certificates or CA references, not by one device's certificate"})
 		}
 	}
 	if c := x.SigningCertificates; c != nil {
@@ -119,12 +124,14 @@ func x509Faults(id string, x X509Attestation, group bool, now time.Time) []enrol
 		}
 	}
 	if members != 1 {
-		faults = append(faults, enrollment.Fault{Path: base, Message: "set exactly one of clientCertificates, signingCertificates and caReferences"})
+		faults = append(faults, enrollment.Fault{Path: base,
+			Message: "set exactly one of clientCertificates, signingCertificates and caReferences"})
 	}
 	return faults
 }
 
-func pairFaults(path string, pair CertificatePair, check func(path, text string) []enrollment.Fault) []enrollment.Fault {
+func pairFaults(path string, pair CertificatePair,
+	check func(path, text string) []enrollment.Fault) []enrollment.Fault {
 	faults := check(path+".primary", pair.Primary)
 	if pair.Secondary != nil {
 		faults = append(faults, check(path+".secondary", *pair.Secondary)...)
@@ -132,7 +139,8 @@ func pairFaults(path string, pair CertificatePair, check func(path, text string)
 	return faults
 }
 
-// checkFailures turns faults into check failures, in the order of their paths, without those about values that are not known yet.
+// checkFailures turns faults into check failures, in the order of their paths, without those about values that are not
+// known yet.
 func checkFailures(inputs property.Map, faults []enrollment.Fault) []p.CheckFailure {
 	var failures []p.CheckFailure
 	for _, f := range faults {

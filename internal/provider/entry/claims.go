@@ -108,7 +108,8 @@ func (c *Claims) Keep(o Owner, keys iter.Seq[ClaimKey]) {
 // rival is the resource whose entry a deletion would remove.
 type rival struct {
 	URN string
-	// Holds is false for a resource that declares the id but has not got the entry, because its creation failed or was never tried.
+	// Holds is false for a resource that declares the id but has not got the entry, because its creation failed or was
+	// never tried.
 	Holds bool
 }
 
@@ -132,7 +133,9 @@ func (c *Claims) RivalOf(o Owner, key ClaimKey) *rival {
 // never wait for each other. A cancelled operation stops waiting.
 func (c *Claims) Turn(ctx context.Context, keys ...ClaimKey) (done func(), err error) {
 	keys = slices.Clone(keys)
-	slices.SortFunc(keys, func(a, b ClaimKey) int { return strings.Compare(a.collection+"/"+a.id, b.collection+"/"+b.id) })
+	slices.SortFunc(keys, func(a, b ClaimKey) int {
+		return strings.Compare(a.collection+"/"+a.id, b.collection+"/"+b.id)
+	})
 	keys = slices.Compact(keys)
 	taken := make(map[ClaimKey]chan struct{}, len(keys))
 	done = func() {
@@ -177,10 +180,11 @@ func NewInstance() *string {
 // LongestID is how long ids can be. Longer ones are invalid and are not compared with other resources.
 const LongestID = 128
 
-// DeclareOne declares the one id of a resource, and returns the fault of an id that another resource of the stack declares. An unknown id,
-// which arrives empty, is declared when it is known.
+// DeclareOne declares the one id of a resource, and returns the fault of an id that another resource of the stack
+// declares. An unknown id, which arrives empty, is declared when it is known.
 func DeclareOne(ctx context.Context, path, collection, id string) []enrollment.Fault {
-	if isEntry := collection == IndividualsName || collection == groupsName; id == "" || isEntry && len(id) > LongestID {
+	if isEntry := collection == IndividualsName || collection == groupsName; id == "" || isEntry &&
+		len(id) > LongestID {
 		return nil
 	}
 	key := ClaimOf(collection, id)
@@ -192,5 +196,6 @@ func DeclareOne(ctx context.Context, path, collection, id string) []enrollment.F
 
 // DeclaredTwice returns the error for an id that another resource of the stack declares too.
 func DeclaredTwice(id, other string) string {
-	return fmt.Sprintf("%s is declared twice in this stack: %s declares it too; remove one of them", enrollment.Quote(id), other)
+	return fmt.Sprintf("%s is declared twice in this stack: %s declares it too; remove one of them",
+		enrollment.Quote(id), other)
 }

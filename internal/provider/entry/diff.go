@@ -41,7 +41,8 @@ func diff(ctx context.Context, k Kind, want Declared, known Held) p.DiffResponse
 	// replaceOnChanges.
 	response.DeleteBeforeReplace = sameID(want.ID, known.ID) && !isMoved
 	if !isReplaced {
-		ClaimsOf(ctx).Keep(Owner{string(URN(ctx)), Text(known.Instance)}, slices.Values([]ClaimKey{ClaimOf(k.collection, known.ID)}))
+		ClaimsOf(ctx).Keep(Owner{string(URN(ctx)), Text(known.Instance)},
+			slices.Values([]ClaimKey{ClaimOf(k.collection, known.ID)}))
 	}
 	return response
 }

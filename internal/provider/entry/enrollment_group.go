@@ -34,13 +34,16 @@ type EnrollmentGroupState struct {
 // Annotate describes the resource in the schema.
 func (g *EnrollmentGroup) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentGroup")
-	an.Describe(g, "Allows every device to register that proves its membership in the group: by a key derived from the group's key, or by a certificate that the group's certificate signed.\n\n"+
+	an.Describe(g, "Allows every device to register that proves its membership in the group: by a key derived from "+
+		"the group's key, or by a certificate that the group's certificate signed.\n\n"+
 		"Import it by `{service host}/enrollmentGroups/{enrollmentGroupId}`.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *EnrollmentGroupArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.EnrollmentGroupID, "Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.")
+	an.Describe(&a.EnrollmentGroupID,
+		"Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has "+
+			"no meaning. Another id replaces the group.")
 }
 
 func (EnrollmentGroupArgs) kind() Kind { return Group }

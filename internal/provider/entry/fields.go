@@ -41,7 +41,8 @@ var fields = []field{
 		Path: "initialTwin.tags",
 		same: func(w Declared, g Held) bool { return sameJSON(TwinOf(w.Settings).Tags, TwinOf(g.Settings).Tags) },
 		adopt: func(w *Declared, g Held) {
-			w.InitialTwin = &InitialTwin{Tags: PlainJSON(TwinOf(g.Settings).Tags), DesiredProperties: TwinOf(w.Settings).DesiredProperties}
+			w.InitialTwin = &InitialTwin{Tags: PlainJSON(TwinOf(g.Settings).Tags),
+				DesiredProperties: TwinOf(w.Settings).DesiredProperties}
 		},
 	}, {
 		Path: "initialTwin.desiredProperties",
@@ -49,7 +50,8 @@ var fields = []field{
 			return sameJSON(TwinOf(w.Settings).DesiredProperties, TwinOf(g.Settings).DesiredProperties)
 		},
 		adopt: func(w *Declared, g Held) {
-			w.InitialTwin = &InitialTwin{Tags: TwinOf(w.Settings).Tags, DesiredProperties: PlainJSON(TwinOf(g.Settings).DesiredProperties)}
+			w.InitialTwin = &InitialTwin{Tags: TwinOf(w.Settings).Tags,
+				DesiredProperties: PlainJSON(TwinOf(g.Settings).DesiredProperties)}
 		},
 	}, {
 		Path: "reprovisionPolicy.updateHubAssignment",
@@ -57,7 +59,8 @@ var fields = []field{
 			return ReprovisionOf(w.Settings).UpdateHubAssignment == ReprovisionOf(g.Settings).UpdateHubAssignment
 		},
 		adopt: func(w *Declared, g Held) {
-			w.ReprovisionPolicy = &ReprovisionPolicy{ReprovisionOf(g.Settings).UpdateHubAssignment, ReprovisionOf(w.Settings).MigrateDeviceData}
+			w.ReprovisionPolicy = &ReprovisionPolicy{ReprovisionOf(g.Settings).UpdateHubAssignment,
+				ReprovisionOf(w.Settings).MigrateDeviceData}
 		},
 	}, {
 		Path: "reprovisionPolicy.migrateDeviceData",
@@ -65,7 +68,8 @@ var fields = []field{
 			return ReprovisionOf(w.Settings).MigrateDeviceData == ReprovisionOf(g.Settings).MigrateDeviceData
 		},
 		adopt: func(w *Declared, g Held) {
-			w.ReprovisionPolicy = &ReprovisionPolicy{ReprovisionOf(w.Settings).UpdateHubAssignment, ReprovisionOf(g.Settings).MigrateDeviceData}
+			w.ReprovisionPolicy = &ReprovisionPolicy{ReprovisionOf(w.Settings).UpdateHubAssignment,
+				ReprovisionOf(g.Settings).MigrateDeviceData}
 		},
 	}, {
 		Path:  "allocationPolicy",
@@ -113,7 +117,8 @@ func Changes(want Declared, got Held) []field {
 	return changed
 }
 
-// Reconcile returns want with what the service holds wherever the two differ, and in want's own spelling wherever they do not.
+// Reconcile returns want with what the service holds wherever the two differ, and in want's own spelling wherever they
+// do not.
 func Reconcile(want Declared, got Held) Declared {
 	for _, f := range Changes(want, got) {
 		f.adopt(&want, got)

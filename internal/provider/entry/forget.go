@@ -18,8 +18,11 @@ type Cleanup struct {
 
 // Annotate describes the property in the schema.
 func (c *Cleanup) Annotate(an infer.Annotator) {
-	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; "+
-		"the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.")
+	an.Describe(&c.DeleteRegistrations,
+		"Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after "+
+			"which the service does not know them; "+
+			"the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and "+
+			"changing it changes nothing at the service.")
 }
 
 // ForgetsRegistrations reports whether a deletion also deletes the registration records.

@@ -11,7 +11,8 @@ const (
 	groupsName      = "enrollmentGroups"
 )
 
-// ResourceID returns the Pulumi id of an entry, which is also what pulumi import takes: {service host}/{collection}/{id}.
+// ResourceID returns the Pulumi id of an entry, which is also what pulumi import takes: {service
+// host}/{collection}/{id}.
 func ResourceID(host, collection, id string) string {
 	return strings.ToLower(host) + "/" + collection + "/" + id
 }

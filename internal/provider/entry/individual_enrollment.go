@@ -42,22 +42,28 @@ func (e *IndividualEnrollment) Annotate(an infer.Annotator) {
 
 // Annotate describes the properties in the schema.
 func (a *IndividualEnrollmentArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.RegistrationID, "Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.")
-	an.Describe(&a.DeviceID, "Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.")
-	an.Describe(&a.OptionalDeviceInformation, "Information about the device, any JSON object, for people and tools: the service does not use it.")
+	an.Describe(&a.RegistrationID,
+		"Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or "+
+			"`-`; letter case has no meaning. Another id replaces the enrollment.")
+	an.Describe(&a.DeviceID,
+		"Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.")
+	an.Describe(&a.OptionalDeviceInformation,
+		"Information about the device, any JSON object, for people and tools: the service does not use it.")
 }
 
 func (IndividualEnrollmentArgs) kind() Kind { return Individual }
 
 func (a IndividualEnrollmentArgs) declared() Declared {
 	return Declared{
-		ID: a.RegistrationID, DeviceID: a.DeviceID, DeviceInformation: a.OptionalDeviceInformation, Settings: a.Settings, Cleanup: a.Cleanup,
+		ID: a.RegistrationID, DeviceID: a.DeviceID, DeviceInformation: a.OptionalDeviceInformation,
+		Settings: a.Settings, Cleanup: a.Cleanup,
 	}
 }
 
 func (IndividualEnrollmentArgs) of(d Declared) IndividualEnrollmentArgs {
 	return IndividualEnrollmentArgs{
-		RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: d.DeviceInformation, Settings: d.Settings, Cleanup: d.Cleanup,
+		RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: d.DeviceInformation,
+		Settings: d.Settings, Cleanup: d.Cleanup,
 	}
 }
 

@@ -39,7 +39,8 @@ func makeKey(urn, slot string) (string, error) {
 // isMadeFor reports whether the key was made by makeKey for the same slot of the same resource.
 func isMadeFor(key, urn, slot string) bool {
 	raw, err := base64.StdEncoding.DecodeString(key)
-	return err == nil && len(raw) == sas.GeneratedKeyBytes && hmac.Equal(raw[randomBytes:], keyMark(raw[:randomBytes], urn, slot))
+	return err == nil && len(raw) == sas.GeneratedKeyBytes &&
+		hmac.Equal(raw[randomBytes:], keyMark(raw[:randomBytes], urn, slot))
 }
 
 func keyMark(random []byte, urn, slot string) []byte {
@@ -65,7 +66,8 @@ func CompleteKeys(given dpsservice.SymmetricKey, urn string) (dpsservice.Symmetr
 // areOurs reports whether the keys of an entry show that the resource named urn created it: it has each key that the
 // program gives, and each other one was generated for this resource.
 func areOurs(held, given dpsservice.SymmetricKey, urn string) bool {
-	return isOurs(held.PrimaryKey, given.PrimaryKey, urn, primarySlot) && isOurs(held.SecondaryKey, given.SecondaryKey, urn, secondarySlot)
+	return isOurs(held.PrimaryKey, given.PrimaryKey, urn, primarySlot) && isOurs(held.SecondaryKey, given.SecondaryKey,
+		urn, secondarySlot)
 }
 
 func isOurs(held, given, urn, slot string) bool {

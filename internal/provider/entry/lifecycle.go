@@ -19,7 +19,8 @@ type Lifecycle struct {
 	Host string
 	// URN names the resource whose operation this is, and token and name are its parts that the import command needs.
 	URN, token, Name string
-	// Mark is what keys that are made for an entry are marked with: the resource's URN, and for an entry of a set its id too.
+	// Mark is what keys that are made for an entry are marked with: the resource's URN, and for an entry of a set its
+	// id too.
 	Mark string
 	// Claims records which other resources declare or hold an entry in this run.
 	Claims *Claims
@@ -34,7 +35,8 @@ func Begin(ctx context.Context, k Kind) (Lifecycle, error) {
 	if err != nil {
 		return Lifecycle{}, err
 	}
-	l := Lifecycle{Kind: k, client: client, Entries: client.Individuals(), Host: client.Host(), Claims: ClaimsOf(ctx), advice: connection.Advice}
+	l := Lifecycle{Kind: k, client: client, Entries: client.Individuals(), Host: client.Host(), Claims: ClaimsOf(ctx),
+		advice: connection.Advice}
 	if urn := URN(ctx); urn != "" { // a function has none
 		l.URN, l.Mark, l.token, l.Name = string(urn), string(urn), string(urn.Type()), urn.Name()
 	}
@@ -124,7 +126,8 @@ func (l Lifecycle) makeEntry(ctx context.Context, want Declared) (Held, error) {
 }
 
 // afterRace takes over an entry that appeared between the read and the creation if it is exactly what was sent.
-func (l Lifecycle) afterRace(ctx context.Context, want Declared, keys dpsservice.SymmetricKey, refusal error) (Held, error) {
+func (l Lifecycle) afterRace(ctx context.Context, want Declared, keys dpsservice.SymmetricKey, refusal error) (Held,
+	error) {
 	found, err := l.Fetch(ctx, want.ID)
 	if err != nil && errors.Is(refusal, dpsservice.ErrUncertain) {
 		return l.unconfirmed(want, keys, refusal)
@@ -261,7 +264,8 @@ func (l Lifecycle) change(ctx context.Context, want Declared, known Held) (Held,
 
 // MissingError returns the error of an update of an entry that does not exist any more.
 func (l Lifecycle) MissingError(id string, err error) error {
-	return fmt.Errorf("update enrollment %q: it does not exist at %s any more; run pulumi refresh, then pulumi up to create it again: %w", id, l.Host, err)
+	return fmt.Errorf("update enrollment %q: it does not exist at %s any more; run pulumi refresh, then pulumi up to "+
+		"create it again: %w", id, l.Host, err)
 }
 
 func (l Lifecycle) changedMeanwhile(id string, changed []field) error {
@@ -269,12 +273,14 @@ func (l Lifecycle) changedMeanwhile(id string, changed []field) error {
 	if what == "" {
 		what = "its keys"
 	}
-	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see the change, then pulumi up again: %w",
+	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh "+
+		"to see the change, then pulumi up again: %w",
 		id, l.Host, what, dpsservice.ErrPrecondition)
 }
 
 // KeepKeys completes given keys with the entry's own, because a PUT without keys would generate new ones.
-func (l Lifecycle) KeepKeys(ctx context.Context, id string, given dpsservice.SymmetricKey, known Held) (dpsservice.SymmetricKey, error) {
+func (l Lifecycle) KeepKeys(ctx context.Context, id string, given dpsservice.SymmetricKey,
+	known Held) (dpsservice.SymmetricKey, error) {
 	if given.PrimaryKey != "" && given.SecondaryKey != "" {
 		return given, nil
 	}

@@ -26,7 +26,8 @@ type GetIndividualEnrollmentResult struct {
 // Annotate describes the function in the schema.
 func (f *GetIndividualEnrollment) Annotate(an infer.Annotator) {
 	an.SetToken("index", "getIndividualEnrollment")
-	an.Describe(f, "Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are returned as their thumbprints. "+
+	an.Describe(f, "Reads an individual enrollment, with its keys, from the configured provisioning service. "+
+		"Certificates are returned as their thumbprints. "+
 		"It fails when the entry does not exist.")
 }
 
@@ -36,7 +37,9 @@ func (a *GetIndividualEnrollmentArgs) Annotate(an infer.Annotator) {
 }
 
 // Invoke reads the enrollment.
-func (GetIndividualEnrollment) Invoke(ctx context.Context, req infer.FunctionRequest[GetIndividualEnrollmentArgs]) (infer.FunctionResponse[GetIndividualEnrollmentResult], error) {
+func (GetIndividualEnrollment) Invoke(ctx context.Context,
+	req infer.FunctionRequest[GetIndividualEnrollmentArgs]) (infer.FunctionResponse[GetIndividualEnrollmentResult],
+	error) {
 	var response infer.FunctionResponse[GetIndividualEnrollmentResult]
 	found, err := look(ctx, Individual, req.Input.RegistrationID)
 	response.Output.IndividualEnrollmentState = IndividualEnrollmentState{}.of(found)
@@ -59,7 +62,8 @@ type GetEnrollmentGroupResult struct {
 // Annotate describes the function in the schema.
 func (f *GetEnrollmentGroup) Annotate(an infer.Annotator) {
 	an.SetToken("index", "getEnrollmentGroup")
-	an.Describe(f, "Reads an enrollment group, with its keys, from the configured provisioning service. Certificates are returned as their thumbprints. "+
+	an.Describe(f, "Reads an enrollment group, with its keys, from the configured provisioning service. Certificates "+
+		"are returned as their thumbprints. "+
 		"It fails when the entry does not exist.")
 }
 
@@ -69,7 +73,8 @@ func (a *GetEnrollmentGroupArgs) Annotate(an infer.Annotator) {
 }
 
 // Invoke reads the group.
-func (GetEnrollmentGroup) Invoke(ctx context.Context, req infer.FunctionRequest[GetEnrollmentGroupArgs]) (infer.FunctionResponse[GetEnrollmentGroupResult], error) {
+func (GetEnrollmentGroup) Invoke(ctx context.Context,
+	req infer.FunctionRequest[GetEnrollmentGroupArgs]) (infer.FunctionResponse[GetEnrollmentGroupResult], error) {
 	var response infer.FunctionResponse[GetEnrollmentGroupResult]
 	found, err := look(ctx, Group, req.Input.EnrollmentGroupID)
 	response.Output.EnrollmentGroupState = EnrollmentGroupState{}.of(found)
@@ -87,7 +92,8 @@ func look(ctx context.Context, k Kind, id string) (Held, error) {
 	}
 	found, exists, err := l.read(ctx, id, Declared{}, Held{})
 	if err == nil && !exists {
-		err = l.Failure("read", id, fmt.Errorf("%s has no entry with this id in %s: %w", l.Host, k.collection, dpsservice.ErrNotFound))
+		err = l.Failure("read", id, fmt.Errorf("%s has no entry with this id in %s: %w", l.Host, k.collection,
+			dpsservice.ErrNotFound))
 	}
 	return found, err
 }

@@ -32,9 +32,11 @@ func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Hel
 		return Held{}, l.Failure("create", want.ID, err)
 	}
 	if given == keys { // two stacks that declare one id with the same keys look alike
-		p.GetLogger(ctx).Infof("enrollment %q exists already with the declared keys: this resource manages it now", want.ID)
+		p.GetLogger(ctx).Infof("enrollment %q exists already with the declared keys: this resource manages it now",
+			want.ID)
 	} else {
-		p.GetLogger(ctx).Infof("enrollment %q exists already and was created by this resource: it is kept, with new keys", want.ID)
+		p.GetLogger(ctx).Infof(
+			"enrollment %q exists already and was created by this resource: it is kept, with new keys", want.ID)
 	}
 	return l.settle(want, stored, keys), nil
 }
@@ -42,7 +44,8 @@ func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Hel
 // Difference returns why this resource does not own an entry, or "" if it does. Only keys can show which resource
 // created an entry: one without keys is never taken over, even if it is equal.
 func (l Lifecycle) Difference(want Declared, found Held) string {
-	isKeyed := AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation && AttestationType(found.Attestation) == dpsservice.SymmetricKeyAttestation
+	isKeyed := AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation &&
+		AttestationType(found.Attestation) == dpsservice.SymmetricKeyAttestation
 	if isKeyed && areOurs(FoundKeys(found), GivenKeys(want.Attestation), l.Mark) {
 		return ""
 	}
@@ -56,9 +59,11 @@ func (l Lifecycle) Difference(want Declared, found Held) string {
 func (l Lifecycle) existsAlready(want Declared, foundID, difference string) error {
 	id := l.ResourceID(foundID)
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed. "+
-		"hint: if another resource of this stack declared it, keep that resource: by the option aliases, or by `pulumi state rename`; "+
+		"hint: if another resource of this stack declared it, keep that resource: by the option aliases, or by "+
+		"`pulumi state rename`; "+
 		"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-		"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+		"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when "+
+		"the resource names one)",
 		want.ID, id, difference, l.URN, l.token, l.Name, id)
 }
 
@@ -101,7 +106,8 @@ func (l Lifecycle) MayDelete(ctx context.Context, id string, c Change) error {
 		why = "a replacement of this resource has renewed its keys"
 	}
 	if why != "" {
-		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and is no longer managed by this stack: %s", id, l.Host, why)
+		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and is no longer managed by this stack: %s", id, l.Host,
+			why)
 		return ErrKept
 	}
 	if c.IsWrittenAgain {
@@ -160,8 +166,10 @@ func (l Lifecycle) ownVersion(ctx context.Context, id string, known Held) (Held,
 
 // rewritten returns the error of a deletion of an entry whose owner cannot be determined.
 func (l Lifecycle) rewritten(id string) error {
-	return fmt.Errorf("delete enrollment %q: it was rewritten at %s without a change, perhaps by another resource that now manages it. Nothing was deleted. "+
-		"hint: if another resource declares it, run `pulumi up` without targets, or remove this one from the state: pulumi state delete '%s'; "+
+	return fmt.Errorf("delete enrollment %q: it was rewritten at %s without a change, perhaps by another resource "+
+		"that now manages it. Nothing was deleted. "+
+		"hint: if another resource declares it, run `pulumi up` without targets, or remove this one from the state: "+
+		"pulumi state delete '%s'; "+
 		"if no other resource declares it, run `pulumi refresh` and delete it again", id, l.Host, l.URN)
 }
 

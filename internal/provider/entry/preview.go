@@ -13,7 +13,8 @@ import (
 // preview returns what is known before a creation or, with known, an update, and leaves the rest empty. It makes no
 // call.
 func preview(ctx context.Context, want Declared, known Held) Held {
-	h := Held{Declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}, Life: known.Life}
+	h := Held{Declared: want, Record: Record{ServiceHost: known.ServiceHost,
+		CreatedDateTimeUtc: known.CreatedDateTimeUtc}, Life: known.Life}
 	if known.ServiceHost == "" { // a creation
 		h.ServiceHost, h.Instance = Connect(ctx).Host, new(string)
 	}
@@ -28,8 +29,10 @@ func preview(ctx context.Context, want Declared, known Held) Held {
 		}
 		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
 	case dpsservice.X509CertAttestation:
-		rolled := slices.ContainsFunc(Changes(want, known), func(f field) bool { return strings.HasPrefix(f.Path, AttestationPath) })
-		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate, known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
+		rolled := slices.ContainsFunc(Changes(want, known),
+			func(f field) bool { return strings.HasPrefix(f.Path, AttestationPath) })
+		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate,
+			known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
 			h.PrimaryCertificate, h.SecondaryCertificate = &CertificateInfo{}, &CertificateInfo{}
 		}
 	}

@@ -21,14 +21,24 @@ type Settings struct {
 
 // Annotate describes the properties in the schema.
 func (s *Settings) Annotate(an infer.Annotator) {
-	an.Describe(&s.Attestation, "How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.")
+	an.Describe(&s.Attestation,
+		"How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of "+
+			"attestation replaces the enrollment.")
 	an.Describe(&s.ProvisioningStatus, "Whether devices may register: `enabled` (the default) or `disabled`.")
 	an.Describe(&s.Capabilities, "Capabilities of the devices.")
-	an.Describe(&s.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
-	an.Describe(&s.ReprovisionPolicy, "What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.")
-	an.Describe(&s.AllocationPolicy, "How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.")
+	an.Describe(&s.InitialTwin,
+		"Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
+	an.Describe(&s.ReprovisionPolicy,
+		"What happens when a device registers again. Left out, the service evaluates the allocation again and "+
+			"migrates the device's data.")
+	an.Describe(&s.AllocationPolicy,
+		"How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or "+
+			"`custom`, in any letter case. Left out, the provisioning service's own policy applies; required with "+
+			"`iotHubs`.")
 	an.Describe(&s.CustomAllocation, "The webhook that decides, for the policy `custom`.")
-	an.Describe(&s.IotHubs, "Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.")
+	an.Describe(&s.IotHubs,
+		"Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The "+
+			"order has no meaning. The policy `static` needs exactly one.")
 	an.Describe(&s.IotHubHostName, "The older property for the hub of the policy `static`; use `iotHubs`.")
 }
 
@@ -47,7 +57,9 @@ type Record struct {
 // Annotate describes the properties in the schema.
 func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.ServiceHost, "Host name of the provisioning service that holds the enrollment.")
-	an.Describe(&r.Etag, "Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.")
+	an.Describe(&r.Etag,
+		"Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite "+
+			"changes of others. `?` while it is unknown whether the enrollment was created.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the enrollment was created, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the enrollment was last changed, in UTC.")
 	an.Describe(&r.PrimaryKey, "The primary symmetric key in use, given or generated.")
@@ -65,8 +77,9 @@ type Life struct {
 
 // Annotate describes the property in the schema.
 func (l *Life) Annotate(an infer.Annotator) {
-	an.Describe(&l.Instance, "Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. "+
-		"The service does not know it; resources of older versions have none.")
+	an.Describe(&l.Instance,
+		"Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. "+
+			"The service does not know it; resources of older versions have none.")
 }
 
 func (l *Life) life() *Life { return l }
@@ -93,7 +106,8 @@ type InitialTwin struct {
 func (i *InitialTwin) Annotate(an infer.Annotator) {
 	an.SetToken("index", "InitialTwin")
 	an.Describe(i, "The twin that a device starts with.")
-	an.Describe(&i.Tags, "Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).")
+	an.Describe(&i.Tags,
+		"Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).")
 	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.")
 }
 
@@ -108,7 +122,8 @@ func (r *ReprovisionPolicy) Annotate(an infer.Annotator) {
 	an.SetToken("index", "ReprovisionPolicy")
 	an.Describe(r, "What happens when a device registers again.")
 	an.Describe(&r.UpdateHubAssignment, "Whether the hub is chosen again. If false, the device stays on its hub.")
-	an.Describe(&r.MigrateDeviceData, "Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.")
+	an.Describe(&r.MigrateDeviceData,
+		"Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.")
 }
 
 // CustomAllocation names the webhook of the policy custom.
@@ -121,7 +136,9 @@ type CustomAllocation struct {
 func (c *CustomAllocation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CustomAllocation")
 	an.Describe(c, "The webhook that chooses a hub for the allocation policy `custom`.")
-	an.Describe(&c.WebhookURL, "HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.")
+	an.Describe(&c.WebhookURL,
+		"HTTPS address of the webhook. The service never returns its query string, which may contain a function's "+
+			"key, so a refresh does not detect a change of it that was made elsewhere.")
 	an.Describe(&c.APIVersion, "API version of the enrollment that the webhook receives; 2018-09-01-preview or later.")
 }
 

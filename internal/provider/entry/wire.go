@@ -41,7 +41,8 @@ func GivenKeys(a *Attestation) dpsservice.SymmetricKey {
 	if a == nil || a.SymmetricKey == nil {
 		return dpsservice.SymmetricKey{}
 	}
-	return dpsservice.SymmetricKey{PrimaryKey: Text(a.SymmetricKey.PrimaryKey), SecondaryKey: Text(a.SymmetricKey.SecondaryKey)}
+	return dpsservice.SymmetricKey{PrimaryKey: Text(a.SymmetricKey.PrimaryKey),
+		SecondaryKey: Text(a.SymmetricKey.SecondaryKey)}
 }
 
 // ToService returns the whole entry to send: the declaration, with keys for symmetric-key attestation.
@@ -62,17 +63,20 @@ func ToService(d Declared, keys dpsservice.SymmetricKey) dpsservice.Enrollment {
 		entry.Capabilities = &dpsservice.Capabilities{IotEdge: d.Capabilities.IotEdge}
 	}
 	if t := d.InitialTwin; t != nil {
-		entry.InitialTwin = &dpsservice.InitialTwin{Tags: t.Tags, Properties: &dpsservice.InitialTwinProperties{Desired: t.DesiredProperties}}
+		entry.InitialTwin = &dpsservice.InitialTwin{Tags: t.Tags,
+			Properties: &dpsservice.InitialTwinProperties{Desired: t.DesiredProperties}}
 	}
 	if r := d.ReprovisionPolicy; r != nil {
-		entry.ReprovisionPolicy = &dpsservice.ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
+		entry.ReprovisionPolicy = &dpsservice.ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment,
+			MigrateDeviceData: r.MigrateDeviceData}
 	}
 	if d.AllocationPolicy != nil {
 		policy, _ := enrollment.CanonicalPolicy(string(*d.AllocationPolicy))
 		entry.AllocationPolicy = &policy
 	}
 	if c := d.CustomAllocation; c != nil {
-		entry.CustomAllocationDefinition = &dpsservice.CustomAllocationDefinition{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
+		entry.CustomAllocationDefinition = &dpsservice.CustomAllocationDefinition{WebhookURL: c.WebhookURL,
+			APIVersion: c.APIVersion}
 	}
 	return entry
 }
@@ -100,7 +104,8 @@ func certificatesOf(pair *CertificatePair) *dpsservice.X509Certificates {
 	if pair == nil {
 		return nil
 	}
-	wire := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: enrollment.CleanCertificate(pair.Primary)}}
+	wire := &dpsservice.X509Certificates{
+		Primary: &dpsservice.X509Certificate{Certificate: enrollment.CleanCertificate(pair.Primary)}}
 	if pair.Secondary != nil {
 		wire.Secondary = &dpsservice.X509Certificate{Certificate: enrollment.CleanCertificate(*pair.Secondary)}
 	}
@@ -132,7 +137,8 @@ func FromService(host string, entry dpsservice.Enrollment) Held {
 		}
 	}
 	if r := entry.ReprovisionPolicy; r != nil {
-		h.ReprovisionPolicy = &ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
+		h.ReprovisionPolicy = &ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment,
+			MigrateDeviceData: r.MigrateDeviceData}
 	}
 	if c := entry.CustomAllocationDefinition; c != nil {
 		h.CustomAllocation = &CustomAllocation{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
@@ -189,7 +195,8 @@ func (h *Held) readCertificates(c dpsservice.X509Certificates) *CertificatePair 
 	}
 	if c.Secondary != nil && c.Secondary.Info != nil {
 		h.SecondaryCertificate = infoOf(*c.Secondary.Info)
-		if secondary := enrollment.ThumbprintMark + strings.ToLower(c.Secondary.Info.SHA256Thumbprint); secondary != pair.Primary {
+		if secondary := enrollment.ThumbprintMark +
+			strings.ToLower(c.Secondary.Info.SHA256Thumbprint); secondary != pair.Primary {
 			pair.Secondary = &secondary
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// EnrollmentGroup enrolls every device whose certificate the authority has signed, and keeps its data when it moves to another hub.
+// EnrollmentGroup enrolls every device whose certificate the authority has signed, and keeps its data when it moves to
+// another hub.
 func EnrollmentGroup(ctx *pulumi.Context) error {
 	_, err := azuredps.NewEnrollmentGroup(ctx, "presses", &azuredps.EnrollmentGroupArgs{
 		EnrollmentGroupId: pulumi.String("presses"),

@@ -15,6 +15,7 @@ func SharedAccessKey(ctx *pulumi.Context) error {
 		return err
 	}
 	// Declare PrimaryKey and SecondaryKey on the policy, and let clients sign with ActiveKey.
-	ctx.Export("connectionString", pulumi.Sprintf("HostName=hub-1.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s", key.ActiveKey))
+	ctx.Export("connectionString", pulumi.Sprintf(
+		"HostName=hub-1.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s", key.ActiveKey))
 	return nil
 }

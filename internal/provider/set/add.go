@@ -138,6 +138,7 @@ func (r *run) existsAlready(want entry.Declared, foundID, difference string) err
 		way = "declare its current primaryKey and secondaryKey, and this set takes it over"
 	}
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed of it. "+
-		"hint: %s; or remove it from this set and manage it separately: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
+		"hint: %s; or remove it from this set and manage it separately: pulumi import "+
+		"azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
 		want.ID, id, difference, way, want.ID, id)
 }

@@ -63,5 +63,6 @@ func decodeReprovision(raw []byte) (*entry.ReprovisionPolicy, error) {
 	if both.UpdateHubAssignment == nil || both.MigrateDeviceData == nil {
 		return nil, errors.New("reprovisionPolicy needs updateHubAssignment and migrateDeviceData")
 	}
-	return &entry.ReprovisionPolicy{UpdateHubAssignment: *both.UpdateHubAssignment, MigrateDeviceData: *both.MigrateDeviceData}, nil
+	return &entry.ReprovisionPolicy{UpdateHubAssignment: *both.UpdateHubAssignment,
+		MigrateDeviceData: *both.MigrateDeviceData}, nil
 }

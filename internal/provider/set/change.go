@@ -49,14 +49,16 @@ func (r *run) answered(want entry.Declared, keys dpsservice.SymmetricKey, stored
 
 // putAgain decides about an enrollment whose version differs from the state's. It may be the result of this update,
 // whose answer was lost, or differ in nothing that would be overwritten.
-func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declared, keys dpsservice.SymmetricKey, known record) (dpsservice.Enrollment, error) {
+func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declared, keys dpsservice.SymmetricKey,
+	known record) (dpsservice.Enrollment, error) {
 	found, err := l.Fetch(ctx, want.ID)
 	switch {
 	case err != nil:
 		return dpsservice.Enrollment{}, err
 	case l.IsExactly(want, keys, found):
 		return dpsservice.Enrollment{
-			Etag: found.Etag, CreatedDateTimeUtc: found.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: found.LastUpdatedDateTimeUtc,
+			Etag: found.Etag, CreatedDateTimeUtc: found.CreatedDateTimeUtc,
+			LastUpdatedDateTimeUtc: found.LastUpdatedDateTimeUtc,
 		}, nil
 	case !r.reread(found, known).same(known):
 		return dpsservice.Enrollment{}, &movedError{r.reread(found, known).differences(known)}
@@ -109,7 +111,8 @@ func (r *run) updateFailure(id string, err error) error {
 	var moved *movedError
 	switch {
 	case errors.As(err, &moved):
-		return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see that, then pulumi up again: %w",
+		return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi "+
+			"refresh to see that, then pulumi up again: %w",
 			id, r.Host, moved.what, dpsservice.ErrPrecondition)
 	case errors.Is(err, dpsservice.ErrNotFound):
 		return r.MissingError(id, err)
@@ -120,6 +123,7 @@ func (r *run) updateFailure(id string, err error) error {
 }
 
 func (r *run) movedMeanwhile(id string) error {
-	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh; run pulumi refresh to see that, then pulumi up again: %w",
+	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh; run pulumi refresh to see "+
+		"that, then pulumi up again: %w",
 		id, r.Host, dpsservice.ErrPrecondition)
 }

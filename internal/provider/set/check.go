@@ -65,7 +65,8 @@ func (EnrollmentSet) Check(
 	}
 	if len(args.Items) > manyItems {
 		p.GetLogger(ctx).
-			Warningf("%d inline items slow down every operation by seconds: use a manifest, which the engine handles as one value", len(args.Items))
+			Warningf("%d inline items slow down every operation by seconds: use a manifest, which the engine handles "+
+				"as one value", len(args.Items))
 	}
 	return infer.CheckResponse[EnrollmentSetArgs]{
 		Inputs:   args,
@@ -201,7 +202,8 @@ func (c *checker) item(i int) (faults []enrollment.Fault) {
 	return faults
 }
 
-// declareAll declares the ids of the items, and returns the URNs of other resources of the stack that declare one of them.
+// declareAll declares the ids of the items, and returns the URNs of other resources of the stack that declare one of
+// them.
 func declareAll(ctx context.Context, prefix string, items []Item) map[entry.ClaimKey]string {
 	keys := make([]entry.ClaimKey, 0, len(items))
 	for _, item := range items {

@@ -16,7 +16,8 @@ import (
 func readCSV(text string) (manifest, error) {
 	separator, rest := enrollment.SeparatorOf(text)
 	if !strings.ContainsRune(enrollment.Separators, separator) {
-		return manifest{}, fmt.Errorf("line 1: the columns are separated by %q: use commas, semicolons or tabs", separator)
+		return manifest{}, fmt.Errorf("line 1: the columns are separated by %q: use commas, semicolons or tabs",
+			separator)
 	}
 	skipped := strings.Count(text[:len(text)-len(rest)], "\n")
 	r := rowReader{Reader: csv.NewReader(strings.NewReader(rest)), skipped: skipped}
@@ -100,7 +101,8 @@ func (r *rowReader) readRow(row []string) {
 		break
 	}
 	if len(row) < len(r.header) {
-		r.m.fault(index, "", r.line(0), "the row has %d cells, but the first line names %d columns", len(row), len(r.header))
+		r.m.fault(index, "", r.line(0), "the row has %d cells, but the first line names %d columns", len(row),
+			len(r.header))
 	}
 	item.cleanKeys()
 	r.m.items[index] = item

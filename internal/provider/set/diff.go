@@ -15,7 +15,8 @@ import (
 
 // Diff compares each enrollment with what the service holds, as the state knows it. Each inline item has its own path;
 // a manifest is one property. A message counts the devices.
-func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
+func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs,
+	EnrollmentSetState]) (infer.DiffResponse, error) {
 	diff, isMoved := map[string]p.PropertyDiff{}, false
 	if host := entry.Connect(ctx).Host; host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
 		diff["serviceHost"], isMoved = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}, true
@@ -28,7 +29,8 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 		maps.Copy(diff, devices)
 	}
 	if !isMoved {
-		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: req.State.DigestKey}, heldKeys(req.State.Devices))
+		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: req.State.DigestKey},
+			heldKeys(req.State.Devices))
 	}
 	// A replacement has the same ids, so the set is deleted first.
 	return infer.DiffResponse{HasChanges: len(diff) > 0, DetailedDiff: diff, DeleteBeforeReplace: !isMoved}, nil
@@ -45,7 +47,8 @@ func heldKeys(devices map[string]string) iter.Seq[entry.ClaimKey] {
 	}
 }
 
-func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state EnrollmentSetState) (map[string]p.PropertyDiff, error) {
+func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state EnrollmentSetState) (map[string]p.PropertyDiff,
+	error) {
 	source, want, err := inputs.wanted(ctx)
 	if errors.Is(err, errElided) { // a refresh, which has no Check before
 		return elidedDiff(inputs, state), nil

@@ -168,10 +168,12 @@ func (d digester) timeDigest(text string) string {
 
 // record returns the record of an enrollment that the service holds with these keys.
 func (d digester) record(e entry.Declared, keys dpsservice.SymmetricKey, etag string) record {
-	r := record{etag: etag, kind: entry.AttestationType(e.Attestation), settings: d.settings(e), webhook: d.sum("webhook", entry.WebhookOf(e.Settings).WebhookURL)}
+	r := record{etag: etag, kind: entry.AttestationType(e.Attestation), settings: d.settings(e),
+		webhook: d.sum("webhook", entry.WebhookOf(e.Settings).WebhookURL)}
 	if r.kind == dpsservice.SymmetricKeyAttestation {
 		given := entry.GivenKeys(e.Attestation)
-		r.primary, r.secondary = d.keyDigest(keys.PrimaryKey, given.PrimaryKey != ""), d.keyDigest(keys.SecondaryKey, given.SecondaryKey != "")
+		r.primary, r.secondary = d.keyDigest(keys.PrimaryKey, given.PrimaryKey != ""),
+			d.keyDigest(keys.SecondaryKey, given.SecondaryKey != "")
 	}
 	return r
 }
@@ -212,7 +214,8 @@ func plainOf(e entry.Declared) (plain plainSettings, isAll bool) {
 		address += "?"
 	}
 	plain = plainSettings{
-		kind: entry.AttestationType(s.Attestation), deviceID: entry.Text(e.DeviceID), status: entry.StatusOf(s), policy: entry.PolicyOf(s),
+		kind: entry.AttestationType(s.Attestation), deviceID: entry.Text(e.DeviceID), status: entry.StatusOf(s),
+		policy:  entry.PolicyOf(s),
 		address: address, apiVersion: entry.WebhookOf(s).APIVersion, hub: strings.ToLower(entry.Text(s.IotHubHostName)),
 		isEdge: entry.IsEdge(s), reprovision: entry.ReprovisionOf(s),
 	}
@@ -234,8 +237,10 @@ func (d digester) digest(plain plainSettings, e entry.Declared) string {
 	}
 	tpm, references := entry.TPMOf(s.Attestation), entry.ReferencesOf(s.Attestation)
 	canonical, err := json.Marshal([]any{
-		plain.kind, certificates, tpm.EndorsementKey, entry.Text(tpm.StorageRootKey), references.Primary, entry.Text(references.Secondary),
-		plain.deviceID, entry.PlainJSON(e.DeviceInformation), plain.status, plain.isEdge, entry.PlainJSON(entry.TwinOf(s).Tags), entry.PlainJSON(entry.TwinOf(s).DesiredProperties),
+		plain.kind, certificates, tpm.EndorsementKey, entry.Text(tpm.StorageRootKey), references.Primary,
+		entry.Text(references.Secondary),
+		plain.deviceID, entry.PlainJSON(e.DeviceInformation), plain.status, plain.isEdge,
+		entry.PlainJSON(entry.TwinOf(s).Tags), entry.PlainJSON(entry.TwinOf(s).DesiredProperties),
 		plain.reprovision, plain.policy, plain.address, plain.apiVersion, entry.HubsOf(s), plain.hub,
 	})
 	if err != nil {
@@ -273,7 +278,8 @@ func (d digester) reread(found entry.Held, known record) record {
 	return r
 }
 
-// changeOf compares what the service holds with the digests of the state, as the function changeOf does with an entry known in full.
+// changeOf compares what the service holds with the digests of the state, as the function changeOf does with an entry
+// known in full.
 func (d digester) changeOf(found entry.Held, known record) entry.Change {
 	differs := func(a, b string) bool { return b != "" && a != b }
 	now, keys := d.reread(found, known), entry.FoundKeys(found)

@@ -8,8 +8,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// itemField is one property of an item. The table below is the only list of them: the schema's texts, the columns and members of
-// manifests, and the places of errors and changes are derived from it.
+// itemField is one property of an item. The table below is the only list of them: the schema's texts, the columns and
+// members of manifests, and the places of errors and changes are derived from it.
 type itemField struct {
 	// name is the property's in the schema, the column's of a CSV manifest, and the member's of a JSON one.
 	name string
@@ -37,7 +37,8 @@ var itemFields = []itemField{
 		name: "deviceId", member: func(i *Item) any { return &i.DeviceID }, path: "deviceId",
 		text: "Id of the device at its hub. Left out, the registration id.",
 	}, {
-		name: "optionalDeviceInformation", member: func(i *Item) any { return &i.OptionalDeviceInformation }, path: alike,
+		name: "optionalDeviceInformation", member: func(i *Item) any { return &i.OptionalDeviceInformation },
+		path: alike,
 		text: "Information about the device, any JSON object, instead of the default one.",
 	}, {
 		name: "primaryKey", member: func(i *Item) any { return &i.PrimaryKey }, isKey: true,
@@ -58,7 +59,8 @@ var itemFields = []itemField{
 	}, {
 		name: "caReference", member: func(i *Item) any { return &i.CAReference },
 		path: "attestation.x509.caReferences.primary", defaults: "caReferences.primary",
-		text: "Name of a certificate authority, known to the provisioning service, that signed the device's certificate.",
+		text: "Name of a certificate authority, known to the provisioning service, that signed the device's " +
+			"certificate.",
 	}, {
 		name: "secondaryCaReference", member: func(i *Item) any { return &i.SecondaryCAReference },
 		path: "attestation.x509.caReferences.secondary", defaults: "caReferences.secondary",
@@ -90,11 +92,13 @@ var itemFields = []itemField{
 		name: "reprovisionPolicy", member: func(i *Item) any { return &i.ReprovisionPolicy }, path: alike,
 		text: "What happens when the device registers again, instead of the default.",
 	}, {
-		name: "allocationPolicy", member: func(i *Item) any { return &i.AllocationPolicy }, path: alike, isAllocation: true,
-		text: "How the device is allocated, instead of the default.",
+		name: "allocationPolicy", member: func(i *Item) any { return &i.AllocationPolicy }, path: alike,
+		isAllocation: true,
+		text:         "How the device is allocated, instead of the default.",
 	}, {
-		name: "customAllocation", member: func(i *Item) any { return &i.CustomAllocation }, path: alike, isAllocation: true,
-		text: "The webhook that decides, for the policy `custom`, instead of the default one.",
+		name: "customAllocation", member: func(i *Item) any { return &i.CustomAllocation }, path: alike,
+		isAllocation: true,
+		text:         "The webhook that decides, for the policy `custom`, instead of the default one.",
 	}, {
 		name: "iotHubs", member: func(i *Item) any { return &i.IotHubs }, path: alike, isAllocation: true,
 		text: "Host names of the hubs that the device may be assigned to, instead of the default ones.",

@@ -16,7 +16,8 @@ import (
 
 // importEnrollments reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys are not
 // written into them.
-func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
+func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState],
+	error) {
 	var response infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState]
 	host, names, err := entry.ParseID(id, entry.IndividualsName)
 	if err != nil {
@@ -47,15 +48,18 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 	if len(ids) == 0 {
 		return response, fmt.Errorf("import %s: no enrollment id has this prefix: %w", id, dpsservice.ErrNotFound)
 	}
-	if missing := slices.DeleteFunc(ids, func(id string) bool { return run.spelled[strings.ToLower(id)] != "" }); len(missing) > 0 {
-		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing), dpsservice.ErrNotFound)
+	if missing := slices.DeleteFunc(
+		ids, func(id string) bool { return run.spelled[strings.ToLower(id)] != "" }); len(missing) > 0 {
+		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing),
+			dpsservice.ErrNotFound)
 	}
 	args, err := importedArgs(found)
 	if err != nil {
 		return response, fmt.Errorf("import %s: %w", id, err)
 	}
 	response.ID, response.Inputs = entry.ResourceID(run.Host, collectionName, run.Name), args
-	response.State = EnrollmentSetState{EnrollmentSetArgs: args, ServiceHost: run.Host, Devices: run.devices, DigestKey: key}
+	response.State = EnrollmentSetState{EnrollmentSetArgs: args, ServiceHost: run.Host, Devices: run.devices,
+		DigestKey: key}
 	return response, nil
 }
 
@@ -99,7 +103,8 @@ func importedArgs(found []entry.Held) (EnrollmentSetArgs, error) {
 	var args EnrollmentSetArgs
 	for _, h := range found {
 		if entry.SigningPair(h.Attestation) != nil {
-			return args, fmt.Errorf("%q has signing certificates, which a set cannot declare: import it as an IndividualEnrollment", h.ID)
+			return args, fmt.Errorf(
+				"%q has signing certificates, which a set cannot declare: import it as an IndividualEnrollment", h.ID)
 		}
 		args.Items = append(args.Items, itemOf(h.Declared))
 	}

@@ -24,11 +24,14 @@ type Defaults struct {
 func (d *Defaults) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSetDefaults")
 	an.Describe(d, "Settings of every enrollment of a set whose item does not set them.")
-	an.Describe(&d.CAReferences, "Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.")
+	an.Describe(&d.CAReferences,
+		"Names of the certificate authorities, known to the provisioning service, that attest every device whose "+
+			"item sets no attestation.")
 	an.Describe(&d.OptionalDeviceInformation, "Information about the devices, any JSON object.")
 	an.Describe(&d.ProvisioningStatus, "Whether devices may register: `enabled` (the default) or `disabled`.")
 	an.Describe(&d.Capabilities, "Capabilities of the devices.")
-	an.Describe(&d.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
+	an.Describe(&d.InitialTwin,
+		"Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
 	an.Describe(&d.ReprovisionPolicy, "What happens when a device registers again.")
 	an.Describe(&d.AllocationPolicy, "How devices are distributed over the hubs.")
 	an.Describe(&d.CustomAllocation, "The webhook that decides, for the policy `custom`.")
@@ -63,7 +66,8 @@ type Item struct {
 // Annotate describes the type in the schema.
 func (i *Item) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSetItem")
-	an.Describe(i, "One enrollment of a set. Its device authenticates by certificates, by certificate authorities, by a TPM's endorsement key, or otherwise by symmetric keys.")
+	an.Describe(i, "One enrollment of a set. Its device authenticates by certificates, by certificate authorities, "+
+		"by a TPM's endorsement key, or otherwise by symmetric keys.")
 	for _, f := range itemFields {
 		an.Describe(f.member(i), f.text)
 	}
@@ -71,12 +75,15 @@ func (i *Item) Annotate(an infer.Annotator) {
 
 // declared returns the enrollment that an item and the defaults declare.
 func (i Item) declared(d Defaults) entry.Declared {
-	want := entry.Declared{ID: i.RegistrationID, DeviceID: i.DeviceID, DeviceInformation: i.OptionalDeviceInformation, Settings: entry.Settings{
-		Attestation: i.attestation(d), ProvisioningStatus: orDefault(i.ProvisioningStatus, d.ProvisioningStatus),
-		Capabilities: d.Capabilities, InitialTwin: d.InitialTwin, ReprovisionPolicy: orDefault(i.ReprovisionPolicy, d.ReprovisionPolicy),
-		AllocationPolicy: orDefault(i.AllocationPolicy, d.AllocationPolicy), CustomAllocation: orDefault(i.CustomAllocation, d.CustomAllocation),
-		IotHubs: i.IotHubs, IotHubHostName: orDefault(i.IotHubHostName, d.IotHubHostName),
-	}}
+	want := entry.Declared{ID: i.RegistrationID, DeviceID: i.DeviceID, DeviceInformation: i.OptionalDeviceInformation,
+		Settings: entry.Settings{
+			Attestation: i.attestation(d), ProvisioningStatus: orDefault(i.ProvisioningStatus, d.ProvisioningStatus),
+			Capabilities: d.Capabilities, InitialTwin: d.InitialTwin, ReprovisionPolicy: orDefault(i.ReprovisionPolicy,
+				d.ReprovisionPolicy),
+			AllocationPolicy: orDefault(i.AllocationPolicy, d.AllocationPolicy),
+			CustomAllocation: orDefault(i.CustomAllocation, d.CustomAllocation),
+			IotHubs:          i.IotHubs, IotHubHostName: orDefault(i.IotHubHostName, d.IotHubHostName),
+		}}
 	if want.DeviceInformation == nil {
 		want.DeviceInformation = d.OptionalDeviceInformation
 	}
@@ -111,7 +118,8 @@ func orDefault[T any](own, shared *T) *T {
 func (i Item) attestation(d Defaults) *entry.Attestation {
 	a := &entry.Attestation{}
 	if i.Certificate != nil || i.SecondaryCertificate != nil {
-		a.X509 = &entry.X509Attestation{ClientCertificates: &entry.CertificatePair{Primary: entry.Text(i.Certificate), Secondary: i.SecondaryCertificate}}
+		a.X509 = &entry.X509Attestation{ClientCertificates: &entry.CertificatePair{Primary: entry.Text(i.Certificate),
+			Secondary: i.SecondaryCertificate}}
 	}
 	if i.CAReference != nil || i.SecondaryCAReference != nil {
 		if a.X509 == nil {
@@ -137,13 +145,17 @@ func (i Item) attestation(d Defaults) *entry.Attestation {
 // itemOf returns the item for an enrollment. It has the keys that the declaration gives.
 func itemOf(d entry.Declared) Item {
 	s := d.Settings
-	edge, keys, references, tpm := entry.IsEdge(s), entry.SymmetricOf(s.Attestation), entry.ReferencesOf(s.Attestation), entry.TPMOf(s.Attestation)
+	edge, keys, references, tpm := entry.IsEdge(s), entry.SymmetricOf(s.Attestation), entry.ReferencesOf(s.Attestation),
+		entry.TPMOf(s.Attestation)
 	item := Item{
 		RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: entry.PlainJSON(d.DeviceInformation),
-		PrimaryKey: keys.PrimaryKey, SecondaryKey: keys.SecondaryKey, SecondaryCAReference: references.Secondary, StorageRootKey: tpm.StorageRootKey,
+		PrimaryKey: keys.PrimaryKey, SecondaryKey: keys.SecondaryKey, SecondaryCAReference: references.Secondary,
+		StorageRootKey:     tpm.StorageRootKey,
 		ProvisioningStatus: s.ProvisioningStatus, IotEdge: &edge,
-		Tags: entry.PlainJSON(entry.TwinOf(s).Tags), DesiredProperties: entry.PlainJSON(entry.TwinOf(s).DesiredProperties), ReprovisionPolicy: s.ReprovisionPolicy,
-		AllocationPolicy: s.AllocationPolicy, CustomAllocation: s.CustomAllocation, IotHubs: s.IotHubs, IotHubHostName: s.IotHubHostName,
+		Tags:              entry.PlainJSON(entry.TwinOf(s).Tags),
+		DesiredProperties: entry.PlainJSON(entry.TwinOf(s).DesiredProperties), ReprovisionPolicy: s.ReprovisionPolicy,
+		AllocationPolicy: s.AllocationPolicy, CustomAllocation: s.CustomAllocation, IotHubs: s.IotHubs,
+		IotHubHostName: s.IotHubHostName,
 	}
 	if pair := entry.ClientPair(s.Attestation); pair != nil {
 		item.Certificate, item.SecondaryCertificate = &pair.Primary, pair.Secondary

@@ -92,15 +92,19 @@ func (r *run) refuseUnkeyed(ctx context.Context, want []entry.Declared) error {
 		return nil
 	}
 	var there []string
-	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.Enrollment) { there = append(there, id) }); err != nil {
+	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.Enrollment) {
+		there = append(there, id)
+	}); err != nil {
 		return err
 	}
 	if len(there) == 0 {
 		return nil
 	}
 	slices.Sort(there)
-	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set created them. Nothing was changed. "+
-		"hint: if another resource declares them, remove them there first; if this set is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
+	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set created them. Nothing was "+
+		"changed. "+
+		"hint: if another resource declares them, remove them there first; if this set is to be replaced, run "+
+		"`pulumi state untaint '%s'`, or set its option "+
 		"deleteBeforeReplace; if they were created elsewhere or by an interrupted run, import them: "+
 		"pulumi import azure-dps:index:EnrollmentSet %s %s/enrollments/%s --generate-code=false",
 		counted("exist already", there), r.Host, r.URN, r.Name, r.Host, strings.Join(there, ","))

@@ -97,7 +97,8 @@ func (d deviceDiff) changed(w entry.Declared) []string {
 		return []string{itemPath(i)}
 	}
 	old, item := d.old.Items[j], d.new.Items[i]
-	before := entry.Held{Declared: old.declared(d.old.defaults()), Record: entry.Record{PrimaryKey: old.PrimaryKey, SecondaryKey: old.SecondaryKey}}
+	before := entry.Held{Declared: old.declared(d.old.defaults()), Record: entry.Record{PrimaryKey: old.PrimaryKey,
+		SecondaryKey: old.SecondaryKey}}
 	var paths []string
 	for _, f := range entry.Changes(w, before) {
 		place := placeOf(f.Path)

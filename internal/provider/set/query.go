@@ -14,7 +14,8 @@ import (
 // withQueries completes the records of webhooks whose queries the service never returned, after an import: they are
 // assumed to be those that the program gave last. Of an earlier manifest file only the hash is known, so a changed file
 // makes all of them doubtful.
-func withQueries(ctx context.Context, devices map[string]string, inputs EnrollmentSetArgs, d digester) map[string]string {
+func withQueries(ctx context.Context, devices map[string]string, inputs EnrollmentSetArgs,
+	d digester) map[string]string {
 	unknown := map[string]string{} // the ids as the state spells them, by those in lower case
 	for id, text := range devices {
 		if parseRecord(text).webhook == unseen {

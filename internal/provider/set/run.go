@@ -53,7 +53,8 @@ func begin(ctx context.Context, key string, devices map[string]string) (*run, er
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Lifecycle: l, digester: digests, owner: entry.Owner{URN: l.URN, Instance: key}, devices: map[string]string{}, spelled: map[string]string{}}
+	r := &run{Lifecycle: l, digester: digests, owner: entry.Owner{URN: l.URN, Instance: key},
+		devices: map[string]string{}, spelled: map[string]string{}}
 	for id, text := range devices {
 		r.devices[id], r.spelled[strings.ToLower(id)] = text, id
 	}
@@ -103,7 +104,8 @@ func (r *run) fail(ctx context.Context, err error) {
 // result.
 func (r *run) apply(ctx context.Context, plan plan) error {
 	going := r.own(ctx, plan.removed)
-	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsservice.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
+	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsservice.BulkSize)),
+		func(ids []string) { r.removal(ctx, ids) })
 	inParallel(ctx, plan.changed, func(want entry.Declared) {
 		if err := r.change(ctx, want); err != nil {
 			r.fail(ctx, err)
@@ -111,7 +113,8 @@ func (r *run) apply(ctx context.Context, plan plan) error {
 			r.done(&r.changed, 1)
 		}
 	})
-	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsservice.BulkSize)), func(want []entry.Declared) { r.add(ctx, want) })
+	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsservice.BulkSize)),
+		func(want []entry.Declared) { r.add(ctx, want) })
 	if err := r.learnEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
 		r.failures = append(r.failures, fmt.Sprintf("read the etags of new enrollments: %v", err))
 	}

@@ -55,25 +55,35 @@ type EnrollmentSetState struct {
 func (s *EnrollmentSet) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSet")
 	an.Describe(s, "Many individual enrollments as one resource, from a list or from a manifest.\n\n"+
-		"Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service host}/enrollments/{prefix}*`.")
+		"Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service "+
+		"host}/enrollments/{prefix}*`.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.Items, "The enrollments, instead of a manifest.")
-	an.Describe(&a.Manifest, "A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). "+
-		"The state keeps only the file's hash, so it must be a file, not text or a remote address.")
+	an.Describe(&a.Manifest,
+		"A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists "+
+			"separated by spaces, objects as JSON). "+
+			"The state keeps only the file's hash, so it must be a file, not text or a remote address.")
 	an.Describe(&a.ManifestText, "A manifest as text, such as a secret of the stack's configuration.")
 	an.Describe(&a.Defaults, "Settings of every enrollment whose item does not set them.")
-	an.Describe(&a.IDPrefix, "Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. "+
-		"A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.")
+	an.Describe(&a.IDPrefix,
+		"Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a "+
+			"provisioning service. "+
+			"A device registers with the whole id, which is also the common name of its certificate. Another prefix "+
+			"deletes every enrollment and creates it again.")
 }
 
 // Annotate describes the properties in the schema.
 func (s *EnrollmentSetState) Annotate(an infer.Annotator) {
 	an.Describe(&s.ServiceHost, "Host name of the provisioning service that holds the enrollments.")
-	an.Describe(&s.Devices, "For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.")
-	an.Describe(&s.Drifted, "For each enrollment that a refresh found changed or deleted, its value in `devices` when it was last declared. An update clears it.")
+	an.Describe(&s.Devices,
+		"For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its "+
+			"settings, keys and webhook.")
+	an.Describe(&s.Drifted,
+		"For each enrollment that a refresh found changed or deleted, its value in `devices` when it was last "+
+			"declared. An update clears it.")
 	an.Describe(&s.DigestKey, "The key of those digests. It gives no access to anything.")
 }
 
@@ -110,7 +120,8 @@ func (a EnrollmentSetArgs) idOf(item Item) string {
 }
 
 // Create creates the enrollments. When some fail, the others are kept and the next update continues.
-func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[EnrollmentSetArgs]) (infer.CreateResponse[EnrollmentSetState], error) {
+func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[EnrollmentSetArgs]) (
+	infer.CreateResponse[EnrollmentSetState], error) {
 	response := infer.CreateResponse[EnrollmentSetState]{Output: EnrollmentSetState{EnrollmentSetArgs: req.Inputs}}
 	if req.DryRun {
 		response.Output.ServiceHost, response.Output.Devices = entry.Connect(ctx).Host, map[string]string{}
@@ -160,7 +171,8 @@ func (EnrollmentSet) WireDependencies(f infer.FieldSelector, _ *EnrollmentSetArg
 }
 
 // Update adds, changes and removes the enrollments that differ.
-func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.UpdateResponse[EnrollmentSetState], error) {
+func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[EnrollmentSetArgs,
+	EnrollmentSetState]) (infer.UpdateResponse[EnrollmentSetState], error) {
 	response := infer.UpdateResponse[EnrollmentSetState]{Output: req.State}
 	response.Output.EnrollmentSetArgs, response.Output.Drifted = req.Inputs, nil
 	if req.DryRun {
@@ -200,7 +212,8 @@ func beginOwn(ctx context.Context, id string, state EnrollmentSetState) (*run, e
 
 // Delete deletes the enrollments except those that another resource owns by now. Enrollments that do not exist are not
 // an error.
-func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentSetState]) (infer.DeleteResponse, error) {
+func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentSetState]) (infer.DeleteResponse,
+	error) {
 	run, err := beginOwn(ctx, req.ID, req.State)
 	if err != nil {
 		return infer.DeleteResponse{}, err
@@ -218,7 +231,8 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 
 // Read refreshes the records of the set, or reads the enrollments to import. Inline items are changed to what the
 // service holds.
-func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
+func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentSetArgs,
+	EnrollmentSetState]) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
 	if req.State.DigestKey == "" {
 		return importEnrollments(ctx, req.ID)
 	}
@@ -238,7 +252,8 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 	s := &response.State
 	s.Devices, s.Drifted = run.devices, drift(req.State.Devices, req.State.Drifted, run.devices)
 	if len(s.Drifted) > 0 {
-		p.GetLogger(ctx).Info("enrollments: " + counted("differ from their declaration", slices.Sorted(maps.Keys(s.Drifted))))
+		p.GetLogger(ctx).Info("enrollments: " + counted("differ from their declaration",
+			slices.Sorted(maps.Keys(s.Drifted))))
 	}
 	items = slices.DeleteFunc(items, func(item Item) bool {
 		_, exists := run.spelled[req.Inputs.idOf(item)]

@@ -129,7 +129,8 @@ func isUnanswered(r record) bool { return r.etag == entry.Unanswered }
 
 // refresh updates the devices to what the service holds, and passes changed enrollments to visit in full.
 func (r *run) refresh(ctx context.Context, visit func(entry.Held)) error {
-	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)), func(id string) bool { return r.known(id).etag == gone })
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)),
+		func(id string) bool { return r.known(id).etag == gone })
 	there, moved := make(map[string]bool, len(ids)), []string(nil)
 	err := r.survey(ctx, ids, func(id string, found dpsservice.Enrollment) {
 		if there[id] = true; found.Etag != r.known(id).etag {

@@ -131,7 +131,8 @@ func (t *TPM) load(wrapKey, duplicate, encryptedSeed, public []byte) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(append(bytes.Clone(private.SeedValue.Buffer), bits.Buffer...)); !bytes.Equal(sum[:], unique.Buffer) {
+	if sum := sha256.Sum256(append(bytes.Clone(private.SeedValue.Buffer), bits.Buffer...)); !bytes.Equal(sum[:],
+		unique.Buffer) {
 		return nil, errors.New("the private part does not belong to the public one")
 	}
 	return bits.Buffer, nil
