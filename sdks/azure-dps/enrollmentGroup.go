@@ -18,7 +18,8 @@ import (
 //
 // ## Example Usage
 // ```go
-// // EnrollmentGroup enrolls every device whose certificate the authority has signed, and keeps its data when it moves to another hub.
+// // EnrollmentGroup enrolls every device whose certificate the authority has signed, and keeps its data when it moves to
+// // another hub.
 //
 //	func EnrollmentGroup(ctx *pulumi.Context) error {
 //		_, err := azuredps.NewEnrollmentGroup(ctx, "presses", &azuredps.EnrollmentGroupArgs{

@@ -18,7 +18,8 @@ import (
 // // GetEnrollmentGroup reads a group that is declared elsewhere.
 //
 //	func GetEnrollmentGroup(ctx *pulumi.Context) error {
-//		presses, err := azuredps.LookupEnrollmentGroup(ctx, &azuredps.LookupEnrollmentGroupArgs{EnrollmentGroupId: "presses"})
+//		presses, err := azuredps.LookupEnrollmentGroup(ctx,
+//			&azuredps.LookupEnrollmentGroupArgs{EnrollmentGroupId: "presses"})
 //		if err != nil {
 //			return err
 //		}

@@ -18,7 +18,8 @@ import (
 // // GetIndividualEnrollment reads an enrollment that is declared elsewhere.
 //
 //	func GetIndividualEnrollment(ctx *pulumi.Context) error {
-//		press, err := azuredps.LookupIndividualEnrollment(ctx, &azuredps.LookupIndividualEnrollmentArgs{RegistrationId: "press-7"})
+//		press, err := azuredps.LookupIndividualEnrollment(ctx,
+//			&azuredps.LookupIndividualEnrollmentArgs{RegistrationId: "press-7"})
 //		if err != nil {
 //			return err
 //		}

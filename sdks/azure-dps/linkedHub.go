@@ -26,8 +26,9 @@ import (
 //			return err
 //		}
 //		_, err = azuredps.NewLinkedHub(ctx, "hub-1", &azuredps.LinkedHubArgs{
-//			ProvisioningServiceId: pulumi.String("/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/factory" +
-//				"/providers/Microsoft.Devices/provisioningServices/factory-dps"),
+//			ProvisioningServiceId: pulumi.String(
+//				"/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/factory" +
+//					"/providers/Microsoft.Devices/provisioningServices/factory-dps"),
 //			HubHostName:      pulumi.String("hub-1.azure-devices.net"),
 //			Location:         pulumi.String("westeurope"),
 //			PolicyName:       pulumi.String("link"),

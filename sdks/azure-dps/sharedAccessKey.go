@@ -25,7 +25,8 @@ import (
 //			return err
 //		}
 //		// Declare PrimaryKey and SecondaryKey on the policy, and let clients sign with ActiveKey.
-//		ctx.Export("connectionString", pulumi.Sprintf("HostName=hub-1.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s", key.ActiveKey))
+//		ctx.Export("connectionString", pulumi.Sprintf(
+//			"HostName=hub-1.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s", key.ActiveKey))
 //		return nil
 //	}
 //
