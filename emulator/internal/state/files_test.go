@@ -43,18 +43,34 @@ func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j,
 // files are those of a store, by name.
 type files map[string][]byte
 
+// filesOf reads the files of a store. A file that an open store removes meanwhile is not among them.
 func filesOf(t *testing.T, disk vfs.FS) files {
 	t.Helper()
-	names, err := disk.List("store")
-	must(t, err)
+	for {
+		names, err := disk.List("store")
+		must(t, err)
+		all, err := readFiles(disk, names)
+		if errors.Is(err, fs.ErrNotExist) { // removed since it was listed
+			continue
+		}
+		must(t, err)
+		return all
+	}
+}
+
+func readFiles(disk vfs.FS, names []string) (files, error) {
 	all := files{}
 	for _, name := range names {
 		f, err := disk.Open(disk.PathJoin("store", name))
-		must(t, err)
+		if err != nil {
+			return nil, err
+		}
 		all[name], err = io.ReadAll(f)
-		must(t, errors.Join(err, f.Close()))
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
 	}
-	return all
+	return all, nil
 }
 
 // disk is a new file system with these files.
