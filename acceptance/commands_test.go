@@ -64,8 +64,11 @@ func checkCount(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // atControl sends a request to the control port of the checkout's emulator, with its token.
-func atControl(request *http.Request) (*http.Response, error) {
-	token, err := os.ReadFile(filepath.Join(checkout, ".evenkeel", "emulator", "control-token"))
+func atControl(request *http.Request) (*http.Response, error) { return atControlOf(checkout, request) }
+
+// atControlOf is atControl for the emulator of another checkout.
+func atControlOf(folder string, request *http.Request) (*http.Response, error) {
+	token, err := os.ReadFile(filepath.Join(folder, ".evenkeel", "emulator", "control-token"))
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +76,15 @@ func atControl(request *http.Request) (*http.Response, error) {
 	return await.Client.Do(request)
 }
 
-func getJSON(address string, into any) error {
+func getJSON(address string, into any) error { return getJSONOf(checkout, address, into) }
+
+// getJSONOf is getJSON for the emulator of another checkout.
+func getJSONOf(folder, address string, into any) error {
 	request, err := http.NewRequest(http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := atControl(request)
+	response, err := atControlOf(folder, request)
 	if err != nil {
 		return err
 	}

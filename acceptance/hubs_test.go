@@ -78,7 +78,7 @@ func TestTwoClonesRunAtTheSameTime(t *testing.T) {
 		}
 		ports[s.Endpoints.Control] = true
 		counts := map[string]int{}
-		if err := getJSON(s.Endpoints.Control+"/counts", &counts); err != nil {
+		if err := getJSONOf(folder, s.Endpoints.Control+"/counts", &counts); err != nil {
 			t.Fatal(err)
 		}
 		if counts["hubs"] != 2 || counts["services"] != 1 {

@@ -93,7 +93,7 @@ test('a device reads and reports, and the service sees it', options, async () =>
     assert.ok(Math.abs(Date.now() - new Date(seen.lastActivityTime)) < 60_000, seen.lastActivityTime);
     await assert.rejects(report(twin, { 'a.b': 1 }), /the name "a\.b"/);
     await assert.rejects(report(twin, { a: 'x'.repeat(4097) }), /longer than 4096 bytes/);
-    await assert.rejects(report(twin, Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, 'x'.repeat(4000)]))), /32768 allowed/);
+    await assert.rejects(report(twin, Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, 'x'.repeat(4000)]))), /limit of 32768/);
 
     const changes = [];
     twin.on('properties.desired', (delta) => changes.push(delta));
