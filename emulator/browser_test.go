@@ -96,7 +96,7 @@ func TestThePageWorksInABrowser(t *testing.T) {
 func TestThePageIsLockedWithoutItsToken(t *testing.T) {
 	t.Parallel()
 	y := busy(t)
-	for fragment, want := range map[string]string{"": "keel emulator page", "#token=another": "not the emulator"} {
+	for fragment, want := range map[string]string{"": "keel emulator page", "#token=another": "The token is wrong"} {
 		dom, _ := chromium(t, y.e.Endpoints().Control+"/"+fragment, "--dump-dom")
 		if !strings.Contains(dom, want) || strings.Contains(dom, "hub-1") || strings.Contains(dom, "device-0") {
 			t.Errorf("%q: got %s, want nothing but %q", fragment, dom, want)
@@ -104,7 +104,7 @@ func TestThePageIsLockedWithoutItsToken(t *testing.T) {
 	}
 }
 
-// TestThePageFitsAPhoneAndTheDark draws the page. A screenshot of nothing but ground has few bytes.
+// TestPageIsRendered draws the page. A screenshot of nothing but ground has few bytes.
 func TestPageIsRendered(t *testing.T) {
 	t.Parallel()
 	y := busy(t)
