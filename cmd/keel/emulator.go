@@ -188,7 +188,7 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 		}
 		switch {
 		case errors.Is(err, background.ErrStopped):
-			return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+			return errNotRunning()
 		case errors.Is(err, fs.ErrPermission):
 			return err // with its hint; keel cannot find out whether it runs
 		}

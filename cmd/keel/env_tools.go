@@ -15,6 +15,11 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
+// errNotRunning is the error of commands that need a running emulator and start none.
+func errNotRunning() error {
+	return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+}
+
 // runningEmulator returns the endpoints of the checkout's emulator, and an error unless it runs and answers. It builds
 // and starts nothing.
 func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environment.Endpoints, error) {
@@ -28,8 +33,7 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 	}
 	switch {
 	case errors.Is(err, background.ErrStopped):
-		return folder, environment.Endpoints{}, hint.To(errors.New("the emulator is not running"),
-			"start it with: keel emulator start")
+		return folder, environment.Endpoints{}, errNotRunning()
 	case err != nil:
 		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
 			"see %s, or stop it: keel emulator stop", folder.Log())

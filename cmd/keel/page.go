@@ -50,7 +50,7 @@ func (a *app) emulatorPage(ctx context.Context) error {
 		err = record.Check(ctx)
 	}
 	if errors.Is(err, background.ErrStopped) {
-		return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+		return errNotRunning()
 	}
 	if err != nil {
 		return err

@@ -19,8 +19,7 @@ import (
 func (a *app) control(f environment.Folder) (controlapi.Client, error) {
 	record, err := a.process(f).Find()
 	if errors.Is(err, background.ErrStopped) {
-		return controlapi.Client{}, hint.To(errors.New("the emulator is not running"),
-			"start it with: keel emulator start")
+		return controlapi.Client{}, errNotRunning()
 	}
 	if err != nil {
 		return controlapi.Client{}, err
