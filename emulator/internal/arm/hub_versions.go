@@ -46,16 +46,7 @@ var likeHubs = map[string]string{
 }
 
 // servedHubs are all versions of hubs, oldest first.
-var servedHubs = slices.Sorted(slices.Values(slices.Concat(hubVersions, slices.Collect(maps.Keys(likeHubs)))))
-
-// describedHub is the described version that the call's is answered as.
-func (c *call) describedHub() string {
-	version := strings.ToLower(c.version)
-	if like, ok := likeHubs[version]; ok {
-		return like
-	}
-	return version
-}
+var servedHubs = served(hubVersions, likeHubs)
 
 // hubMembers are the writable properties that not every described version has, and hubEndpoints the lists of
 // routing.endpoints, each with the versions that have it.
@@ -86,7 +77,7 @@ func endpointsOf(routing json.RawMessage) map[string]json.RawMessage {
 
 // checkHubMembers refuses what the call's version does not have. A null is no value.
 func (c *call) checkHubMembers(properties map[string]json.RawMessage) error {
-	version := c.describedHub()
+	version := c.described(likeHubs)
 	if !isNull(properties["deviceRegistry"]) &&
 		(version < versionOfHostNames || slices.Contains(writableRegistry, strings.ToLower(c.version))) {
 		// Fidelity: previews had it. Here nothing links hubs to namespaces, and a request for it is not passed over.
@@ -171,7 +162,7 @@ func (c *call) keepHubMembers(kept, old map[string]json.RawMessage) error {
 	if !c.KeepNewerMembers {
 		return nil
 	}
-	version := c.describedHub()
+	version := c.described(likeHubs)
 	for name, in := range hubMembers {
 		if !slices.Contains(in, version) && !isNull(old[name]) {
 			kept[name] = old[name]
@@ -207,7 +198,7 @@ func (c *call) checkCertificateMembers(p parent) error {
 		return nil // whoever decodes the body reports what is wrong with it
 	}
 	const policy, authority = "policyResourceId", "certificateAuthorityResourceId"
-	if !isNull(body.Properties[authority]) && c.describedHub() < versionOfHostNames {
+	if !isNull(body.Properties[authority]) && c.described(likeHubs) < versionOfHostNames {
 		return tooNew(authority, versionOfHostNames)
 	}
 	if !isNull(body.Properties[authority]) || !isNull(body.Properties[policy]) {
@@ -225,7 +216,7 @@ func (c *call) keepServiceMembers(record *serviceRecord, present *state.Service)
 	if err := json.Unmarshal(present.Properties, &old); err != nil {
 		return err
 	}
-	version := c.described()
+	version := c.described(likeServices)
 	if version < versionOfPortal {
 		record.Settings.PortalOperationsHost = old.Settings.PortalOperationsHost
 	}

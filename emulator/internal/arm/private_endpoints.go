@@ -211,7 +211,7 @@ func (c *call) showHub(h state.Hub) (hubBody, error) {
 	if err != nil {
 		return body, err
 	}
-	if err := shapeHub(body.Properties, c.describedHub()); err != nil {
+	if err := shapeHub(body.Properties, c.described(likeHubs)); err != nil {
 		return body, fmt.Errorf("show property routing: %w", err)
 	}
 	bodies, err := c.connections(parentHub(h))

@@ -2,9 +2,7 @@ package arm
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -35,18 +33,7 @@ var likeServices = map[string]string{
 }
 
 // servedServices are all versions of provisioning services, oldest first.
-var servedServices = slices.Sorted(
-	slices.Values(slices.Concat(serviceVersions, slices.Collect(maps.Keys(likeServices)))),
-)
-
-// described returns the described version that the call's version is treated like.
-func (c *call) described() string {
-	version := strings.ToLower(c.version)
-	if like, ok := likeServices[version]; ok {
-		return like
-	}
-	return version
-}
+var servedServices = served(serviceVersions, likeServices)
 
 // linkMembers are the members of links that were added with links by a managed identity.
 var linkMembers = []string{"hostName", "authenticationType", "selectedUserAssignedIdentityResourceId"}
@@ -70,7 +57,7 @@ func (c *call) checkServiceMembers() error {
 		// not be ignored.
 		return invalid("The emulator does not link provisioning services to Device Registry namespaces.")
 	}
-	version := c.described()
+	version := c.described(likeServices)
 	if version < versionOfPortal && !isNull(body.Properties.Portal) {
 		return tooNew("portalOperationsHostName", versionOfPortal)
 	}
@@ -107,7 +94,7 @@ func tooNew(member, since string) error {
 
 // shape removes from a response what the call's version does not have, and adds what only it has.
 func (c *call) shape(body *serviceBody) {
-	version := c.described()
+	version := c.described(likeServices)
 	if version < versionOfPortal {
 		body.Properties.PortalOperationsHost = ""
 	}

@@ -1,6 +1,8 @@
 package arm
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,6 +14,18 @@ import (
 // service_versions.go.
 var serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31",
 	"2026-11-01"}
+
+// served returns all versions of a resource type, oldest first: the described ones and those that are answered like
+// one.
+func served(described []string, like map[string]string) []string {
+	return slices.Sorted(slices.Values(slices.Concat(described, slices.Collect(maps.Keys(like)))))
+}
+
+// described returns the described version that the call's version is answered like.
+func (c *call) described(like map[string]string) string {
+	version := strings.ToLower(c.version)
+	return cmp.Or(like[version], version)
+}
 
 // aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) accept any.
 var aVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-[a-z]+)?$`)
