@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"evenkeel/internal/azure/arm"
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/provider/entry"
@@ -86,7 +87,7 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 
 // claim names the link: a hub has one link at a service, under any of its names.
 func (a LinkedHubArgs) claim() entry.ClaimKey {
-	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, hublink.ClassicHost(a.HubHostName)))
+	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, domain.ClassicHost(a.HubHostName)))
 }
 
 // linksName is the counterpart of a collection of entries.
@@ -275,7 +276,7 @@ func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
 	if strings.EqualFold(a.ProvisioningServiceID, other.ProvisioningServiceID) {
 		a.ProvisioningServiceID = other.ProvisioningServiceID
 	}
-	if hublink.SameHost(a.HubHostName, other.HubHostName) {
+	if domain.SameHost(a.HubHostName, other.HubHostName) {
 		a.HubHostName = other.HubHostName
 	}
 	if strings.EqualFold(a.PolicyName, other.PolicyName) {
@@ -315,7 +316,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	}
 	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
 		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName,
-			linkID(args.ProvisioningServiceID, hublink.ClassicHost(args.HubHostName)))...)
+			linkID(args.ProvisioningServiceID, domain.ClassicHost(args.HubHostName)))...)
 	}
 	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs,
 		faults)}, nil

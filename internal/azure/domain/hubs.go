@@ -18,7 +18,12 @@ func ClassicHost(host string) string {
 	return strings.ToLower(strings.TrimSpace(host))
 }
 
-// IsServiceHost reports whether a host name is `{hub}.service.azure-devices.net`.
+// SameHost reports whether two host names belong to one hub: `{hub}.azure-devices.net`,
+// `{hub}.device.azure-devices.net` and `{hub}.service.azure-devices.net` do, in any letter case.
+func SameHost(a, b string) bool { return ClassicHost(a) == ClassicHost(b) }
+
+// IsServiceHost reports whether a host name is `{hub}.service.azure-devices.net`, under which no provisioning
+// service links a hub.
 func IsServiceHost(host string) bool {
 	_, kind, _ := splitHost(host)
 	return kind == "service"

@@ -8,6 +8,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"evenkeel/internal/azure/domain"
 )
 
 // DamageError reports that a write changed more than its own entry.
@@ -161,7 +163,7 @@ func (c *comparison) lists(path string, before, after []any) {
 // entries are the links of others by the names of their hubs, each with both of its names.
 func (c *comparison) entries(list []any) map[string]any {
 	hubs := keyed(list, "name", "hostName", "connectionString")
-	maps.DeleteFunc(hubs, func(host string, _ any) bool { return SameHost(host, c.own) })
+	maps.DeleteFunc(hubs, func(host string, _ any) bool { return domain.SameHost(host, c.own) })
 	for host, item := range hubs {
 		if entry, ok := item.(map[string]any); ok {
 			entry = maps.Clone(entry)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"evenkeel/internal/azure/domain"
 )
 
 // Link is a hub's entry in the list of a provisioning service (IotHubDefinitionDescription of the API descriptions).
@@ -27,7 +29,7 @@ type Link struct {
 
 // Same reports whether two links are equal, except for their keys, which cannot be compared.
 func Same(a, b Link) bool {
-	return SameHost(a.Host, b.Host) &&
+	return domain.SameHost(a.Host, b.Host) &&
 		strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
 		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) &&
 		SameApply(a.Apply, b.Apply)
@@ -202,7 +204,7 @@ func (d *document) namespaces() []string {
 func (d *document) find(host string) (int, error) {
 	found := -1
 	for i, entry := range d.hubs {
-		if !slices.ContainsFunc(hostsOf(entry), func(name string) bool { return SameHost(name, host) }) {
+		if !slices.ContainsFunc(hostsOf(entry), func(name string) bool { return domain.SameHost(name, host) }) {
 			continue
 		}
 		if found >= 0 {
@@ -343,13 +345,13 @@ func (d *document) add(want Link) (int, error) {
 
 // CheckLinkable refuses a host name under which no provisioning service can link a hub.
 func CheckLinkable(host string) error {
-	if !IsServiceHost(host) {
+	if !domain.IsServiceHost(host) {
 		return nil
 	}
 	return fmt.Errorf(
 		"%s is the hub's name for services, by which devices cannot reach it. hint: use %s",
 		host,
-		ClassicHost(host),
+		domain.ClassicHost(host),
 	)
 }
 

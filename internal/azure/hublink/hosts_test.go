@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/hublink"
 )
 
@@ -27,7 +28,7 @@ func TestNamesOfOneHub(t *testing.T) {
 		{"hub.device.test", "hub.test", false},
 	} {
 		t.Run(test.a+" and "+test.b, func(t *testing.T) {
-			if got := hublink.SameHost(test.a, test.b); got != test.same {
+			if got := domain.SameHost(test.a, test.b); got != test.same {
 				t.Errorf("%s and %s: got %t", test.a, test.b, got)
 			}
 		})
@@ -61,7 +62,7 @@ func TestALinkIsFoundByEveryFormOfItsHubsName(t *testing.T) {
 				f.properties()["iotHubs"] = append(f.properties()["iotHubs"].([]any), present)
 				client := f.client(t, quick)
 				link, found, err := client.Find(t.Context(), serviceID, wanted)
-				if err != nil || !found || !hublink.SameHost(link.Host, wanted) || link.PolicyName != "link" {
+				if err != nil || !found || !domain.SameHost(link.Host, wanted) || link.PolicyName != "link" {
 					t.Fatalf("find: got %v, %t, %v", link, found, err)
 				}
 				own := three()

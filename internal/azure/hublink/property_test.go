@@ -183,7 +183,7 @@ func (w *world) check(r *http.Request, before, after map[string]any) {
 	}
 }
 
-// withoutOwn copies a service without one link and the etag. A link's name is its hostName where there is none.
+// withoutOwn copies a service without one link and the etag. A link without a name has its hostName as name.
 func withoutOwn(document map[string]any, host string) map[string]any {
 	raw, _ := json.Marshal(document)
 	decoder := json.NewDecoder(strings.NewReader(string(raw)))

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"evenkeel/internal/azure/arm"
+	"evenkeel/internal/azure/domain"
 )
 
 // Api-versions of provisioningServices. A PUT replaces the whole service, so a version without a member resets it. The
@@ -376,7 +377,7 @@ func (c *Client) checkProfile(ctx context.Context, service, host string) error {
 				ConnectionProfile string `json:"connectionProfile"`
 			} `json:"properties"`
 		}
-		if json.Unmarshal(raw, &hub) == nil && SameHost(hub.Properties.HostName, host) &&
+		if json.Unmarshal(raw, &hub) == nil && domain.SameHost(hub.Properties.HostName, host) &&
 			isMQTT5(hub.Properties.ConnectionProfile) {
 			return fmt.Errorf("link %s: %w", host, errProfile)
 		}
