@@ -188,7 +188,7 @@ func (h *Hold) wasDropped() bool {
 	return h.dropped
 }
 
-// Request returns the caught request, or false if there is none yet.
+// Request returns the caught request, or false before it is caught.
 func (h *Hold) Request() (Request, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -72,7 +72,7 @@ func storedKey(l Link, known []Link) string {
 	return key
 }
 
-// StoredKey returns the key of a service's link to that hub by that policy; "" when there is none.
+// StoredKey returns the key of a service's link to that hub by that policy, or "" without such a link.
 func (v *Service) StoredKey(l Link) string { return storedKey(l, v.Links) }
 
 // keptHub returns the name under which a device that was assigned to a hub was told of it: the linked one.

@@ -68,7 +68,7 @@ type State struct {
 	hubs     map[string]*Hub     // by host
 	services map[string]*Service // by host
 	scopes   map[string]string   // lower-case ID scope to host
-	nextDue  time.Time           // when the first transition ends; zero if there is none
+	nextDue  time.Time           // when the first transition ends; zero without transitions
 	version  uint64              // of the resource or child that was changed last
 	// asyncSwept is when expired records of operations were last deleted.
 	asyncSwept time.Time

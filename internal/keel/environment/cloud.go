@@ -46,7 +46,7 @@ func cloudHost(text string) string {
 }
 
 // cloudOwner returns the organization or the user of Pulumi Cloud that the stack belongs to. A stack name without an
-// owner belongs to the default organization or, if there is none, to the user.
+// owner belongs to the default organization or, without one, to the user.
 func (e *Environment) cloudOwner(ctx context.Context) (string, error) {
 	if e.owner != "" {
 		return e.owner, nil

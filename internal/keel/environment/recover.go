@@ -241,7 +241,7 @@ type update struct {
 	file string
 }
 
-// newest returns the newest entry of the stack's history; the zero value if there is none.
+// newest returns the newest entry of the stack's history, or the zero value for an empty history.
 func (e *Environment) newest(ctx context.Context) (update, error) {
 	if e.fileBackend() == "" {
 		return e.newestFromPulumi(ctx)
