@@ -82,7 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.addTarget(root)
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a),
-		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
+		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newAdopt(a))
 	group(root)
 	a.addCompletions(root)
 	return root

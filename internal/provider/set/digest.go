@@ -39,6 +39,8 @@ const (
 	gone = "!"
 	// made precedes the digest of a key that the program does not give: a change of it is not drift.
 	made = "~"
+	// unread represents the digest of a key that an import did not read, since the program does not give it.
+	unread = made
 	// unseen represents the digest of a webhook whose query the service masked before a program declared it.
 	unseen = "*"
 	// doubted represents the digest of such a webhook after the manifest that was assumed to contain its query changed.
@@ -81,8 +83,15 @@ func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
 // isMade reports whether the record is of an enrollment that certainly existed when it was last read or written.
 func (r record) isMade() bool { return r.etag != entry.Unanswered && r.etag != gone }
 
-// same reports whether both records are of the same enrollment, in whatever versions.
+// same reports whether both records are of the same enrollment, in whatever versions. Keys that an import did not read
+// are not compared.
 func (r record) same(other record) bool {
+	if other.primary == unread {
+		other.primary = r.primary
+	}
+	if other.secondary == unread {
+		other.secondary = r.secondary
+	}
 	other.etag, other.created, other.updated = r.etag, r.created, r.updated
 	return r == other && r.settings != ""
 }
@@ -284,10 +293,10 @@ func (d digester) changeOf(found entry.Held, known record) entry.Change {
 	differs := func(a, b string) bool { return b != "" && a != b }
 	now, keys := d.reread(found, known), entry.FoundKeys(found)
 	c := entry.Change{IsCreatedAgain: differs(now.created, known.created)}
-	if known.primary != "" && !d.agreesKey(keys.PrimaryKey, known.primary) {
+	if known.primary != "" && known.primary != unread && !d.agreesKey(keys.PrimaryKey, known.primary) {
 		c.PrimaryKey = keys.PrimaryKey
 	}
-	if known.secondary != "" && !d.agreesKey(keys.SecondaryKey, known.secondary) {
+	if known.secondary != "" && known.secondary != unread && !d.agreesKey(keys.SecondaryKey, known.secondary) {
 		c.SecondaryKey = keys.SecondaryKey
 	}
 	c.IsWrittenAgain = differs(now.updated, known.updated) && now.same(known)
