@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -199,8 +198,7 @@ func (a *app) printAdoption(r adopt.Result) {
 	for _, one := range r.LeftOut {
 		a.say("left out: %s %s: %s", one.Kind, one.ID, one.Reason)
 	}
-	a.say("wrote %s to %s in %s; to import everything:", strings.Join(r.Files, ", "), r.Folder,
-		r.Elapsed.Round(time.Second))
+	a.say("wrote %s to the folder %s; to import everything:", strings.Join(r.Files, ", "), r.Folder)
 	a.say("  cd %s && pulumi stack init %s", quote(r.Folder), r.Stack)
 	if r.NeedsAccess {
 		a.say("  pulumi config set --secret azure-dps:connectionString")

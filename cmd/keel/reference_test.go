@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"evenkeel/internal/keel/adopt"
 	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/errorcodes"
 )
@@ -27,6 +28,7 @@ const (
 
 // results are what the verbs print with --json.
 var results = map[string]any{
+	"keel adopt": adopt.Result{},
 	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{},
 	"keel devices key":       deviceKeyResult{},
 	"keel devices provision": provisionResult{}, "keel devices status": []deviceState{},

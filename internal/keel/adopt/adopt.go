@@ -87,7 +87,6 @@ type Result struct {
 	Resumed     bool          `json:"resumed"`
 	Files       []string      `json:"files"`
 	NeedsAccess bool          `json:"needsConnectionString"`
-	Elapsed     time.Duration `json:"-"`
 }
 
 // Incomplete is an entry that cannot be declared with what the service returns.
@@ -121,7 +120,6 @@ func (e *IncompleteError) Error() string {
 // another run with the same folder continues.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o.complete()
-	began := o.Now()
 	access, err := o.access()
 	if err != nil {
 		return Result{}, err
@@ -158,7 +156,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result.Resumed, result.Elapsed = j.resumed, o.Now().Sub(began)
+	result.Resumed = j.resumed
 	return result, j.finish()
 }
 

@@ -27,7 +27,7 @@ var columns = []column{
 	{"secondaryCaReference", func(e dpsservice.Enrollment) (string, error) { return references(e)[1], nil }},
 	{"endorsementKey", func(e dpsservice.Enrollment) (string, error) { return tpm(e)[0], nil }},
 	{"storageRootKey", func(e dpsservice.Enrollment) (string, error) { return tpm(e)[1], nil }},
-	{"provisioningStatus", func(e dpsservice.Enrollment) (string, error) { return text(e.ProvisioningStatus), nil }},
+	{"provisioningStatus", func(e dpsservice.Enrollment) (string, error) { return status(e), nil }},
 	{"iotEdge", func(e dpsservice.Enrollment) (string, error) {
 		if !isEdge(e) {
 			return "", nil
@@ -95,6 +95,14 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// status returns the provisioning status unless it is the default.
+func status(e dpsservice.Enrollment) string {
+	if strings.EqualFold(text(e.ProvisioningStatus), "enabled") {
+		return ""
+	}
+	return text(e.ProvisioningStatus)
 }
 
 func isEdge(e dpsservice.Enrollment) bool { return e.Capabilities != nil && e.Capabilities.IotEdge }

@@ -158,7 +158,7 @@ func (w *writer) settings(entry dpsservice.Enrollment) []property {
 			property{"migrateDeviceData", r.MigrateDeviceData})
 	}
 	return []property{
-		{"provisioningStatus", entry.ProvisioningStatus}, {"capabilities", edge}, {"initialTwin", twin},
+		{"provisioningStatus", optional(status(entry))}, {"capabilities", edge}, {"initialTwin", twin},
 		{"reprovisionPolicy", reprovision}, {"allocationPolicy", entry.AllocationPolicy},
 		{"iotHubs", list(entry.IotHubs)}, {"iotHubHostName", entry.IotHubHostName},
 	}
