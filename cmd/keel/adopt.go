@@ -44,7 +44,7 @@ func newAdopt(a *app) *cobra.Command {
 			"written encrypted\n" +
 			"with PULUMI_CONFIG_PASSPHRASE (or _FILE) as settings of the stack, or not at all.\n\n" +
 			"An interrupted command continues when it runs again.",
-		Example: "  keel adopt --to fleet\n  keel adopt --to fleet --set-above 0 --json\n  keel adopt --to fleet " +
+		Example: "  keel adopt --to fleet\n  keel adopt --to fleet-as-a-set --set-above 0 --json\n  keel adopt --to fleet " +
 			"--host dps-1.azure-devices-provisioning.net",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

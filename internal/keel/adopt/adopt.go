@@ -77,16 +77,16 @@ type Result struct {
 	Project string `json:"project"`
 	Stack   string `json:"stack"`
 	// Enrollments are individual enrollments as single resources, InSets those in sets.
-	Enrollments int           `json:"enrollments"`
-	InSets      int           `json:"enrollmentsInSets"`
-	Sets        int           `json:"enrollmentSets"`
-	Groups      int           `json:"enrollmentGroups"`
-	LinkedHubs  int           `json:"linkedHubs"`
-	LeftOut     []Incomplete  `json:"leftOut,omitempty"`
-	Keys        int           `json:"keys"`
-	Resumed     bool          `json:"resumed"`
-	Files       []string      `json:"files"`
-	NeedsAccess bool          `json:"needsConnectionString"`
+	Enrollments int          `json:"enrollments"`
+	InSets      int          `json:"enrollmentsInSets"`
+	Sets        int          `json:"enrollmentSets"`
+	Groups      int          `json:"enrollmentGroups"`
+	LinkedHubs  int          `json:"linkedHubs"`
+	LeftOut     []Incomplete `json:"leftOut,omitempty"`
+	Keys        int          `json:"keys"`
+	Resumed     bool         `json:"resumed"`
+	Files       []string     `json:"files"`
+	NeedsAccess bool         `json:"needsConnectionString"`
 }
 
 // Incomplete is an entry that cannot be declared with what the service returns.
