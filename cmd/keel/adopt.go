@@ -39,13 +39,14 @@ func newAdopt(a *app) *cobra.Command {
 			"With --service-id, the links to hubs are declared too.\n\n" +
 			"The service does not return certificates and the queries of webhooks: --certificates and --webhooks name " +
 			"files that have them.\n" +
-			"Entries that cannot be declared without are listed, and nothing is written; --leave-out leaves them out.\n" +
+			"Entries that cannot be declared without are listed, and nothing is written; --leave-out leaves them " +
+			"out.\n" +
 			"Keys stay at the service, unless --keys asks for those of single enrollments and groups. Secrets are " +
 			"written encrypted\n" +
 			"with PULUMI_CONFIG_PASSPHRASE (or _FILE) as settings of the stack, or not at all.\n\n" +
 			"An interrupted command continues when it runs again.",
-		Example: "  keel adopt --to fleet\n  keel adopt --to fleet-as-a-set --set-above 0 --json\n  keel adopt --to fleet " +
-			"--host dps-1.azure-devices-provisioning.net",
+		Example: "  keel adopt --to fleet\n  keel adopt --to fleet-as-a-set --set-above 0 --json\n  keel adopt " +
+			"--to fleet --host dps-1.azure-devices-provisioning.net",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("stack") {

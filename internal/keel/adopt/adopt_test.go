@@ -247,7 +247,9 @@ func TestAnInterruptedAdoptionContinues(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, journal string){
 		"after Ctrl-C":  func(*testing.T, string) {},
-		"after kill -9": func(t *testing.T, journal string) { appendTo(t, journal, `{"collection":"enrollments","entr`) },
+		"after kill -9": func(t *testing.T, journal string) {
+			appendTo(t, journal, `{"collection":"enrollments","entr`)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,7 +270,8 @@ func TestAnInterruptedAdoptionContinues(t *testing.T) {
 			damage(t, filepath.Join(o.Folder, ".keel-adopt", "journal.jsonl"))
 			other := o
 			other.ConnectionString = strings.Replace(o.ConnectionString, "plant.", "other.", 1)
-			if _, err := adopt.Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "unfinished adoption") {
+			_, err := adopt.Run(t.Context(), other)
+			if err == nil || !strings.Contains(err.Error(), "unfinished adoption") {
 				t.Errorf("another service: got %v, want a refusal", err)
 			}
 			before := len(s.paths())

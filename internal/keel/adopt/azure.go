@@ -64,8 +64,8 @@ func ReadLinks(ctx context.Context, account *login.Account, serviceID, host stri
 	}
 	err = client.Get(ctx, arm.Target{ID: serviceID, APIVersion: serviceVersion}, &service)
 	if arm.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
-		err = hint.To(err, "the identity needs the right Microsoft.Devices/provisioningServices/read, such as the role "+
-			"Reader")
+		err = hint.To(err, "the identity needs the right Microsoft.Devices/provisioningServices/read, such as the "+
+			"role Reader")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("adopt: read the linked hubs: %w", err)

@@ -2,7 +2,7 @@ package adopt
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 
@@ -75,7 +75,8 @@ func (w *writer) completed(c completer, kind string, entries []dpsservice.Enroll
 	for _, entry := range entries {
 		err := c.complete(&entry, kind == "group")
 		if hook := entry.CustomAllocationDefinition; err == nil && hook != nil && isSecret(hook) && w.box == nil {
-			err = fmt.Errorf("its webhook may contain a key and is only written encrypted: set PULUMI_CONFIG_PASSPHRASE")
+			err = errors.New("its webhook may contain a key and is only written encrypted: set " +
+				"PULUMI_CONFIG_PASSPHRASE")
 		}
 		if err != nil {
 			w.result.LeftOut = append(w.result.LeftOut, Incomplete{Kind: kind, ID: entry.ID, Reason: err.Error()})
@@ -130,7 +131,8 @@ func (w *writer) single(kind, idName, collection string, entry dpsservice.Enroll
 		{"optionalDeviceInformation", object(plainJSON(entry.OptionalDeviceInformation))}}
 	keys, hasKeys := w.found.keys[keyName(collection, entry.ID)]
 	if hasKeys && isSymmetric(entry) {
-		primary, secondary := w.sealed(name+"-primary-key", keys.Primary), w.sealed(name+"-secondary-key", keys.Secondary)
+		primary := w.sealed(name+"-primary-key", keys.Primary)
+		secondary := w.sealed(name+"-secondary-key", keys.Secondary)
 		members = append(members, property{"attestation", mapping(property{"symmetricKey",
 			mapping(property{"primaryKey", primary}, property{"secondaryKey", secondary})})})
 		w.result.Keys++

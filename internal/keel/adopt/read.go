@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,31 +122,15 @@ func (r *reader) keys(ctx context.Context, found contents) (map[string]line, err
 	if !r.WithKeys {
 		return nil, nil
 	}
-	known := map[string]line{}
-	for _, one := range r.journal.lines {
-		switch {
-		case one.Salt != "":
-			if err := r.box.reopen(r.Passphrase, one.Salt); err != nil {
-				return nil, hint.To(err, "use that passphrase, or begin again with --restart")
-			}
-		case one.ID != "":
-			known[keyName(one.Collection, one.ID)] = one
-		}
+	known, err := r.knownKeys()
+	if err != nil {
+		return nil, err
 	}
-	if len(known) == 0 {
-		if err := r.journal.add(line{Salt: r.box.salt}); err != nil {
-			return nil, err
-		}
-	}
-	type job struct {
-		of dpsservice.Collection
-		id string
-	}
-	var jobs []job
+	var missing []keyed
 	want := func(of dpsservice.Collection, entries []dpsservice.Enrollment) {
 		for _, entry := range entries {
 			if _, is := known[keyName(of.Name(), entry.ID)]; !is && isSymmetric(entry) {
-				jobs = append(jobs, job{of, entry.ID})
+				missing = append(missing, keyed{of, entry.ID})
 			}
 		}
 	}
@@ -153,34 +138,53 @@ func (r *reader) keys(ctx context.Context, found contents) (map[string]line, err
 		want(r.client.Individuals(), found.individuals)
 	}
 	want(r.client.Groups(), found.groups)
-	read := make(chan line)
+	return known, r.readKeys(ctx, missing, known)
+}
+
+// knownKeys returns the keys in the journal, and goes on with their salt or writes its own.
+func (r *reader) knownKeys() (map[string]line, error) {
+	known, isSalted := map[string]line{}, false
+	for _, one := range r.journal.lines {
+		switch {
+		case one.Salt != "":
+			isSalted = true
+			if err := r.box.reopen(r.Passphrase, one.Salt); err != nil {
+				return nil, hint.To(err, "use that passphrase, or begin again with --restart")
+			}
+		case one.ID != "":
+			known[keyName(one.Collection, one.ID)] = one
+		}
+	}
+	if isSalted {
+		return known, nil
+	}
+	return known, r.journal.add(line{Salt: r.box.salt})
+}
+
+// keyed is an entry with symmetric keys.
+type keyed struct {
+	of dpsservice.Collection
+	id string
+}
+
+// readKeys reads the keys of entries, a few at a time, into the journal and into known.
+func (r *reader) readKeys(ctx context.Context, entries []keyed, known map[string]line) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(keyReaders)
-	go func() {
-		for _, j := range jobs {
-			group.Go(func() error {
-				one, err := r.keysOf(ctx, j.of, j.id)
-				if err != nil {
-					return err
-				}
-				select {
-				case read <- one:
-				case <-ctx.Done():
-				}
-				return ctx.Err()
-			})
-		}
-		_ = group.Wait() // it is asked again below
-		close(read)
-	}()
-	var failed error
-	for one := range read {
-		if failed == nil {
-			failed = r.journal.add(one)
-		}
-		known[keyName(one.Collection, one.ID)] = one
+	var mu sync.Mutex // guards the journal and known
+	for _, entry := range entries {
+		group.Go(func() error {
+			one, err := r.keysOf(ctx, entry.of, entry.id)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			known[keyName(one.Collection, one.ID)] = one
+			return r.journal.add(one)
+		})
 	}
-	return known, errors.Join(failed, group.Wait())
+	return group.Wait()
 }
 
 func keyName(collection, id string) string { return collection + "/" + strings.ToLower(id) }
