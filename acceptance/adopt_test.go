@@ -66,7 +66,7 @@ func TestAServiceOfOthersIsAdopted(t *testing.T) {
 			mustKeel(t, "adopt", "--to", folder, "--set-above", tc.setAbove, "--connection-string", s.connection,
 				"--endpoint", s.Endpoints().Data, "--ca-file", s.Endpoints().CAFile, "--keys")
 			before := s.versions(t)
-			pulumi(t, folder, "stack", "init", "main")
+			pulumi(t, folder, "stack", "init", "main", "--secrets-provider", "passphrase")
 			for op, n := range pulumiPlan(t, folder) {
 				if op != "import" && (op != "create" || n != 1) { // the stack itself is created
 					t.Errorf("first preview: got %d resources to %s, want imports only", n, op)
@@ -88,7 +88,30 @@ func TestAServiceOfOthersIsAdopted(t *testing.T) {
 				}
 			}
 			pulumi(t, folder, "preview", "--expect-no-changes")
+			if name == "as a set" {
+				importAgain(t, folder, s.host+"/enrollmentSets/@enrollments.csv")
+			}
 		})
+	}
+}
+
+// importAgain imports the set into another stack of the program by the command instead of the option: after it, the
+// preview has nothing to import or change but the rest of the program.
+func importAgain(t *testing.T, folder, id string) {
+	t.Helper()
+	settings, err := os.ReadFile(filepath.Join(folder, "Pulumi.main.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "Pulumi.again.yaml"), settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pulumi(t, folder, "stack", "init", "again", "--secrets-provider", "passphrase")
+	pulumi(t, folder, "import", "azure-dps:index:EnrollmentSet", "enrollments", id, "--yes", "--protect=false",
+		"--generate-code=false")
+	plan := pulumiPlan(t, folder)
+	if plan["import"] != 2 || plan["update"]+plan["replace"]+plan["delete"] > 0 {
+		t.Errorf("preview after pulumi import: got %v, want the two groups to import, and no change", plan)
 	}
 }
 

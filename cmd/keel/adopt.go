@@ -61,9 +61,11 @@ func newAdopt(a *app) *cobra.Command {
 			"other users of this machine cannot see)")
 	flags.StringVar(&f.host, "host", "", "host name of the service, to log in with Microsoft Entra ID")
 	flags.StringVar(&f.endpoint, "endpoint", "",
-		"https address to connect to instead of the host, as for the emulator (or EVENKEEL_DATA_ENDPOINT)")
+		"https address to connect to instead of the host, as for the emulator; with the variable of the "+
+			"connection string also EVENKEEL_DATA_ENDPOINT")
 	flags.StringVar(&f.caFile, "ca-file", "",
-		"file of the authorities to trust instead of the system's, as for the emulator (or EVENKEEL_CA_FILE)")
+		"file of the authorities to trust instead of the system's, as for the emulator; with the variable "+
+			"also EVENKEEL_CA_FILE")
 	flags.StringVar(&f.options.Folder, "to", "", "the folder of the program: new, empty, or of an unfinished adoption")
 	flags.StringVar(&f.options.Project, "project", "", "the name of the project (default: that of the service)")
 	flags.IntVar(&f.options.RateLimit, "rate", 1000, "requests a minute at most, 0 for no limit; Azure allows 1000")
@@ -122,8 +124,12 @@ func (a *app) adopt(ctx context.Context, f adoptFlags) error {
 // completeAdoption reads the files that the flags name, logs in, and reads the links.
 func (a *app) completeAdoption(ctx context.Context, o *adopt.Options, f adoptFlags) error {
 	var err error
-	o.Endpoint = cmp.Or(f.endpoint, a.variable("EVENKEEL_DATA_ENDPOINT"))
-	if o.CAFile = cmp.Or(f.caFile, a.variable("EVENKEEL_CA_FILE")); o.CAFile != "" {
+	o.Endpoint, o.CAFile = f.endpoint, f.caFile
+	if f.connection == "" && f.host == "" { // the address belongs to the connection string beside it
+		o.Endpoint = cmp.Or(o.Endpoint, a.variable("EVENKEEL_DATA_ENDPOINT"))
+		o.CAFile = cmp.Or(o.CAFile, a.variable("EVENKEEL_CA_FILE"))
+	}
+	if o.CAFile != "" {
 		// The provider runs in the folder of the program.
 		if o.CAFile, err = filepath.Abs(o.CAFile); err != nil {
 			return fmt.Errorf("adopt: %w", err)
@@ -200,7 +206,11 @@ func (a *app) printAdoption(r adopt.Result) {
 		a.say("left out: %s %s: %s", one.Kind, one.ID, one.Reason)
 	}
 	a.say("wrote %s to the folder %s; to import everything:", strings.Join(r.Files, ", "), r.Folder)
-	a.say("  cd %s && pulumi stack init %s", quote(r.Folder), r.Stack)
+	provider := ""
+	if r.HasSecrets { // the settings are encrypted so, whatever the backend's default is
+		provider = " --secrets-provider passphrase"
+	}
+	a.say("  cd %s && pulumi stack init %s%s", quote(r.Folder), r.Stack, provider)
 	if r.NeedsAccess {
 		a.say("  pulumi config set --secret azure-dps:connectionString")
 	}

@@ -87,6 +87,8 @@ type Result struct {
 	Resumed     bool         `json:"resumed"`
 	Files       []string     `json:"files"`
 	NeedsAccess bool         `json:"needsConnectionString"`
+	// HasSecrets is true if the settings of the stack contain secrets, encrypted with the passphrase.
+	HasSecrets bool `json:"hasSecrets"`
 }
 
 // Incomplete is an entry that cannot be declared with what the service returns.

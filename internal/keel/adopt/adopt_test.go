@@ -246,7 +246,7 @@ func TestWhatTheServiceDoesNotReturnIsNamedBeforeAnythingIsWritten(t *testing.T)
 func TestAnInterruptedAdoptionContinues(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, journal string){
-		"after Ctrl-C":  func(*testing.T, string) {},
+		"after Ctrl-C": func(*testing.T, string) {},
 		"after kill -9": func(t *testing.T, journal string) {
 			appendTo(t, journal, `{"collection":"enrollments","entr`)
 		},

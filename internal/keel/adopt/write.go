@@ -80,7 +80,7 @@ func (w *writer) stackSettings() ([]byte, error) {
 	}
 	var salt any
 	if w.box != nil {
-		salt = plainNode(w.box.salt)
+		salt, w.result.HasSecrets = plainNode(w.box.salt), true
 	}
 	return encode("Written by keel adopt.\n", mapping(
 		property{"encryptionsalt", salt}, property{"config", mapping(members...)}))

@@ -106,7 +106,7 @@ func (r record) differences(other record) string {
 		{"its settings", r.settings, other.settings}, {"its primary key", r.primary, other.primary},
 		{"its secondary key", r.secondary, other.secondary}, {"its webhook", r.webhook, other.webhook},
 	} {
-		if part.a != part.b {
+		if part.a != part.b && part.b != unread {
 			names = append(names, part.name)
 		}
 	}
