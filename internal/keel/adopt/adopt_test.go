@@ -275,7 +275,11 @@ func TestAnInterruptedAdoptionContinues(t *testing.T) {
 				t.Errorf("another service: got %v, want a refusal", err)
 			}
 			before := len(s.paths())
-			o.Report = nil
+			o.Report = func(string) { // the run goes on, whatever another one does
+				if _, err := adopt.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another keel adopt") {
+					t.Errorf("a second run beside the first: got %v, want a refusal", err)
+				}
+			}
 			result, err := adopt.Run(t.Context(), o)
 			must(t, err)
 			if calls := len(s.paths()) - before; calls != 4 || !result.Resumed || result.InSets != 100 {
@@ -311,6 +315,39 @@ func TestAPageThatTheServiceForgotIsReadFromTheBeginning(t *testing.T) {
 	must(t, err)
 	if result.InSets != 60 || result.Resumed || !strings.Contains(fmt.Sprint(told), "reading everything again") {
 		t.Errorf("got %+v, %q, want all enrollments, read again", result, told)
+	}
+}
+
+// TestKeysAreReadOnce: a run that failed after some keys continues with the others, under the same passphrase.
+func TestKeysAreReadOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, id := range []string{"a", "b", "c"} {
+		s.put(t, "/enrollmentGroups/"+id, `{"enrollmentGroupId":"`+id+`",`+keyed+`}`)
+	}
+	o := s.options(t)
+	o.WithKeys, o.Passphrase = true, "phrase"
+	remove, err := s.Inject(emulator.Fault{Match: emulator.Match{Surface: "dps-service",
+		Path: regexp.MustCompile("^/enrollmentGroups/c/attestationmechanism")}, Status: 403})
+	must(t, err)
+	if _, err := adopt.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), `read the keys of "c"`) {
+		t.Fatalf("got %v, want the refused keys", err)
+	}
+	remove()
+	journal, err := os.ReadFile(filepath.Join(o.Folder, ".keel-adopt", "journal.jsonl"))
+	must(t, err)
+	known := strings.Count(string(journal), `"primary":"v1:`)
+	other := o
+	other.Passphrase = "another"
+	if _, err := adopt.Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "passphrase") {
+		t.Errorf("another passphrase: got %v, want a refusal", err)
+	}
+	before := len(s.paths())
+	result, err := adopt.Run(t.Context(), o)
+	must(t, err)
+	if calls := len(s.paths()) - before; calls != 3-known || result.Keys != 3 {
+		t.Errorf("got %d requests and %d keys, want requests for the %d missing ones, and all keys", calls, result.Keys,
+			3-known)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"evenkeel/internal/hint"
 )
 
@@ -47,7 +49,9 @@ type line struct {
 // journal keeps what was read, a line for each answer of the service. A line is on the disk before the next request is
 // sent, and an incomplete last line, which a killed run leaves, is removed.
 type journal struct {
-	folder  string
+	folder string
+	// lock keeps other processes out. It ends with this process.
+	lock    *flock.Flock
 	file    *os.File
 	lines   []line
 	resumed bool
@@ -68,13 +72,17 @@ func openJournal(o Options, host string) (*journal, error) {
 		return nil, hint.To(fmt.Errorf("adopt: the folder %s is not empty", o.Folder),
 			"name a new folder: keel adopt --to FOLDER")
 	}
-	if o.Restart && exists {
-		if err := os.RemoveAll(j.folder); err != nil {
-			return nil, fmt.Errorf("adopt: %w", err)
-		}
-	}
 	if err := disk.MkdirAll(j.folder, 0o700); err != nil {
 		return nil, fmt.Errorf("adopt: %w", err)
+	}
+	j.lock = flock.New(filepath.Join(j.folder, "lock"))
+	if free, err := j.lock.TryLock(); err != nil || !free {
+		return nil, errors.Join(fmt.Errorf("adopt: another keel adopt works in the folder %s", o.Folder), err)
+	}
+	if o.Restart {
+		if err := os.Remove(j.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(fmt.Errorf("adopt: %w", err), j.close())
+		}
 	}
 	if err := j.open(host, o.Now()); err != nil {
 		return nil, errors.Join(err, j.close())
@@ -86,8 +94,10 @@ func openJournal(o Options, host string) (*journal, error) {
 	return j, nil
 }
 
+func (j *journal) name() string { return filepath.Join(j.folder, "journal.jsonl") }
+
 func (j *journal) open(host string, now time.Time) error {
-	file, err := os.OpenFile(filepath.Join(j.folder, "journal.jsonl"), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(j.name(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
@@ -179,11 +189,11 @@ func (j *journal) restart() error {
 }
 
 func (j *journal) close() error {
-	if j.file == nil {
-		return nil
+	err := j.lock.Unlock()
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+		j.file = nil
 	}
-	err := j.file.Close()
-	j.file = nil
 	return err
 }
 
