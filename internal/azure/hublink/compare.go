@@ -217,7 +217,7 @@ func isDefault(name string, value any) bool {
 	case nil:
 		return true
 	case string:
-		return value == "" || name == "authenticationType" && strings.EqualFold(value, keyBased) ||
+		return value == "" || name == "authenticationType" && strings.EqualFold(value, KeyBased) ||
 			name == "publicNetworkAccess" && strings.EqualFold(value, "Enabled")
 	case bool:
 		return value && name == "applyAllocationPolicy" || !value && name == "disableLocalAuth"
