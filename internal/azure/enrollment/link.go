@@ -24,6 +24,18 @@ func CheckServiceID(path, id string) []Fault {
 	return nil
 }
 
+var identityPattern = regexp.MustCompile(
+	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$`)
+
+// CheckIdentityID checks the resource id of a user-assigned managed identity.
+func CheckIdentityID(path, id string) []Fault {
+	if !identityPattern.MatchString(id) {
+		return fault(path, "%s is not the resource id of a user-assigned managed identity: "+
+			"/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…", Quote(id))
+	}
+	return nil
+}
+
 // CheckPolicyName checks the name of a shared access policy, which is part of a connection string.
 func CheckPolicyName(path, name string) []Fault {
 	if strings.TrimSpace(name) == "" || strings.ContainsAny(name, ";=") {
