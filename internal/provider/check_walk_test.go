@@ -39,8 +39,9 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 			property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
 		"location": {property.New(" ")}, "allocationWeight": {property.New(0.0), property.New(1001.0)},
 		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")},
-		"authenticationType": {property.New("Password")}, "identityId": {property.New("id-1"), property.New(servicePath)},
-		"endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+		"authenticationType": {property.New("Password")},
+		"identityId":         {property.New("id-1"), property.New(servicePath)},
+		"endorsementKey":     {property.New("AAAA")}, "storageRootKey": {property.New("!")},
 	}[name]
 	// The other kind: a list, or for a list a truth value.
 	if spec.Type == "array" {

@@ -14,8 +14,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// spelledAs returns a with the spelling of other wherever both mean the same, and with the key of other, which a link by
-// a managed identity does not have.
+// spelledAs returns a with the spelling of other wherever both mean the same, and with the key of other unless a is a
+// link by a managed identity, which has none.
 func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
 	if a.identity() == "" {
 		a.Key = other.Key

@@ -16,9 +16,9 @@ type LinkAuthentication string
 
 // The ways of authentication, in the spelling of Azure Resource Manager.
 const (
-	LinkKeyBased       LinkAuthentication = hublink.KeyBased
-	LinkSystemAssigned LinkAuthentication = hublink.SystemAssigned
-	LinkUserAssigned   LinkAuthentication = hublink.UserAssigned
+	LinkKeyBased       LinkAuthentication = enrollment.KeyBased
+	LinkSystemAssigned LinkAuthentication = enrollment.SystemAssigned
+	LinkUserAssigned   LinkAuthentication = enrollment.UserAssigned
 )
 
 // Annotate names the type in the schema.
@@ -35,8 +35,8 @@ func (LinkAuthentication) Values() []infer.EnumValue[LinkAuthentication] {
 	}
 }
 
-// identity returns the kind of managed identity that the link uses, in the spelling of Azure, or "" for a key. An unknown
-// kind is returned as it is.
+// identity returns the kind of managed identity that the link uses, in the spelling of Azure, or "" for a key. An
+// unknown kind is returned as it is.
 func (a LinkedHubArgs) identity() string {
 	if a.AuthenticationType == nil {
 		return ""
@@ -45,12 +45,12 @@ func (a LinkedHubArgs) identity() string {
 }
 
 func identityKind(text string) string {
-	for _, kind := range []string{hublink.SystemAssigned, hublink.UserAssigned} {
+	for _, kind := range []string{enrollment.SystemAssigned, enrollment.UserAssigned} {
 		if strings.EqualFold(text, kind) {
 			return kind
 		}
 	}
-	if strings.EqualFold(text, hublink.KeyBased) {
+	if strings.EqualFold(text, enrollment.KeyBased) {
 		return ""
 	}
 	return text
@@ -102,12 +102,12 @@ func (a LinkedHubArgs) authenticationFaults(req infer.CheckRequest) []enrollment
 	}
 	kind := a.identity()
 	switch kind {
-	case "", hublink.SystemAssigned:
+	case "", enrollment.SystemAssigned:
 		if a.IdentityID != nil {
 			report("identityId", "only the authentication type UserAssigned has it. hint: remove it, or set "+
 				"authenticationType to UserAssigned")
 		}
-	case hublink.UserAssigned:
+	case enrollment.UserAssigned:
 		if a.IdentityID == nil {
 			report("identityId", "the authentication type UserAssigned needs the resource id of the identity. hint: "+
 				"az identity list --query [].id")
@@ -120,8 +120,8 @@ func (a LinkedHubArgs) authenticationFaults(req infer.CheckRequest) []enrollment
 	if kind != "" {
 		for path, given := range map[string]*string{"key": a.Key, "policyName": a.PolicyName} {
 			if given != nil {
-				report(path, "a link by a managed identity does not use it. hint: remove it, or set authenticationType "+
-					"to KeyBased")
+				report(path, "a link by a managed identity does not use it. hint: remove it, or set "+
+					"authenticationType to KeyBased")
 			}
 		}
 		return faults

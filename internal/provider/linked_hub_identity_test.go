@@ -349,7 +349,7 @@ func TestAServiceWithoutTheIdentityIsNamedWithTheWayToIt(t *testing.T) {
 	s.linked("hub-1")
 }
 
-// TestAServiceOfTheProgramTakesNoLinkByIdentity: it has the tags that the program of this repository sets on everything.
+// TestAServiceOfTheProgramTakesNoLinkByIdentity: it has the tags that the program sets on every resource.
 func TestAServiceOfTheProgramTakesNoLinkByIdentity(t *testing.T) {
 	t.Parallel()
 	s := newIdentified(t)

@@ -177,8 +177,8 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 		if !covered {
 			// The id's parts cannot drift, and no answer tells the key.
 			// Those of the authentication drift together, in a test of its own.
-			if !slices.Contains([]string{"provisioningServiceId", "hubHostName", "key", "authenticationType", "identityId"},
-				path) {
+			if !slices.Contains([]string{"provisioningServiceId", "hubHostName", "key", "authenticationType",
+				"identityId"}, path) {
 				t.Errorf("no case for the input %s", path)
 			}
 			continue

@@ -12,6 +12,14 @@ const (
 	MaxWeight = 1000
 )
 
+// How a provisioning service authenticates at a linked hub, in the spelling of Azure Resource Manager: by a key of a
+// shared access policy, which is the default, or by a managed identity.
+const (
+	KeyBased       = "KeyBased"
+	SystemAssigned = "SystemAssigned"
+	UserAssigned   = "UserAssigned"
+)
+
 var servicePattern = regexp.MustCompile(
 	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Devices/provisioningServices/[^/]+$`)
 

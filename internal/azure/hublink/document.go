@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"evenkeel/internal/azure/domain"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // Link is a hub's entry in the list of a provisioning service (IotHubDefinitionDescription of the API descriptions).
@@ -278,7 +279,7 @@ func (d *document) link(i int) (Link, error) {
 
 // identityOf returns the kind of managed identity of an entry, "" for a key.
 func identityOf(entry map[string]json.RawMessage) string {
-	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, KeyBased) {
+	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, enrollment.KeyBased) {
 		return kind
 	}
 	return ""
@@ -344,7 +345,7 @@ func setKey(entry map[string]json.RawMessage, want Link) {
 		"HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key,
 	)
 	if identityOf(entry) != "" {
-		entry["authenticationType"] = rawOf(KeyBased)
+		entry["authenticationType"] = rawOf(enrollment.KeyBased)
 	}
 	delete(entry, "selectedUserAssignedIdentityResourceId")
 }

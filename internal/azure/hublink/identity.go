@@ -4,19 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"evenkeel/internal/azure/enrollment"
 )
 
 // Links by a managed identity of the provisioning service. Roles of the identity at the hub are not checked: ARM takes
 // the link without them, and registrations fail until they are assigned.
-
-// Kinds of managed identities of links, in the spelling of the API descriptions.
-const (
-	SystemAssigned = "SystemAssigned"
-	UserAssigned   = "UserAssigned"
-)
-
-// KeyBased is the authenticationType of a link with a key, which is the default.
-const KeyBased = "KeyBased"
 
 // UnlinkableError reports that the hub cannot be linked by a managed identity as the service is.
 type UnlinkableError struct{ reason string }
@@ -48,8 +41,8 @@ func (d *document) setIdentity(entry map[string]json.RawMessage, want Link) erro
 // checkIdentity refuses a link by an identity that the service does not have, or that would not last.
 func (d *document) checkIdentity(want Link) error {
 	if isOlder(d.version, firstWhole) {
-		return &UnlinkableError{fmt.Sprintf("link %s by a managed identity: the api-version %s, the newest that can be "+
-			"used here, does not have such links. hint: link it by a key, with the authentication type KeyBased",
+		return &UnlinkableError{fmt.Sprintf("link %s by a managed identity: the api-version %s, the newest that can "+
+			"be used here, does not have such links. hint: link it by a key, with the authentication type KeyBased",
 			want.Host, d.version)}
 	}
 	if stack, owned := d.program(); owned {
@@ -71,7 +64,7 @@ func (d *document) checkIdentity(want Link) error {
 		has = has || strings.EqualFold(strings.TrimSpace(kind), want.Identity)
 	}
 	group, name := groupAndName(d.id)
-	if want.Identity == SystemAssigned {
+	if want.Identity == enrollment.SystemAssigned {
 		if has {
 			return nil
 		}

@@ -7,24 +7,25 @@ import (
 	"strings"
 	"testing"
 
+	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/hublink"
 )
 
 // systemThree and userThree are the links of the hub three by the service's identities.
 func systemThree() hublink.Link {
-	return hublink.Link{Host: threeHost, Identity: hublink.SystemAssigned, Location: "westus"}
+	return hublink.Link{Host: threeHost, Identity: enrollment.SystemAssigned, Location: "westus"}
 }
 
 func userThree() hublink.Link {
-	return hublink.Link{Host: threeHost, Identity: hublink.UserAssigned, IdentityID: userID, Location: "westus"}
+	return hublink.Link{Host: threeHost, Identity: enrollment.UserAssigned, IdentityID: userID, Location: "westus"}
 }
 
 // TestALinkChangesItsAuthenticationInPlace walks every change from one kind to another. Sources: the example of
 // 2026-03-01-preview for new links, the live tests of azure-iot-cli-extension for changes.
 func TestALinkChangesItsAuthenticationInPlace(t *testing.T) {
 	t.Parallel()
-	withKey := map[string]any{"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" +
-		secretKey}
+	withKey := map[string]any{"connectionString": "HostName=" + threeHost +
+		";SharedAccessKeyName=link;SharedAccessKey=" + secretKey}
 	system := map[string]any{"authenticationType": "SystemAssigned"}
 	user := map[string]any{"authenticationType": "UserAssigned", "selectedUserAssignedIdentityResourceId": userID}
 	kinds := map[string]struct {
@@ -159,7 +160,7 @@ func TestAnExistingLinkByIdentity(t *testing.T) {
 	var exists *hublink.ExistsError
 	for name, other := range map[string]hublink.Link{
 		"a key":            {Host: four.Host, PolicyName: "p", Key: secretKey, Location: four.Location},
-		"another identity": {Host: four.Host, Identity: hublink.SystemAssigned, Location: four.Location},
+		"another identity": {Host: four.Host, Identity: enrollment.SystemAssigned, Location: four.Location},
 	} {
 		if result, err := client.Create(t.Context(), serviceID, other); result.Sent || !errors.As(err, &exists) ||
 			strings.Contains(err.Error(), secretKey) {
