@@ -58,7 +58,8 @@ func TestSchemasDescribeEverythingAndReferToNothingUnknown(t *testing.T) {
 				all[name+" inputs"], all[name+" outputs"] = res.Inputs, res.Outputs
 				for _, part := range strings.Split(res.Path, "/") {
 					input := strings.TrimSuffix(strings.Trim(part, "{}"), "...")
-					if _, known := res.Inputs[input]; strings.HasPrefix(part, "{") && !known && input != "subscriptionId" {
+					if _, known := res.Inputs[input]; strings.HasPrefix(part, "{") && !known &&
+						input != "subscriptionId" {
 						t.Errorf("%s: the path names %s, which is no input", name, input)
 					}
 				}

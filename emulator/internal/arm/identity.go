@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -142,6 +143,43 @@ func Principals(r state.Resource) (state.Principals, error) {
 		}
 	}
 	return principals, nil
+}
+
+// isManagedIdentity reports whether a principal is that of an identity of the subscription.
+func (c *call) isManagedIdentity(principal string) (bool, error) {
+	principals := []string{}
+	all, err := c.State.ManagedIdentities(c.Subscription, "")
+	if err != nil {
+		return false, err
+	}
+	for _, m := range all {
+		principals = append(principals, m.Principal)
+	}
+	services, err := c.State.Services(c.Subscription, "")
+	if err != nil {
+		return false, err
+	}
+	for _, v := range services {
+		principals = append(principals, v.Principals.System)
+	}
+	hubs, err := c.State.Hubs(c.Subscription, "")
+	if err != nil {
+		return false, err
+	}
+	for _, h := range hubs {
+		record, err := readRecord(h.Properties)
+		if err != nil {
+			return false, err
+		}
+		var body identityBody
+		if !isNull(record.Identity) {
+			if err := json.Unmarshal(record.Identity, &body); err != nil {
+				return false, err
+			}
+		}
+		principals = append(principals, body.PrincipalID)
+	}
+	return slices.ContainsFunc(principals, func(p string) bool { return strings.EqualFold(p, principal) }), nil
 }
 
 func madeID(of, what string) string {

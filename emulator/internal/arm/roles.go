@@ -121,9 +121,12 @@ type assignmentSettings struct {
 	Delegated        *string `json:"delegatedManagedIdentityResourceId"`
 }
 
-// principalTypes are the values of PrincipalType. Fidelity: Azure finds it out in the directory; here the default is
-// that of managed identities.
-var principalTypes = []string{"ServicePrincipal", "User", "Group", "ForeignGroup", "Device"}
+// servicePrincipal is the PrincipalType of managed identities. Fidelity: Azure looks every principal up in the
+// directory; here those that are no managed identity are what the request says, or service principals.
+const servicePrincipal = "ServicePrincipal"
+
+// principalTypes are the values of PrincipalType.
+var principalTypes = []string{servicePrincipal, "User", "Group", "ForeignGroup", "Device"}
 
 func roleID(subscription, role string) string {
 	return "/subscriptions/" + subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role
@@ -152,7 +155,8 @@ func (c *call) answerAssignment(status int, a state.RoleAssignment) error {
 }
 
 // putRoleAssignment is RoleAssignments_Create: 201 for a new one. Only the settings of an assignment can change. The
-// codes and texts of the refusals are Azure's, from issues of azurerm and of the Azure CLI.
+// texts of RoleAssignmentUpdateNotPermitted and UnmatchedPrincipalType are from OfficeDev/microsoft-teams-apps-company-
+// communicator#569 and Azure/modern-web-app-pattern-dotnet#129; those of what is no GUID are unsure.
 func (c *call) putRoleAssignment() error {
 	at, err := c.scope()
 	if err != nil {
@@ -162,36 +166,11 @@ func (c *call) putRoleAssignment() error {
 	if err := c.body(&body); err != nil {
 		return err
 	}
-	name, sent := c.values["assignment"], body.Properties
-	if _, err := uuid.Parse(name); err != nil {
-		return armError(http.StatusBadRequest, "InvalidRoleAssignmentId",
-			"The role assignment ID '%s' is not valid. The role assignment ID must be a GUID.", name)
-	}
-	role := path.Base(sent.RoleDefinitionID)
-	if _, err := uuid.Parse(role); err != nil {
-		return armError(http.StatusBadRequest, "InvalidRoleDefinitionId",
-			"The role definition ID '%s' is not valid. The role definition ID must be a GUID.", role)
-	}
-	if _, err := uuid.Parse(sent.PrincipalID); err != nil {
-		return armError(http.StatusBadRequest, "InvalidPrincipalId",
-			"A valid principal ID must be provided for role assignment.")
-	}
-	settings := sent.assignmentSettings
-	if settings.PrincipalType == "" {
-		settings.PrincipalType = principalTypes[0]
-	}
-	if !slices.Contains(principalTypes, settings.PrincipalType) {
-		return armError(http.StatusBadRequest, "InvalidPrincipalType",
-			"The principal type '%s' is unknown; use one of %s.", settings.PrincipalType,
-			strings.Join(principalTypes, ", "))
-	}
-	stored, err := json.Marshal(settings)
+	a, err := c.readAssignment(at, body.Properties)
 	if err != nil {
 		return err
 	}
-	a, created, err := c.State.PutRoleAssignment(state.RoleAssignment{
-		Scope: at, Name: name, Role: role, Principal: sent.PrincipalID, Properties: stored,
-	})
+	a, created, err := c.State.PutRoleAssignment(a)
 	switch {
 	case isKind(err, state.Exists):
 		return armError(http.StatusConflict, "RoleAssignmentExists", "The role assignment already exists.")
@@ -204,6 +183,44 @@ func (c *call) putRoleAssignment() error {
 		return c.answerAssignment(http.StatusCreated, a)
 	}
 	return c.answerAssignment(http.StatusOK, a)
+}
+
+// readAssignment checks a role assignment at a scope.
+func (c *call) readAssignment(at state.Scope, sent assignmentProperties) (state.RoleAssignment, error) {
+	a := state.RoleAssignment{Scope: at, Name: c.values["assignment"], Role: path.Base(sent.RoleDefinitionID),
+		Principal: sent.PrincipalID}
+	if _, err := uuid.Parse(a.Name); err != nil {
+		return a, armError(http.StatusBadRequest, "InvalidRoleAssignmentId",
+			"The role assignment ID '%s' is not valid. The role assignment ID must be a GUID.", a.Name)
+	}
+	if _, err := uuid.Parse(a.Role); err != nil {
+		return a, armError(http.StatusBadRequest, "InvalidRoleDefinitionId",
+			"The role definition ID '%s' is not valid. The role definition ID must be a GUID.", a.Role)
+	}
+	if _, err := uuid.Parse(a.Principal); err != nil {
+		return a, armError(http.StatusBadRequest, "InvalidPrincipalId",
+			"A valid principal ID must be provided for role assignment.")
+	}
+	settings := sent.assignmentSettings
+	if settings.PrincipalType == "" {
+		settings.PrincipalType = servicePrincipal
+	}
+	if !slices.Contains(principalTypes, settings.PrincipalType) {
+		return a, armError(http.StatusBadRequest, "InvalidPrincipalType",
+			"The principal type '%s' is unknown; use one of %s.", settings.PrincipalType,
+			strings.Join(principalTypes, ", "))
+	}
+	managed, err := c.isManagedIdentity(a.Principal)
+	if err != nil {
+		return a, err
+	}
+	if managed && settings.PrincipalType != servicePrincipal {
+		return a, armError(http.StatusBadRequest, "UnmatchedPrincipalType",
+			"The PrincipalId '%s' has type '%s' , which is different from specified PrinciaplType '%s'.",
+			strings.ReplaceAll(a.Principal, "-", ""), servicePrincipal, settings.PrincipalType)
+	}
+	a.Properties, err = json.Marshal(settings)
+	return a, err
 }
 
 // getRoleAssignment is RoleAssignments_Get.

@@ -90,6 +90,32 @@ func TestRoleAssignments(t *testing.T) {
 	}
 }
 
+// Source: Azure/modern-web-app-pattern-dotnet#129. azure-native says User where a program leaves the type out.
+func TestAManagedIdentityIsAServicePrincipal(t *testing.T) {
+	t.Parallel()
+	s := newIdentities(t, arm.Options{})
+	if status, body := s.linked(systemOnly, ""); status != http.StatusCreated {
+		t.Fatalf("got %d %s", status, body)
+	}
+	hub := s.done("PUT", hubScope+"?api-version=2023-06-30",
+		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"identity":{"type":"SystemAssigned"}}`)
+	user := s.done("PUT", identities+"id-1"+identityCalls, `{"location":"westeurope"}`)
+	for name, principal := range map[string]string{
+		"a hub's identity":  member(t, hub, "identity", "principalId"),
+		"a service's":       member(t, s.done("GET", dps+"2026-08-31", ""), "identity", "principalId"),
+		"a user-assigned's": member(t, user, "properties", "principalId"),
+	} {
+		for n, kind := range []string{"User", "Group"} {
+			status, body := s.call("PUT", assignmentAt(hubScope, guid(n+1)),
+				assignmentJSON(dataRole, strings.ToUpper(principal), `,"principalType":"`+kind+`"`))
+			if status != http.StatusBadRequest || !strings.Contains(body, "UnmatchedPrincipalType") {
+				t.Errorf("%s as %s: got %d %s, want UnmatchedPrincipalType", name, kind, status, body)
+			}
+		}
+	}
+	s.done("PUT", assignmentAt(hubScope, guid(1)), assignmentJSON(dataRole, principal1, `,"principalType":"User"`))
+}
+
 // names are the first digits of the names of the assignments that a list shows.
 func (s surface) assigned(scope, filter string) []string {
 	s.t.Helper()

@@ -47,8 +47,10 @@ func TestARoleOfAnIdentityAtAHub(t *testing.T) {
 		string(role.id) != string(hub.id)+"/providers/Microsoft.Authorization/roleAssignments/"+name {
 		t.Errorf("role: got the name %q and the id %s, want a GUID below %s", name, role.id, hub.id)
 	}
-	for key, want := range map[resource.PropertyKey]string{"scope": string(hub.id), "principalId": principal.StringValue(),
-		"roleDefinitionId": hubDataRole, "principalType": "ServicePrincipal", "name": name} {
+	for key, want := range map[resource.PropertyKey]string{
+		"scope": string(hub.id), "principalId": principal.StringValue(), "roleDefinitionId": hubDataRole,
+		"principalType": "ServicePrincipal", "name": name,
+	} {
 		if got := role.outputs[key]; !got.IsString() || got.StringValue() != want {
 			t.Errorf("role: got %s %v, want %s", key, got, want)
 		}

@@ -260,6 +260,10 @@ var resourceManagerCodes = []Entry{
 	{Code: 400, Name: "RoleAssignmentUpdateNotPermitted", Source: Management,
 		Cause:  "A role assignment of that name exists and gives another role or another principal.",
 		Remedy: "Give the new assignment another name (a GUID), or delete the old one first."},
+	{Code: 400, Name: "UnmatchedPrincipalType", Source: Management,
+		Cause: "The role assignment gives a wrong type of the principal: managed identities are ServicePrincipal, " +
+			"and azure-native says User where a program leaves the type out.",
+		Remedy: "Set principalType to ServicePrincipal."},
 	{Code: 409, Name: "RoleAssignmentExists", Source: Management,
 		Cause: "The principal has the role at the scope already, by an assignment with another name.",
 		Remedy: "Leave it as it is, import it into the stack, or delete the other one: az role assignment list " +
