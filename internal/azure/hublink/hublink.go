@@ -1,8 +1,9 @@
-// Package hublink links single hubs to a provisioning service that others change too: it reads the service's
-// description, changes one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and
-// checks that the entry stays and that nothing else changed.
+// Package hublink links single hubs, by a key or by a managed identity, to a provisioning service that others change
+// too: it reads the service's description, changes one entry of its list of hubs in the raw JSON, writes it back on
+// condition of the etag, and checks that the entry stays and that nothing else changed.
 //
-// It does not declare services, knows few of their other properties, and never changes another hub's entry. The
+// It does not declare services, knows few of their other properties, assigns no roles, and never changes another hub's
+// entry. The
 // api-version is the newest stable one that ARM serves (versions.go), the same for all requests of a change.
 package hublink
 
