@@ -124,9 +124,16 @@ func (r release) buildArchive(work, command, platform string) error {
 	if err := os.WriteFile(filepath.Join(r.to, name+".sbom.json"), materials, 0o644); err != nil {
 		return err
 	}
+	notice, err := notices(r.root, binary)
+	if err != nil {
+		return err
+	}
+	noticeFile := filepath.Join(work, name, "NOTICE")
+	if err := os.WriteFile(noticeFile, notice, 0o644); err != nil {
+		return err
+	}
 	return writeArchive(filepath.Join(r.to, name+".tar.gz"), []entry{
-		{executable, binary, 0o755}, {"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644},
-		{"NOTICE", filepath.Join(r.root, "NOTICE"), 0o644},
+		{executable, binary, 0o755}, {"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644}, {"NOTICE", noticeFile, 0o644},
 	})
 }
 

@@ -109,6 +109,45 @@ func TestTheBillOfMaterialsListsTheModulesOfAProgram(t *testing.T) {
 	}
 }
 
+func TestTheNoticeHoldsTheLicencesOfAllModules(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := notices("../..", self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("../../NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(text, own) {
+		t.Error("the notice does not begin with the project's own")
+	}
+	for _, want := range []string{"\nstd " + runtime.Version(), "The Go Authors",
+		"\ngithub.com/CycloneDX/cyclonedx-go v", "OWASP Foundation"} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("the notice does not contain %q", want)
+		}
+	}
+}
+
+func TestAModuleWithoutALicenceIsAnError(t *testing.T) {
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "licenses.go"), "package licenses\n", 0o644)
+	err := addLegal(&bytes.Buffer{}, dependency{Path: "example.com/secret", Version: "v1.0.0", Dir: folder})
+	if err == nil || !strings.Contains(err.Error(), "example.com/secret v1.0.0 has no licence") {
+		t.Errorf("got %v, want an error with the module", err)
+	}
+	write(t, filepath.Join(folder, "LICENSE.md"), "Do what you want.\n", 0o644)
+	var text bytes.Buffer
+	if err := addLegal(&text, dependency{Path: "example.com/secret", Dir: folder}); err != nil ||
+		!strings.Contains(text.String(), "Do what you want.") {
+		t.Errorf("got %s, %v, want the licence", &text, err)
+	}
+}
+
 func TestUnknownPlatformsAndProgramsAreRefused(t *testing.T) {
 	for name, r := range map[string]release{
 		"platform": {platforms: []string{"linux/amd64", "plan9/386"}, commands: commands},
