@@ -25,8 +25,8 @@ type dependency struct {
 	Replace            *dependency
 }
 
-// notices returns the project's NOTICE and the licences and notices of every module in a built program. A module without
-// such a file is an error: its program must not be distributed before somebody has looked.
+// notices returns the project's NOTICE and the licences and notices of every module in a built program. A module
+// without such a file is an error: its program must not be distributed before somebody has looked.
 func notices(root, binary string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -37,7 +37,8 @@ func notices(root, binary string) ([]byte, error) {
 		return nil, err
 	}
 	text := bytes.NewBuffer(own)
-	fmt.Fprintf(text, "\nThis program contains the Go standard library %s and the modules below, under these licences.\n",
+	fmt.Fprintf(text,
+		"\nThis program contains the Go standard library %s and the modules below, under these licences.\n",
 		info.GoVersion)
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

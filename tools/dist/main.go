@@ -133,7 +133,8 @@ func (r release) buildArchive(work, command, platform string) error {
 		return err
 	}
 	return writeArchive(filepath.Join(r.to, name+".tar.gz"), []entry{
-		{executable, binary, 0o755}, {"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644}, {"NOTICE", noticeFile, 0o644},
+		{executable, binary, 0o755}, {"LICENSE", filepath.Join(r.root, "LICENSE"), 0o644},
+		{"NOTICE", noticeFile, 0o644},
 	})
 }
 
