@@ -20,6 +20,7 @@ import (
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
+	"evenkeel/internal/version"
 )
 
 // errUsage is the cause of every error of the command line itself.
@@ -61,6 +62,7 @@ func newRoot(a *app) *cobra.Command {
 			"emulator,\n" +
 			"and sends devices through it.",
 		Example:       "  keel up\n  keel devices provision\n  keel down",
+		Version:       version.Version,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -82,7 +84,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.addTarget(root)
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a),
-		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
+		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newVersion(a))
 	group(root)
 	a.addCompletions(root)
 	return root
