@@ -64,6 +64,9 @@ func checkHubForm(kept map[string]json.RawMessage, location string) error {
 	if err := absentOrOneOf("publicNetworkAccess", form.PublicNetworkAccess, accessValues); err != nil {
 		return err
 	}
+	if err := absentOrOneOf("minTlsVersion", form.MinTLSVersion, tlsVersions); err != nil {
+		return err
+	}
 	if err := absentOrOneOf("features", form.Features, featureValues); err != nil {
 		return err
 	}
