@@ -106,7 +106,7 @@ func (c *call) putHub() error {
 		return err
 	}
 	record := hubRecord{Identity: body.Identity}
-	if record.Properties, err = c.readHubProperties(body.Properties, present); err != nil {
+	if record.Properties, err = c.readHubProperties(body.Properties, hub, present); err != nil {
 		return err
 	}
 	if hub.Properties, err = json.Marshal(record); err != nil {

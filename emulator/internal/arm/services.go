@@ -218,6 +218,13 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	if err := c.keepServiceMembers(&record, present); err != nil {
 		return err
 	}
+	if err := checkResidency(serviceKind, record.Settings.EnableDataResidency, service.Location); err != nil {
+		return err
+	}
+	record.Settings.PublicNetworkAccess = spelled(record.Settings.PublicNetworkAccess, accessValues)
+	if record.Settings.IPFilterRules, err = spellValues(record.Settings.IPFilterRules, filterEnumerations); err != nil {
+		return err
+	}
 	service.Properties, err = json.Marshal(record)
 	return err
 }

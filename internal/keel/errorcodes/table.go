@@ -183,6 +183,11 @@ var hubCodes = []Entry{
 
 // managementCodes are the codes of the management API, where hubs and provisioning services are created and linked.
 var managementCodes = []Entry{
+	{Code: 400016, Source: Management,
+		Cause: "A hub's tier does not have that number of partitions: F1 has 2. The Azure CLI asks for 4 unless told " +
+			"otherwise.",
+		Remedy: "Set the number that the message names: az iot hub create --partition-count 2, or " +
+			"event_hub_partition_count in Terraform."},
 	{Code: 400019, Source: Management,
 		Cause: "The subscription has its maximum number of hubs or provisioning services: by default 50 hubs, 1 " +
 			"free hub, 10 services.",
@@ -201,7 +206,8 @@ var managementCodes = []Entry{
 		Cause:  "The list of linked hubs contains the same hub twice.",
 		Remedy: "Remove one of the links."},
 	{Code: 400309, Source: Management,
-		Cause:  "The description of the resource is invalid; the message says why.",
+		Cause: "The description of the resource is invalid, such as data residency in a region that does not have " +
+			"it; the message says why.",
 		Remedy: "Correct what the message names and send it again."},
 	{Code: 400004, Source: Management, EmulatorOnly: true,
 		Cause:  "The description of the resource is invalid. Azure does not document the number for each rule.",
