@@ -15,6 +15,8 @@ import (
 type View struct {
 	// Version is that api-version.
 	Version string
+	// Host is the classic host name of a hub.
+	Host string
 	// LocalAuthDisabled reports that the keys of its shared access policies are refused.
 	LocalAuthDisabled bool
 	// Links are the links of a provisioning service.
@@ -118,17 +120,12 @@ func (c *Client) view(ctx context.Context, id, older string, versions []string,
 		}
 		then = again
 	}
-	return View{Version: newest.version, LocalAuthDisabled: newest.isLocalAuthDisabled(),
-		Hidden: hidden(newest, then)}, newest, nil
-}
-
-// isLocalAuthDisabled reports whether the resource refuses the keys of its policies.
-func (d *document) isLocalAuthDisabled() bool {
-	var properties struct {
-		DisableLocalAuth *bool `json:"disableLocalAuth"`
-	}
-	_ = json.Unmarshal(d.body["properties"], &properties) // something else there means no such setting
-	return properties.DisableLocalAuth != nil && *properties.DisableLocalAuth
+	view := View{Version: newest.version, Hidden: hidden(newest, then)}
+	properties := map[string]json.RawMessage{}
+	_ = json.Unmarshal(newest.body["properties"], &properties) // another form has no such settings
+	view.Host = textOf(properties["hostName"])
+	_ = json.Unmarshal(properties["disableLocalAuth"], &view.LocalAuthDisabled)
+	return view, newest, nil
 }
 
 // readOnlyOfHub are members of hubs that no PUT can reset: names, what Azure decides, and the same Cosmos DB endpoints

@@ -2,7 +2,6 @@ package environment
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +30,7 @@ type Inventory struct {
 type InventoryHub struct {
 	// Name is the hub's name in the program, ID its resource id.
 	Name, ID string
-	// LocalAuthDisabled is the setting that the program declares.
+	// LocalAuthDisabled is the configured setting. An up that applies it may not have run yet.
 	LocalAuthDisabled bool
 }
 
@@ -41,7 +40,7 @@ func (h InventoryHub) AzureName() string { return path.Base(h.ID) }
 // Inventory reads the stack's state and configuration. It runs Pulumi only if the state is not in files, and returns
 // nothing for a stack that does not exist.
 func (e *Environment) Inventory(ctx context.Context) (Inventory, error) {
-	settings, err := e.Settings()
+	settings, err := e.rawSettings()
 	if err != nil {
 		return Inventory{}, err
 	}
@@ -52,31 +51,23 @@ func (e *Environment) Inventory(ctx context.Context) (Inventory, error) {
 	if err != nil {
 		return Inventory{}, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
+	hubs, _ := settings["hubSettings"].(map[string]any)
 	var d Inventory
 	for _, r := range state.Resources {
 		switch {
 		case r.Delete || r.ID == "":
 		case r.Type == HubType:
-			d.Hubs = append(d.Hubs, InventoryHub{Name: r.name(), ID: r.ID, LocalAuthDisabled: r.disablesLocalAuth()})
+			set, _ := hubs[r.name()].(map[string]any)
+			d.Hubs = append(d.Hubs, InventoryHub{r.name(), r.ID, fmt.Sprint(set["disableLocalAuth"]) == "true"})
 		case r.Type == serviceType:
 			d.Service, d.OwnsService, d.UsesServiceKey = r.ID, true, true
 		}
 	}
-	if existing := settings["provisioningService"]; existing != "" && len(state.Resources) > 0 {
-		d.Service, d.OwnsService, d.UsesServiceKey = existing, false, settings["provisioningPolicy"] != ""
+	if id, _ := settings["provisioningService"].(string); id != "" && len(d.Hubs) > 0 {
+		policy, _ := settings["provisioningPolicy"].(string)
+		d.Service, d.OwnsService, d.UsesServiceKey = id, false, policy != ""
 	}
 	return d, nil
-}
-
-// disablesLocalAuth reports whether the inputs of a hub set disableLocalAuth.
-func (r resource) disablesLocalAuth() bool {
-	var inputs struct {
-		Properties struct {
-			DisableLocalAuth bool `json:"disableLocalAuth"`
-		} `json:"properties"`
-	}
-	_ = json.Unmarshal(r.Inputs, &inputs) // inputs of another form do not set it
-	return inputs.Properties.DisableLocalAuth
 }
 
 // ProgramVersion returns the api-version with which the program's updates write a type of resource: that of

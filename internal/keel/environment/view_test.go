@@ -25,27 +25,27 @@ func environmentWithState(t *testing.T, resources, settings string) *environment
 func TestTheInventoryOfAStack(t *testing.T) {
 	t.Parallel()
 	const prefix = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/"
-	hub := func(name, inputs string) string {
+	const declared = `"evenkeel:hubSettings": {"hub-1": {"disableLocalAuth": true}, "hub-2": {"weight": 2}}`
+	hub := func(name string) string {
 		return `{"urn": "urn:pulumi:mine::p::azure-native:devices:IotHubResource::` + name +
 			`", "type": "azure-native:devices:IotHubResource", "custom": true, "id": "` + prefix + `IotHubs/` + name +
-			`-0a1b2c3d", "inputs": ` + inputs + `}`
+			`-0a1b2c3d"}`
 	}
 	const service = `{"urn": "urn:pulumi:mine::p::azure-native:devices:IotDpsResource::provisioning",
 		"type": "azure-native:devices:IotDpsResource", "custom": true, "id": "` + prefix + `provisioningServices/dps-1"}`
 	state := func(resources ...string) string { return `[` + strings.Join(resources, ",") + `]` }
-	hubs := []string{hub("hub-1", `{"properties": {"disableLocalAuth": true}}`), hub("hub-2", `{"properties": {}}`),
-		hub("hub-3", `{"properties": "of another form"}`)}
+	hubs := []string{hub("hub-1"), hub("hub-2"), hub("hub-3")}
 	for name, test := range map[string]struct {
 		resources, settings string
 		want                environment.Inventory
 	}{
 		"no resources": {state(), "{}", environment.Inventory{}},
-		"its own service": {state(append(hubs, service)...), "{}", environment.Inventory{
+		"its own service": {state(append(hubs, service)...), "{" + declared + "}", environment.Inventory{
 			Service: prefix + "provisioningServices/dps-1", OwnsService: true, UsesServiceKey: true}},
-		"another's, by a key": {state(hubs...), `{"evenkeel:provisioningService": "` + prefix +
+		"another's, by a key": {state(hubs...), `{` + declared + `, "evenkeel:provisioningService": "` + prefix +
 			`provisioningServices/theirs", "evenkeel:provisioningPolicy": "x"}`, environment.Inventory{
 			Service: prefix + "provisioningServices/theirs", UsesServiceKey: true}},
-		"another's, by Entra": {state(hubs...), `{"evenkeel:provisioningService": "` + prefix +
+		"another's, by Entra": {state(hubs...), `{` + declared + `, "evenkeel:provisioningService": "` + prefix +
 			`provisioningServices/theirs"}`, environment.Inventory{Service: prefix + "provisioningServices/theirs"}},
 	} {
 		t.Run(name, func(t *testing.T) {
