@@ -186,8 +186,9 @@ func (c clients) readsOfAService(t *testing.T) {
 	if listed != 2 {
 		t.Errorf("got %d services in two lists, want one in each", listed)
 	}
+	type keys = armdeviceprovisioningservices.IotDpsResourceClientListKeysResponse
 	if n := pages(t, c.services.NewListKeysPager("dps-1", testGroup, nil),
-		func(p armdeviceprovisioningservices.IotDpsResourceClientListKeysResponse) int { return len(p.Value) }); n != 1 {
+		func(p keys) int { return len(p.Value) }); n != 1 {
 		t.Errorf("got %d keys, want 1", n)
 	}
 	taken, err := c.services.CheckProvisioningServiceNameAvailability(ctx,

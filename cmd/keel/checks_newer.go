@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 )
@@ -21,8 +20,8 @@ const newerPatience = 2 * time.Minute
 type deployed struct {
 	environment.Inventory
 	// service is nil if the environment has none yet.
-	service *hublink.View
-	hubs    []hublink.View // in the order of Inventory.Hubs
+	service *environment.View
+	hubs    []environment.View // in the order of Inventory.Hubs
 }
 
 // deployed reads the environment's service and hubs, once. Otherwise the finding tells why not.
@@ -154,11 +153,11 @@ func (f deployed) serviceWithoutKeys() finding {
 	}
 	return finding{Verdict: failed, Detail: fmt.Sprintf("provisioning service %s refuses keys (disableLocalAuth), and "+
 		"provisioningKey is one: changes of enrollments fail with 401002; devices still register", name),
-		Hint: "log in with Microsoft Entra ID: pulumi config rm provisioningPolicy && pulumi config rm provisioningKey; " +
-			"the account needs the role Device Provisioning Service Data Contributor"}
+		Hint: "log in with Microsoft Entra ID: pulumi config rm provisioningPolicy && pulumi config rm " +
+			"provisioningKey; the account needs the role Device Provisioning Service Data Contributor"}
 }
 
-func (f deployed) hubWithoutKeys(hub environment.InventoryHub, view hublink.View) finding {
+func (f deployed) hubWithoutKeys(hub environment.InventoryHub, view environment.View) finding {
 	name := fmt.Sprintf("%s (%s)", hub.Name, hub.AzureName())
 	kind, linked := "", false
 	if f.service != nil {
@@ -172,8 +171,8 @@ func (f deployed) hubWithoutKeys(hub environment.InventoryHub, view hublink.View
 	}
 	return finding{Verdict: failed, Detail: fmt.Sprintf("%s refuses keys (disableLocalAuth), and the provisioning "+
 		"service signs with one: registrations of its devices fail with 401002", name),
-		Hint: fmt.Sprintf("az iot hub update --name %s --resource-group %s --disable-local-auth false, or link it by a "+
-			"managed identity", quote(hub.AzureName()), quote(groupOf(hub.ID)))}
+		Hint: fmt.Sprintf("az iot hub update --name %s --resource-group %s --disable-local-auth false, or link it by "+
+			"a managed identity", quote(hub.AzureName()), quote(groupOf(hub.ID)))}
 }
 
 // updates checks that the program's next update resets nothing that its api-versions do not have. A PUT replaces the

@@ -35,8 +35,9 @@ type clinic struct {
 	d *diagnosis
 	// put writes a resource of the emulator.
 	put func(id, version, body string)
-	// link is the link of the hub, as a member of the service's properties.
-	link string
+	// link is the link of the hub, as a member of the service's properties; key is that of the hub's owner.
+	link, key string
+	ends      environment.Endpoints
 }
 
 func newClinic(t *testing.T) *clinic {
@@ -91,6 +92,7 @@ func newClinic(t *testing.T) *clinic {
 	c.link = `"iotHubs":[{"location":"westeurope","connectionString":"HostName=hub-1-0a1b.azure-devices.net;` +
 		`SharedAccessKeyName=iothubowner;SharedAccessKey=` + fmt.Sprint(key["primaryKey"]) + `"}]`
 	c.put(testService, "2026-08-31", `{`+testSKU+`,"properties":{`+c.link+`}}`)
+	c.ends, c.key = ends, fmt.Sprint(key["primaryKey"])
 	return c
 }
 
@@ -150,8 +152,8 @@ func TestDoctorFindsRefusedKeysAndWhatAnUpdateResets(t *testing.T) {
 			service: noKeys, keys: failed, updates: fine,
 			keysText:    []string{"provisioningKey is one", "pulumi config rm provisioningPolicy"},
 			updatesText: []string{"disableLocalAuth", "this environment does not update it"}},
-		"another's service refuses keys, and Entra is used": {state: hubOfState, config: existing + "}", service: noKeys,
-			keys: fine, updates: fine, keysText: []string{"logs in with Microsoft Entra ID"}},
+		"another's service refuses keys, and Entra is used": {state: hubOfState, config: existing + "}",
+			service: noKeys, keys: fine, updates: fine, keysText: []string{"logs in with Microsoft Entra ID"}},
 		"a hub refuses keys": {state: both, hub: noKeys, keys: failed, updates: failed,
 			keysText: []string{"hub-1 (hub-1-0a1b) refuses keys", "registrations of its devices fail with 401002",
 				"az iot hub update --name hub-1-0a1b --resource-group rg --disable-local-auth false"},

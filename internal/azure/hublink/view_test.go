@@ -39,8 +39,10 @@ func TestAViewNamesWhatAnUpdateWithAnOlderVersionResets(t *testing.T) {
 			f.properties()["newest"] = "on"
 			f.listed = append(all, "2028-01-01")
 		}, "2028-01-01", []string{"properties.newest"}},
-		"nobody lists the versions": {all, nil, func(f *fakeARM) { plain(f); f.properties()["disableLocalAuth"] = true },
-			"2026-11-01", []string{"properties.disableLocalAuth"}},
+		"nobody lists the versions": {all, nil, func(f *fakeARM) {
+			plain(f)
+			f.properties()["disableLocalAuth"] = true
+		}, "2026-11-01", []string{"properties.disableLocalAuth"}},
 		"an old cloud": {all[:1], all[:1], plain, programVersion, nil},
 		"an old cloud with a preview": {append(all[:2:2], "2026-06-01-preview"), all[:2], func(f *fakeARM) {
 			plain(f)

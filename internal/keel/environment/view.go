@@ -14,6 +14,9 @@ import (
 	"evenkeel/internal/azure/hublink"
 )
 
+// View is a service or a hub as the newest api-version shows it.
+type View = hublink.View
+
 // Inventory lists the hubs and the provisioning service of a stack, as its state has them.
 type Inventory struct {
 	Hubs []InventoryHub
@@ -76,19 +79,19 @@ func ProgramVersion(kind string) string { return programVersions[strings.ToLower
 
 // ViewService reads a provisioning service with the newest api-version that is served, and finds what the program's
 // version does not show.
-func (m *ResourceManager) ViewService(ctx context.Context, id string) (hublink.View, error) {
+func (m *ResourceManager) ViewService(ctx context.Context, id string) (View, error) {
 	views, err := m.views()
 	if err != nil {
-		return hublink.View{}, err
+		return View{}, err
 	}
 	return views.ViewService(ctx, id, ProgramVersion("Microsoft.Devices/provisioningServices"))
 }
 
 // ViewHub is ViewService for a hub.
-func (m *ResourceManager) ViewHub(ctx context.Context, id string) (hublink.View, error) {
+func (m *ResourceManager) ViewHub(ctx context.Context, id string) (View, error) {
 	views, err := m.views()
 	if err != nil {
-		return hublink.View{}, err
+		return View{}, err
 	}
 	return views.ViewHub(ctx, id, ProgramVersion("Microsoft.Devices/IotHubs"))
 }

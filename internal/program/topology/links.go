@@ -42,9 +42,10 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap,
 		}
 	}
 	for host, text := range wanted {
+		isHost := func(name string) bool { return domain.SameHost(name, host) }
 		if t.Shared && !strings.HasSuffix(text, maskedKey) {
 			inline = append(inline, host)
-		} else if t.Shared && !slices.ContainsFunc(linked, func(name string) bool { return domain.SameHost(name, host) }) {
+		} else if t.Shared && !slices.ContainsFunc(linked, isHost) {
 			gone = append(gone, host)
 		}
 	}
