@@ -245,8 +245,8 @@ var resourceManagerCodes = []Entry{
 		Cause:  "The resource group exists, but has no such resource.",
 		Remedy: "For a stack: keel exec -- pulumi refresh, then keel up creates it again."},
 	{Code: 400, Name: "NoRegisteredProviderFound", Source: Management,
-		Cause: "The cloud, or the resource's region, does not serve the api-version of the request; the message lists " +
-			"those that it serves. The other answer to this is InvalidResourceType.",
+		Cause: "The cloud, or the resource's region, does not serve the api-version of the request; the message " +
+			"lists those that it serves. The other answer to this is InvalidResourceType.",
 		Remedy: "Use a client that calls a listed version: az provider show --namespace Microsoft.Devices lists " +
 			"them too. The emulator serves those in docs/reference/fidelity.md."},
 	{Code: 404, Name: "InvalidResourceType", Source: Management,
