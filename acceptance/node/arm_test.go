@@ -8,11 +8,12 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresManagementClientsForNode logs in with @azure/identity and lets the management clients make everything there
-// is.
+// TestAzuresManagementClientsForNode logs in with @azure/identity and runs the lifecycle of every resource with Azure's
+// management clients.
 func TestAzuresManagementClientsForNode(t *testing.T) { runManagement(t, "arm.test.js") }
 
-// TestAzuresNewestManagementClientsForNode runs the newest clients, and them with the newest stable api-versions.
+// TestAzuresNewestManagementClientsForNode runs the newest clients, and each of them
+// with the newest stable api-version too.
 func TestAzuresNewestManagementClientsForNode(t *testing.T) { runManagement(t, "arm-today.test.js") }
 
 func runManagement(t *testing.T, file string) {
