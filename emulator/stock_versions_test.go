@@ -17,6 +17,7 @@ import (
 // that the newer betas for Go are generated from, and those of 2026.
 var stockVersions = []struct{ name, hubs, services string }{
 	{"the clients' own", "", ""},
+	{"azure-native 3.28.0", "2023-06-30", "2023-03-01-preview"},
 	{"armiothub 2.0.0-beta.1 and armdeviceprovisioningservices 1.3.0-beta.2", "2026-03-01-preview",
 		"2025-02-01-preview"},
 	{"armiothub 2.0.0-beta.2", "2026-05-01-preview", "2026-03-01-preview"},
