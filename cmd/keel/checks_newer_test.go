@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -190,6 +191,20 @@ func TestDoctorSaysWhyItDidNotReadTheEnvironment(t *testing.T) {
 		c.d.process = background.Process{Folder: filepath.Join(t.TempDir(), "none")}
 		c.want("keys", c.d.keys(t.Context()), note, "the emulator does not run", "keel emulator start")
 		c.want("updates", c.d.updates(t.Context()), note, "not checked")
+	})
+	t.Run("on Azure, with and without a login", func(t *testing.T) {
+		t.Parallel()
+		c := newClinic(t)
+		c.state(serviceOfState, "{}")
+		c.d.process = background.Process{Folder: filepath.Join(t.TempDir(), "none")}
+		c.d.azure = func(context.Context) (*environment.ResourceManager, error) { return environment.Emulator(c.ends) }
+		c.want("keys", c.d.keys(t.Context()), note, "there is no login", "az login")
+		var err error
+		if c.d.cloud, err = c.d.azure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.d.read = nil
+		c.want("keys", c.d.keys(t.Context()), fine, "accept keys")
 	})
 	t.Run("the service was deleted", func(t *testing.T) {
 		t.Parallel()
