@@ -23,6 +23,7 @@ func TestAViewNamesWhatAnUpdateWithAnOlderVersionResets(t *testing.T) {
 	}{
 		"everything of 2026": {all, all, func(f *fakeARM) {
 			f.properties()["deviceRegistryNamespaces"] = []any{map[string]any{"resourceId": "/ns"}}
+			f.properties()["iotHubs"] = f.properties()["iotHubs"].([]any)[:2]
 		}, "2026-11-01", []string{"identity", "properties.deviceRegistryNamespaces", "properties.disableLocalAuth",
 			"properties.iotHubs[two.azure-devices.net].authenticationType"}},
 		"nothing new": {all, all, plain, "2026-11-01", nil},
