@@ -148,8 +148,8 @@ func (f deployed) serviceWithoutKeys() finding {
 	case f.OwnsService:
 		return finding{Verdict: failed, Detail: fmt.Sprintf("provisioning service %s refuses keys (disableLocalAuth): "+
 			"changes of enrollments and keel devices, device and reset fail with 401002; devices still register", name),
-			Hint: keysOn + "; without keys, only a service that another stack or tool declares can be used " +
-				"(provisioningService)"}
+			Hint: keysOn + " (extension azure-iot 0.31.0 or later); without keys, only a service that another " +
+				"stack or tool declares can be used (provisioningService)"}
 	}
 	return finding{Verdict: failed, Detail: fmt.Sprintf("provisioning service %s refuses keys (disableLocalAuth), and "+
 		"provisioningKey is one: changes of enrollments fail with 401002; devices still register", name),
