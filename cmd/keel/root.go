@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
@@ -207,9 +209,18 @@ func (a *app) showError(err error) {
 }
 
 func (a *app) showHint(err error) {
-	if advice := hint.Of(err); advice != "" {
+	if advice := cmp.Or(hint.Of(err), refusedKeyAdvice(err)); advice != "" {
 		a.say("keel: hint: %s", advice)
 	}
+}
+
+// refusedKeyAdvice is the advice for a refusal by the provisioning service or a hub; "" for another error. Their answer
+// does not tell a wrong key from disableLocalAuth.
+func refusedKeyAdvice(err error) string {
+	if errors.Is(err, dpsservice.ErrUnauthorized) || errors.Is(err, hub.ErrUnauthorized) {
+		return "find out whether keys are refused (disableLocalAuth): keel doctor"
+	}
+	return ""
 }
 
 func (a *app) variable(name string) string {

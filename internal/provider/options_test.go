@@ -80,7 +80,7 @@ func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
 		}
 	}
 	known := map[string][]string{}
-	for _, option := range pairs(t, "options-azure-iot-0.25.0.txt") {
+	for _, option := range pairs(t, "options-azure-iot.txt") {
 		known[option[1]] = append(known[option[1]], option[0])
 		if !slices.Contains(rows[option[1]], option[0]) {
 			t.Errorf("the table has no row for the option %s of %s", option[1], option[0])

@@ -250,6 +250,16 @@ var resourceManagerCodes = []Entry{
 	{Code: 404, Name: "ResourceNotFound", Source: Management,
 		Cause:  "The resource group exists, but has no such resource.",
 		Remedy: "For a stack: keel exec -- pulumi refresh, then keel up creates it again."},
+	{Code: 400, Name: "NoRegisteredProviderFound", Source: Management,
+		Cause: "The cloud, or the resource's region, does not serve the api-version of the request; the message " +
+			"lists those that it serves. The other answer to this is InvalidResourceType.",
+		Remedy: "Use a client that calls a listed version: az provider show --namespace Microsoft.Devices lists " +
+			"them too. The emulator serves those in docs/reference/fidelity.md."},
+	{Code: 404, Name: "InvalidResourceType", Source: Management,
+		Cause: "The cloud does not serve the api-version of the request for this type of resource, or does not have " +
+			"the type.",
+		Remedy: "Use a client that calls another version: az provider show --namespace Microsoft.Devices lists them. " +
+			"The emulator serves those in docs/reference/fidelity.md."},
 	{Code: 404, Name: "SubscriptionNotFound", Source: Management,
 		Cause: "The subscription does not exist, or the account has no access to it.",
 		Remedy: "List the account's subscriptions with az account list, and choose one: pulumi config set " +
