@@ -38,7 +38,7 @@ func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	return paged(convert(page, func(e state.Entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit,
+	return paged(convert(page, func(e state.Entry) entryReply { return k.reply(e, r.version(), false) }), k.itemType, k.path, limit,
 		next), nil
 }
 
