@@ -61,7 +61,7 @@ var issuanceQuestions = []question{
 			c.ask(t.Context(), t, request{
 				method: "PUT", url: "https://" + globalHost + "/" + path + "/register" + issuanceVersion,
 				authorization: c.signed(t, path, sas.Policy, key),
-				body: fmt.Sprintf(`{"registrationId":"question-34","csr":%q}`, base64.StdEncoding.EncodeToString(der)),
+				body:          fmt.Sprintf(`{"registrationId":"question-34","csr":%q}`, base64.StdEncoding.EncodeToString(der)),
 			}).want(t, 400, "")
 		}},
 }
