@@ -166,7 +166,8 @@ func (e *Emulator) openAuthorities() (err error) {
 	for _, f := range e.options.Federations {
 		e.entra.Trust(entra.Federation(f))
 	}
-	e.keep(localca.CertFile, localca.KeyFile, issuer.CertFile, issuer.KeyFile, entra.SecretFile, entra.KeyFile, entra.CertificateFile)
+	e.keep(localca.CertFile, localca.KeyFile, issuer.CertFile, issuer.KeyFile, entra.SecretFile, entra.KeyFile,
+		entra.CertificateFile)
 	return nil
 }
 

@@ -224,7 +224,8 @@ func TestIssuedCertificatesSurviveARestart(t *testing.T) {
 // poll sends one request of a registration.
 func (y *yard) poll(d device, method, path, body string) (int, map[string]any) {
 	y.t.Helper()
-	return y.on(globalHost, method, "/"+d.scope+"/registrations/"+d.id+path+"?api-version="+d.apiVersion(), body, d.token)
+	path = "/" + d.scope + "/registrations/" + d.id + path + "?api-version=" + d.apiVersion()
+	return y.on(globalHost, method, path, body, d.token)
 }
 
 // TestIssuedCertificatesFollowTheDevice to the hub that a webhook, and later another one, chooses.

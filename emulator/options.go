@@ -51,8 +51,9 @@ type Options struct {
 	// IgnoreServiceETags makes every PUT of a provisioning service replace the existing one, regardless of its etag.
 	// Whether Azure enforces these etags is unknown.
 	IgnoreServiceETags bool
-	// KeepNewerMembers lets a PUT of a hub, a provisioning service, an enrollment or an enrollment group keep the members
-	// that its api-version does not have, such as disableLocalAuth or certificatePolicyName. Otherwise the PUT resets them. Which of the two Azure does is not known.
+	// KeepNewerMembers lets a PUT of a hub, a provisioning service, an enrollment or an enrollment group keep the
+	// members that its api-version does not have, such as disableLocalAuth or certificatePolicyName. Otherwise the PUT
+	// resets them. Which of the two Azure does is not known.
 	KeepNewerMembers bool
 	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as
 	// Azure was seen to do. Azure's documents let it replace, and so does the zero value.
@@ -95,8 +96,8 @@ type Options struct {
 	storeDisk state.FS
 }
 
-// IssuedCertificates are the certificates that the provisioning service issues. Azure's depend on the certificate policy
-// of Azure Device Registry that an enrollment names; here all are alike.
+// IssuedCertificates are the certificates that the provisioning service issues. Azure's depend on the certificate
+// policy of Azure Device Registry that an enrollment names; here all are alike.
 type IssuedCertificates struct {
 	// Lifetime is how long they are valid on the emulator's clock. Zero means 30 days; Azure's policies allow 7 to 90.
 	Lifetime time.Duration

@@ -115,7 +115,9 @@ func TestOnlyEntriesWithAPolicyUseTheNewerAPI(t *testing.T) {
 			if held() != "<nil>" {
 				t.Errorf("got the policy %s, want none", held())
 			}
-			step("update after that", commonVersion, func() { m.up(bare.with(object{"provisioningStatus": "disabled"})) })
+			step("update after that", commonVersion, func() {
+				m.up(bare.with(object{"provisioningStatus": "disabled"}))
+			})
 			step("delete", commonVersion, func() { m.delete() })
 
 			step("create with them", issuanceVersion, func() {
@@ -238,7 +240,8 @@ func TestASetWithoutPoliciesUsesTheCommonAPI(t *testing.T) {
 	service, server := openService(t)
 	m := manage(t, server, "EnrollmentSet", "press")
 	before := service.cloud.lastRequest()
-	m.up(object{"items": items(object{"registrationId": "press-1"}, object{"registrationId": "press-2", "deviceId": "d"})})
+	m.up(object{"items": items(object{"registrationId": "press-1"},
+		object{"registrationId": "press-2", "deviceId": "d"})})
 	m.refresh()
 	m.up(object{"items": items(object{"registrationId": "press-1"})})
 	m.delete()
@@ -308,7 +311,8 @@ func TestStatesOfEarlierVersionsStayValid(t *testing.T) {
 			},
 		}},
 		"IndividualEnrollment": {single, record},
-		"EnrollmentGroup":      {object{"enrollmentGroupId": "press", "attestation": object{"symmetricKey": keys}}, record},
+		"EnrollmentGroup": {object{"enrollmentGroupId": "press", "attestation": object{"symmetricKey": keys}},
+			record},
 	} {
 		t.Run(token, func(t *testing.T) {
 			t.Parallel()

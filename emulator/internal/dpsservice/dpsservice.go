@@ -1,12 +1,12 @@
-// Package dpsservice is the service API of the Device Provisioning Service (api-versions 2021-10-01 and 2026-11-01) as an
-// http.Handler: individual enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries,
+// Package dpsservice is the service API of the Device Provisioning Service (api-versions 2021-10-01 and 2026-11-01) as
+// an http.Handler: individual enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries,
 // and the registration records of devices.
 //
 // One handler serves every provisioning service of the state: the request's host name selects one, as in Azure. It
 // does not listen, does not decide allocation and holds no data.
 //
-// Sources: the public service.json of both versions, recorded traffic of the Python SDK's tests, and the documentation of
-// IoT DPS. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
+// Sources: the public service.json of both versions, recorded traffic of the Python SDK's tests, and the documentation
+// of IoT DPS. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
 package dpsservice
 
 import (

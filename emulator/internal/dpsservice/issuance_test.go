@@ -184,8 +184,10 @@ func TestNamesOfCertificatePoliciesAreChecked(t *testing.T) {
 func TestAWebhookGetsTheShapeOfItsVersion(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]map[string]string{"2021-10-01": {}, "2026-11-01": allNames} {
-		settings := state.Settings{Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leafs-30"},
-			Webhook: &state.Webhook{URL: "https://example.com", APIVersion: version}}
+		settings := state.Settings{
+			Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leafs-30"},
+			Webhook:  &state.Webhook{URL: "https://example.com", APIVersion: version},
+		}
 		for name, json := range map[string]func() (json.RawMessage, error){
 			"enrollment": func() (json.RawMessage, error) {
 				return dpsservice.EntryJSON(&state.Enrollment{RegistrationID: "a", Settings: settings}, nil)

@@ -74,8 +74,9 @@ func newPair(name string, until time.Time, now func() time.Time, parent *authori
 	serial := authority.NewSerial()
 	template := x509.Certificate{
 		SerialNumber: serial,
-		// The number keeps authorities of several emulators apart.
-		Subject:               pkix.Name{CommonName: name + " " + serial.Text(16)[:8], Organization: []string{"evenkeel"}},
+		// The number distinguishes the authorities of several emulators.
+		Subject: pkix.Name{CommonName: name + " " + serial.Text(16)[:8],
+			Organization: []string{"evenkeel"}},
 		NotBefore:             now().Add(-authority.Backdate),
 		NotAfter:              until,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,

@@ -60,8 +60,8 @@ func (a *API) issue(c caller, m match, body registerBody) (func(deviceID string)
 		return nil, nil // the registration answers that, and issues nothing
 	}
 	if !m.settings().Issuance.IsComplete() || a.opts.Certificates.Issue == nil {
-		return nil, dpswire.Invalid("csr asks for a certificate, but the enrollment does not name all of namespaceName, " +
-			"certificateAuthorityName and certificatePolicyName.")
+		return nil, dpswire.Invalid("csr asks for a certificate, but the enrollment does not name all of " +
+			"namespaceName, certificateAuthorityName and certificatePolicyName.")
 	}
 	return func(deviceID string) ([][]byte, error) { return a.opts.Certificates.Issue(key, deviceID) }, nil
 }

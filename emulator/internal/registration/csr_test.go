@@ -235,7 +235,8 @@ func refusedCSRs(t *testing.T) map[string]refusedCSR {
 			"csr must have an EC key on P-384 or P-256."},
 		"P-224": {text(csr(t, pkix.Name{CommonName: "device-1"}, ecKey(t, elliptic.P224()))),
 			"csr must have an EC key on P-384 or P-256."},
-		"Ed25519": {text(csr(t, pkix.Name{CommonName: "device-1"}, edKey)), "csr must have an EC key on P-384 or P-256."},
+		"Ed25519": {text(csr(t, pkix.Name{CommonName: "device-1"}, edKey)),
+			"csr must have an EC key on P-384 or P-256."},
 	}
 }
 
@@ -333,10 +334,11 @@ func TestEveryAttestationCanAsk(t *testing.T) {
 	withTPM.token = w.token(t, "tpm-1", tpm.challenged(t, w))
 	withTPM.body = strings.Replace(withTPM.body, "{", `{"csr":"`+request("tpm-1")+`",`, 1)
 	for member, device := range map[string]attempt{
-		"symmetricKey": {id: "sn-1", token: w.token(t, "sn-1", derived(t, key1, "sn-1")), body: asking(request("sn-1"))},
-		"x509":         {id: "x509-group", certificates: chain(leaf, root), body: asking(request("x509-group"))},
-		"x509 ":        {id: "x509-own", certificates: chain(own), body: asking(request("x509-own"))},
-		"":             withTPM,
+		"symmetricKey": {id: "sn-1", token: w.token(t, "sn-1", derived(t, key1, "sn-1")),
+			body: asking(request("sn-1"))},
+		"x509":  {id: "x509-group", certificates: chain(leaf, root), body: asking(request("x509-group"))},
+		"x509 ": {id: "x509-own", certificates: chain(own), body: asking(request("x509-own"))},
+		"":      withTPM,
 	} {
 		t.Run(device.id, func(t *testing.T) {
 			device.version = csrVersion

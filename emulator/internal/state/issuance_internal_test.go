@@ -30,8 +30,8 @@ func TestRowsOfEarlierVersionsAreRead(t *testing.T) {
 		"a group": {
 			"B2dyb3VwLTEAAQAAAAACY2EAAAAAAAAAAQMAAAFlkMSHufHklD+QxIe58eSUPw==",
 			&EnrollmentGroup{ID: "group-1", Settings: Settings{
-				Attestation: Attestation{X509: &X509Attestation{CAPrimary: "ca"}}, Reprovision: &Reprovision{true, true},
-				ETag: "e", Created: at, Updated: at,
+				Attestation: Attestation{X509: &X509Attestation{CAPrimary: "ca"}},
+				Reprovision: &Reprovision{true, true}, ETag: "e", Created: at, Updated: at,
 			}}, &EnrollmentGroup{},
 		},
 		"an operation": {

@@ -30,8 +30,8 @@ func CheckCertificatePolicy(path, name string) []Fault {
 
 func checkAuthority(path, what, name string) []Fault {
 	if !authorityPattern.MatchString(name) {
-		return fault(path, "%s is not the name of %s: use 3 to 63 letters, digits and hyphens, beginning with a letter "+
-			"or digit", Quote(name), what)
+		return fault(path, "%s is not the name of %s: use 3 to 63 letters, digits and hyphens, beginning with a "+
+			"letter or digit", Quote(name), what)
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ type Issuance struct {
 
 // The descriptions of the names, of single entries, of items of a set and of its defaults.
 const (
-	NamespaceText = "Name of the Azure Device Registry namespace that holds the certificate authority and policy with " +
-		"which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01."
+	NamespaceText = "Name of the Azure Device Registry namespace that holds the certificate authority and policy " +
+		"with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01."
 	AuthorityText = "Name of the certificate authority of that namespace."
 	PolicyText    = "Name of the certificate policy of that authority."
 )
