@@ -123,7 +123,7 @@ func (f *fleet) provisionOne(ctx context.Context, client *dpsservice.Client, id 
 func (f *fleet) registerDeclared(
 	ctx context.Context, client *dpsservice.Client, id string,
 ) (before string, registration dpsdevice.Registration, reason string, err error) {
-	entry, err := client.Individuals().Get(ctx, id)
+	entry, err := f.individuals(client).Get(ctx, id)
 	if errors.Is(err, dpsservice.ErrNotFound) {
 		err = errors.New("the provisioning service does not have its enrollment: keel up creates it again")
 	}
@@ -148,6 +148,9 @@ func (f *fleet) credentialOf(
 ) (credential dpsdevice.Credential, reason string, err error) {
 	if status := entry.ProvisioningStatus; status != nil && strings.EqualFold(*status, "disabled") {
 		return credential, skippedDisabled, nil
+	}
+	if f.certificates != "" && !namesPolicy(entry) {
+		return credential, skippedPolicy, nil
 	}
 	mechanism, err := client.Individuals().AttestationMechanism(ctx, entry.ID)
 	if err != nil {

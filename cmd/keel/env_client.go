@@ -128,6 +128,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 				registration.DeviceID, key))
 		}
 	}
+	h.issued(e, id)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.set("EVENKEEL_MQTT_ENDPOINT", e.Endpoints.MQTT)
 	h.trust(e.Endpoints)

@@ -45,7 +45,7 @@ var owned = []struct {
 		"who speaks to Azure logs in; the local plugin is given its credentials"},
 	{module + "/emulator/internal/domain", []string{"emulator"}, "it is the emulator's side of the wire"},
 	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra",
-		"internal/fleet/deviceca"},
+		"emulator/internal/issuer", "internal/fleet/deviceca"},
 		"those say whom to certify; the others load what they made"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},

@@ -41,8 +41,16 @@ var serviceCodes = []Entry{
 		Cause:  "Two callers registered or changed the same id at the same time.",
 		Remedy: "Try again after a moment. If it lasts, look for two devices with the same registration id."},
 	{Code: 400004, Source: Service, EmulatorOnly: true,
-		Cause:  "The request cannot be read, or a field is invalid; the message names it.",
-		Remedy: "Correct the field that the message names."},
+		Cause: "The request cannot be read, or a field is invalid; the message names it. If it names csr, the " +
+			"certificate signing request is invalid, or the device's enrollment names no certificate policy.",
+		Remedy: "Correct the field that the message names. A request is base64 of DER, with the registration id as " +
+			"its common name and an EC key; the policy is namespaceName, certificateAuthorityName and " +
+			"certificatePolicyName of the enrollment."},
+	{Code: 400040, Name: "CredentialOperationFailed", Source: Service, EmulatorOnly: true,
+		Cause: "The device was not registered, because the certificate that it asked for could not be issued; the " +
+			"message has the reason.",
+		Remedy: "If the issuing CA of the emulator has expired, stop the emulator, remove issuing-ca.pem and " +
+			"issuing-ca-key.pem from its data folder, and register the devices again."},
 	{Code: 405000, Source: Service, EmulatorOnly: true,
 		Cause:  "The path does not accept the method; often the id at its end is missing.",
 		Remedy: "Add the registration id to the path, or use a client library of the service."},
