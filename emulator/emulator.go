@@ -118,10 +118,12 @@ func (e *Emulator) open() (err error) {
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
 		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
+		Principals: arm.Principals,
 	})
 	if err != nil {
 		return err
 	}
+	e.state.RequireRoles(e.options.RequireRoles)
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
 	e.snapshots = documents.NewFolder(e.options.disk, snapshotDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}

@@ -58,6 +58,10 @@ type Options struct {
 	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as
 	// Azure was seen to do. Azure's documents let it replace, and so does the zero value.
 	RequireIfMatch bool
+	// RequireRoles makes registrations fail where a provisioning service uses a hub by its managed identity and the
+	// identity does not have the role IoT Hub Data Contributor on the hub, its resource group or the subscription.
+	// Otherwise the identity is enough.
+	RequireRoles bool
 	// Quotas are the resource limits of the subscription.
 	Quotas Quotas
 	// Unregistered starts with a subscription in which Microsoft.Devices is not registered: creating resources fails

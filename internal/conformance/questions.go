@@ -172,7 +172,7 @@ func (c *cloud) hubAnswers(t *testing.T, method, path, body string, status int, 
 // questions runs the questions on Azure, and skips each with its number elsewhere: the emulator could only confirm our
 // assumption.
 func (c *cloud) questions(t *testing.T) {
-	for _, q := range slices.Concat(questions, newerQuestions, issuanceQuestions) {
+	for _, q := range slices.Concat(questions, newerQuestions, issuanceQuestions, linkQuestions) {
 		t.Run(fmt.Sprint(q.number), func(t *testing.T) {
 			if !c.Azure {
 				t.Skipf("question %d, for Azure only: %s?", q.number, q.belief)

@@ -126,7 +126,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			s.inventory()
 			const full = `{"location":"southeastasia","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
 				"portalOperationsHostName":"p.example","publicNetworkAccess":"Enabled","ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.0/8","target":"all"}],
-				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]},
+				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"},
+				{"location":"westeurope","hostName":"hub-1.device.azure-devices.net","authenticationType":"UserAssigned",
+				"selectedUserAssignedIdentityResourceId":"/subscriptions/x/u"}]},
 				"identity":{"type":"SystemAssigned, UserAssigned","userAssignedIdentities":{"/subscriptions/x/u":{}}}}`
 			if status, body := s.call("PUT", resident+"2026-11-01", full); status != 201 {
 				t.Fatalf("got %d %s", status, body)

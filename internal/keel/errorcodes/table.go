@@ -90,17 +90,22 @@ var hubCodes = []Entry{
 	{Code: 401002, Name: "IotHubUnauthorizedAccess", Source: Both,
 		Cause: "The caller is rejected: a wrong key or certificate, an expired token, a disabled device or " +
 			"enrollment, a policy without the right, or a service or hub with disableLocalAuth, which accepts no key " +
-			"of a policy. In a failed registration, the linked hub rejects the service's key.",
+			"of a policy. In a failed registration, the linked hub rejects the service's key, or the service's managed " +
+			"identity, which it does not have any more or which has no role at the hub.",
 		Remedy: "Check in this order: the clock; the key (keel devices key DEVICE) or the certificate's chain and " +
 			"dates; that device and enrollment are enabled; for a failed registration, the key of the link: keel up " +
 			"renews it. If the key of a policy was regenerated: keel exec -- pulumi config set --path " +
 			"rotation.enrollments 1 (or rotation.link; one more than its current value), then keel up. If az iot dps " +
 			"show --name NAME --query properties.disableLocalAuth prints true (for a hub: az iot hub show), remove " +
 			"policyName and key from the provider, so that it logs in with Microsoft Entra ID, or set " +
-			"disableLocalAuth to false. The key of a linked hub with disableLocalAuth cannot work either."},
+			"disableLocalAuth to false. The key of a linked hub with disableLocalAuth cannot work either: link it by " +
+			"a managed identity. Such a link needs the role IoT Hub Data Contributor at the hub: az role assignment " +
+			"create --role 'IoT Hub Data Contributor' --assignee-object-id PRINCIPAL --assignee-principal-type " +
+			"ServicePrincipal --scope HUB (docs/how-to/link-without-keys.md)."},
 	{Code: 401003, Name: "IotHubUnauthorized", Source: Hub,
 		Cause: "The token is not valid for the request: it is malformed, has expired, or is signed for another " +
-			"resource.",
+			"resource; or its principal has no role at the hub (due to no assigned permissions), which failed " +
+			"registrations over a link by a managed identity report too.",
 		Remedy: "Create a new token for exactly this host and path, and check the clock. With a client library, pass " +
 			"the connection string and let it sign."},
 	{Code: 403002, Name: "QuotaExceeded", Source: Hub,
@@ -272,6 +277,21 @@ var resourceManagerCodes = []Entry{
 		Cause: "The subscription does not exist, or the account has no access to it.",
 		Remedy: "List the account's subscriptions with az account list, and choose one: pulumi config set " +
 			"azure-native:subscriptionId ID."},
+	{Code: 400, Name: "FailedIdentityOperation", Source: Management,
+		Cause: "The request names a user-assigned managed identity that does not exist.",
+		Remedy: "Compare the resource id with az identity list --query [].id, or create the identity with az " +
+			"identity create."},
+	{Code: 400, Name: "RoleAssignmentUpdateNotPermitted", Source: Management,
+		Cause:  "A role assignment of that name exists and gives another role or another principal.",
+		Remedy: "Give the new assignment another name (a GUID), or delete the old one first."},
+	{Code: 400, Name: "UnmatchedPrincipalType", Source: Management,
+		Cause: "The role assignment gives a wrong type of the principal: managed identities are ServicePrincipal, " +
+			"and azure-native says User where a program leaves the type out.",
+		Remedy: "Set principalType to ServicePrincipal."},
+	{Code: 409, Name: "RoleAssignmentExists", Source: Management,
+		Cause: "The principal has the role at the scope already, by an assignment with another name.",
+		Remedy: "Leave it as it is, import it into the stack, or delete the other one: az role assignment list " +
+			"--scope SCOPE."},
 	{Code: 409, Name: "MissingSubscriptionRegistration", Source: Management,
 		Cause: "The subscription is not registered for the resource provider Microsoft.Devices, so it cannot have " +
 			"hubs or provisioning services.",

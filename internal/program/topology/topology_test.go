@@ -22,6 +22,8 @@ func (s stack) Get(key string) (string, bool) {
 	return value, ok
 }
 
+const identityID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-1"
+
 const serviceID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 
 // folder is a configuration whose files are in a map.
@@ -247,6 +249,19 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"shared in words": {stack{"shared": "perhaps"}, []string{`shared: "perhaps" is not one of true, false`}},
 		"links of others": {stack{"provisioningService": serviceID, "dropLinks": "true"},
 			[]string{"dropLinks: is a setting of the stack that owns", "emulator: "}},
+		"an identity at the stack's own service": {stack{"linkAuthentication": "systemassigned"},
+			[]string{"linkAuthentication: SystemAssigned needs a provisioning service that this program does not " +
+				"declare"}},
+		"an identity at a shared service": {stack{"linkAuthentication": "UserAssigned", "shared": "true"},
+			[]string{"emulator: ", "linkIdentity: required with linkAuthentication UserAssigned",
+				"linkAuthentication: UserAssigned needs a provisioning service"}},
+		"an identity without its kind": {stack{"linkIdentity": identityID, "provisioningService": serviceID},
+			[]string{"linkIdentity: is only for linkAuthentication UserAssigned: remove it", "emulator: "}},
+		"an identity of another kind": {stack{"linkAuthentication": "UserAssigned", "linkIdentity": serviceID,
+			"provisioningService": serviceID},
+			[]string{"linkIdentity: " + `"` + serviceID + `" is not the resource id of a user-assigned`, "emulator: "}},
+		"a password": {stack{"linkAuthentication": "Password"},
+			[]string{`linkAuthentication: "Password" is not one of KeyBased, SystemAssigned, UserAssigned`}},
 		"a secret elsewhere": {stack{"shared": "true", "emulator": `{"arm":"https://127.0.0.1:1","secretFile":"gone"}`},
 			[]string{"emulator.secretFile: cannot be read"}},
 		"three at once": {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"},
