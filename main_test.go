@@ -407,6 +407,19 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 	}
 }
 
+func TestAHubRefusesKeysAsConfigured(t *testing.T) {
+	t.Parallel()
+	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`,
+		"provisioningService": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/x"})
+	for hub, want := range map[string]bool{"hub-1": true, "hub-2": false} {
+		properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]
+		set := properties.SecretValue().Element.ObjectValue()["disableLocalAuth"] // its keys make all of them secret
+		if set.HasValue() != want || want && !set.BoolValue() {
+			t.Errorf("%s: got disableLocalAuth %v, want %t", hub, set, want)
+		}
+	}
+}
+
 func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"

@@ -32,6 +32,7 @@ import (
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/iothub"
+	"evenkeel/emulator/internal/issuer"
 	"evenkeel/emulator/internal/localca"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
@@ -55,6 +56,8 @@ type Emulator struct {
 	snapshots *documents.Folder
 	ca        *localca.Authority
 	entra     *entra.Authority
+	// issuer signs certificates of devices that register with a certificate signing request.
+	issuer *issuer.Authority
 	// controlToken is the token that clients of the control port must send.
 	controlToken string
 
@@ -140,12 +143,18 @@ func (e *Emulator) openAuthorities() (err error) {
 		if e.ca, err = localca.New(time.Now); err != nil {
 			return err
 		}
+		if e.issuer, err = issuer.New(e.clock.Now); err != nil {
+			return err
+		}
 		e.entra, err = entra.New(e.clock.Now)
 	} else {
 		if err = errors.Join(disk.Clean(dir), disk.Clean(filepath.Join(dir, snapshotsDir))); err != nil {
 			return err
 		}
 		if e.ca, err = localca.Load(disk, dir, time.Now, logger); err != nil {
+			return err
+		}
+		if e.issuer, err = issuer.Load(disk, dir, e.clock.Now, logger); err != nil {
 			return err
 		}
 		e.entra, err = entra.Load(disk, dir, e.clock.Now, logger)
@@ -159,7 +168,8 @@ func (e *Emulator) openAuthorities() (err error) {
 	for _, f := range e.options.Federations {
 		e.entra.Trust(entra.Federation(f))
 	}
-	e.keep(localca.CertFile, localca.KeyFile, entra.SecretFile, entra.KeyFile, entra.CertificateFile)
+	e.keep(localca.CertFile, localca.KeyFile, issuer.CertFile, issuer.KeyFile, entra.SecretFile, entra.KeyFile,
+		entra.CertificateFile)
 	return nil
 }
 

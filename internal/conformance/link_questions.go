@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// linkQuestions are about links by a managed identity of the provisioning service. The numbers begin at 30.
+// linkQuestions are about links by a managed identity of the provisioning service. The numbers begin at 50.
 var linkQuestions = []question{
-	{30, "a link by an identity that the service does not have is refused with 400", func(c *cloud, t *testing.T) {
+	{50, "a link by an identity that the service does not have is refused with 400", func(c *cloud, t *testing.T) {
 		whole := c.active(t, c.servicePath+wholeVersion)
 		whole.tree["identity"] = map[string]any{"type": "None"}
 		whole.tree["properties"].(map[string]any)["iotHubs"] = []any{c.identityLink()}
@@ -20,7 +20,7 @@ var linkQuestions = []question{
 		}
 		c.must(t, "PUT", c.servicePath+wholeVersion, string(body), 400)
 	}},
-	{31, "2022-12-12 shows a link by an identity without a connection string, and does not take it back",
+	{51, "2022-12-12 shows a link by an identity without a connection string, and does not take it back",
 		func(c *cloud, t *testing.T) {
 			_, restore := c.linkByIdentity(t)
 			defer restore()
@@ -38,16 +38,16 @@ var linkQuestions = []question{
 			}
 			c.must(t, "PUT", c.servicePath+serviceVersion, string(body), 400)
 		}},
-	{32, "a registration over a link by an identity without a role fails with 401002", func(c *cloud, t *testing.T) {
+	{52, "a registration over a link by an identity without a role fails with 401002", func(c *cloud, t *testing.T) {
 		_, restore := c.linkByIdentity(t)
 		defer restore()
-		got := c.register(t, c.scope, "question-32", c.enrolled(t, "question-32"))
+		got := c.register(t, c.scope, "question-52", c.enrolled(t, "question-52"))
 		if got.text("status") != "failed" || got.text("registrationState", "errorCode") != "401002" ||
 			!strings.Contains(got.text("registrationState", "errorMessage"), "due to no assigned permissions") {
 			t.Errorf("got %s, want the status failed, 401002 and the hub's text", got.body)
 		}
 	}},
-	{33, "the role IoT Hub Registry Contributor is not enough for such a link", func(c *cloud, t *testing.T) {
+	{53, "the role IoT Hub Registry Contributor is not enough for such a link", func(c *cloud, t *testing.T) {
 		principal, restore := c.linkByIdentity(t)
 		defer restore()
 		const registryContributor = "4ea46cd5-c1b2-4a8e-910b-273211f9ce47"
@@ -58,14 +58,14 @@ var linkQuestions = []question{
 		// A new role takes minutes to have an effect.
 		ctx, cancel := context.WithTimeout(t.Context(), c.Patience)
 		defer cancel()
-		key := c.enrolled(t, "question-33")
+		key := c.enrolled(t, "question-53")
 		for c.pause(ctx) {
-			if got := c.register(t, c.scope, "question-33", key); got.text("status") == "assigned" {
+			if got := c.register(t, c.scope, "question-53", key); got.text("status") == "assigned" {
 				t.Fatalf("got %s, want it refused", got.body)
 			}
 		}
 	}},
-	{34, "a PUT with 2022-12-12 takes the identity of a provisioning service away", func(c *cloud, t *testing.T) {
+	{54, "a PUT with 2022-12-12 takes the identity of a provisioning service away", func(c *cloud, t *testing.T) {
 		_, restore := c.linkByIdentity(t)
 		defer restore()
 		c.must(t, "PUT", c.servicePath+serviceVersion,

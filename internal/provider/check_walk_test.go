@@ -42,6 +42,10 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 		"authenticationType": {property.New("Password")},
 		"identityId":         {property.New("id-1"), property.New(servicePath)},
 		"endorsementKey":     {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+		"namespaceName": {property.New(""), property.New("ab"), property.New("Ns-1"), property.New("ns-"),
+			property.New(strings.Repeat("a", 65))},
+		"certificateAuthorityName": {property.New("ab"), property.New("-ca"), property.New(strings.Repeat("a", 64))},
+		"certificatePolicyName":    {property.New("30"), property.New("a_b")},
 	}[name]
 	// The other kind: a list, or for a list a truth value.
 	if spec.Type == "array" {

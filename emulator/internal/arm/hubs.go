@@ -106,7 +106,7 @@ func (c *call) putHub() error {
 	if record.Identity, err = c.readHubIdentity(body.Identity, present); err != nil {
 		return err
 	}
-	if record.Properties, err = c.readHubProperties(body.Properties, present); err != nil {
+	if record.Properties, err = c.readHubProperties(body.Properties, hub, present); err != nil {
 		return err
 	}
 	if hub.Properties, err = json.Marshal(record); err != nil {

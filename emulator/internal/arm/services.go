@@ -224,6 +224,13 @@ func (c *call) readServiceRecord(service *state.Service, body serviceBody, prese
 		return err
 	}
 	c.keepServiceMembers(&next, record)
+	if err := checkResidency(serviceKind, next.Settings.EnableDataResidency, service.Location); err != nil {
+		return err
+	}
+	next.Settings.PublicNetworkAccess = spelled(next.Settings.PublicNetworkAccess, accessValues)
+	if next.Settings.IPFilterRules, err = spellValues(next.Settings.IPFilterRules, filterEnumerations); err != nil {
+		return err
+	}
 	if service.Properties, err = json.Marshal(next); err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ const (
 	// codeHubUnauthorized: the linked hub refuses the link's key. The message is the hub's own (Azure/azure-iot-sdk-c
 	// issue 1789).
 	codeHubUnauthorized = 401002
+	// codeIssuance: the device SDKs' "credential operation failed", of a renewal at the hub. Fidelity: what a
+	// registration has is not documented.
+	codeIssuance = 400040
 )
 
 // textHubNotFound is the message of 401001 in the same test.
@@ -227,8 +230,6 @@ func (r *registering) place(linked string) (Registration, error) {
 	}
 	var refused *Error
 	if errors.As(err, &refused) {
-		r.batch.Reset()
-		r.settled = nil
 		return r.twinRefused(refused), nil
 	}
 	if err != nil {
@@ -267,7 +268,7 @@ func (r *registering) twinRefused(why *Error) Registration {
 	if r.answer.InitialTwin != nil {
 		code = codeCustomFailed
 	}
-	return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + why.Reason}
+	return r.undone(code, "The initial twin was refused: "+why.Reason)
 }
 
 // changed reports whether the twin differs from that of a new device and must be stored.
@@ -279,7 +280,10 @@ func (r *registering) credentials(device Device, there bool) (Device, bool) {
 	next := device
 	next.ID, next.Edge = r.deviceID, r.Edge
 	next.Auth, next.Key, next.PrimaryThumbprint, next.SecondaryThumbprint = AuthSAS, r.request.Keys, "", ""
-	if r.request.PrimaryThumbprint != "" {
+	switch {
+	case r.request.Issue != nil:
+		next.Auth, next.Key = AuthCA, SymmetricKey{}
+	case r.request.PrimaryThumbprint != "":
 		next.Auth, next.Key = AuthSelfSigned, SymmetricKey{}
 		next.PrimaryThumbprint, next.SecondaryThumbprint = r.request.PrimaryThumbprint, r.request.SecondaryThumbprint
 	}

@@ -19,11 +19,13 @@ func TestAScopeContainsWhatIsBelowIt(t *testing.T) {
 		at, other state.Scope
 		want      bool
 	}{
-		{all, group, true}, {all, hub, true}, {group, hub, true}, {hub, hub, true}, {hub, group, false}, {group, all, false},
+		{all, group, true}, {all, hub, true}, {group, hub, true}, {hub, hub, true}, {hub, group, false},
+		{group, all, false},
 		{hub, state.Scope{Subscription: "s", Group: "g", Kind: hubKind, Name: "hub"}, true},
 		{group, state.Scope{Subscription: "s", Group: "g2", Kind: hubKind, Name: "hub"}, false},
 		{hub, state.Scope{Subscription: "s", Group: "g", Kind: hubKind, Name: "hub2"}, false},
-		{hub, state.Scope{Subscription: "s", Group: "g", Kind: "Microsoft.Devices/provisioningServices", Name: "hub"}, false},
+		{hub, state.Scope{Subscription: "s", Group: "g", Kind: "Microsoft.Devices/provisioningServices", Name: "hub"},
+			false},
 		{all, state.Scope{Subscription: "s2", Group: "g"}, false},
 	} {
 		if got := test.at.Contains(test.other); got != test.want {
@@ -35,7 +37,8 @@ func TestAScopeContainsWhatIsBelowIt(t *testing.T) {
 // grant adds a role assignment at a scope.
 func (w *world) grant(name, role, principal string, at state.Scope) {
 	w.t.Helper()
-	must(w.t, second(w.PutRoleAssignment(state.RoleAssignment{Scope: at, Name: name, Role: role, Principal: principal})))
+	must(w.t, second(w.PutRoleAssignment(state.RoleAssignment{Scope: at, Name: name, Role: role,
+		Principal: principal})))
 }
 
 // assigned are the names of all role assignments.
@@ -98,7 +101,8 @@ func TestAnotherRoleUnderANameIsRefused(t *testing.T) {
 	w.grant("One", state.RoleHubData, "p", at)
 	_, _, err := w.PutRoleAssignment(state.RoleAssignment{Scope: at, Name: "one", Role: "other", Principal: "p"})
 	wantKind(t, err, state.Invalid)
-	_, _, err = w.PutRoleAssignment(state.RoleAssignment{Scope: at, Name: "two", Role: state.RoleHubData, Principal: "p"})
+	_, _, err = w.PutRoleAssignment(state.RoleAssignment{Scope: at, Name: "two", Role: state.RoleHubData,
+		Principal: "p"})
 	wantKind(t, err, state.Exists)
 	if got := w.assigned(); !slices.Equal(got, []string{"one"}) {
 		t.Errorf("got %v, want the first alone", got)

@@ -22,18 +22,19 @@ func (l linking) byIdentity() bool { return l.kind != enrollment.KeyBased }
 // linking reads how hubs are linked. A link by a managed identity does not last at a service that this program
 // declares: an update with the api-version 2022-12-12, which does not have such links, may reset it.
 func (r *reader) linking(t *Topology) linking {
-	const key, identity = "linkAuthentication", "linkIdentity"
+	const key = "linkAuthentication"
+	const keyOfIdentity = "linkIdentity"
 	kind := r.choice(key, enrollment.KeyBased, enrollment.KeyBased, enrollment.SystemAssigned,
 		enrollment.UserAssigned)
-	l := linking{kind, r.text(identity, "")}
+	l := linking{kind, r.text(keyOfIdentity, "")}
 	switch {
 	case l.kind == enrollment.UserAssigned && l.identity == "":
-		r.fault(identity, "required with linkAuthentication UserAssigned: set it to the identity's resource id "+
+		r.fault(keyOfIdentity, "required with linkAuthentication UserAssigned: set it to the identity's resource id "+
 			"(`az identity list --query [].id`)")
 	case l.kind != enrollment.UserAssigned && l.identity != "":
-		r.fault(identity, "is only for linkAuthentication UserAssigned: remove it")
+		r.fault(keyOfIdentity, "is only for linkAuthentication UserAssigned: remove it")
 	case l.identity != "":
-		r.faults = append(r.faults, enrollment.CheckIdentityID(identity, l.identity)...)
+		r.faults = append(r.faults, enrollment.CheckIdentityID(keyOfIdentity, l.identity)...)
 	}
 	if l.byIdentity() && t.Existing == nil && !r.isReported("provisioningService") {
 		r.fault(key, "%s needs a provisioning service that this program does not declare: it updates its own with the "+

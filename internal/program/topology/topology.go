@@ -116,6 +116,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 	t.Hubs = r.hubs(t.Location)
 	t.Existing = r.existing()
 	r.sharing(t)
+	r.localAuth(t)
 	t.linking = r.linking(t)
 	t.emulator = r.login(t)
 	t.Authority = r.authority(t.Attestation, stack)

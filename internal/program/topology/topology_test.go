@@ -3,6 +3,7 @@ package topology_test
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,33 @@ func TestHubSettingsApplyToTheirHubAndARemovedOneLeavesTheOthersAlone(t *testing
 	}
 }
 
+func TestAHubThatRefusesKeysNeedsAnothersService(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/theirs"
+	for name, tc := range map[string]struct {
+		settings stack
+		want     bool
+	}{
+		"refused keys": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
+		"accepted":     {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
+		"removed, of a service of its own": {stack{
+			"hubSettings": `{"hub-1":{"disableLocalAuth":true,"remove":true}}`}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.settings["target"] = "azure"
+			got, err := topology.Parse(tc.settings, "local")
+			if err != nil {
+				t.Fatal(err)
+			}
+			refuses := func(h topology.Hub) bool { return h.DisableLocalAuth }
+			if slices.ContainsFunc(got.Hubs, refuses) != tc.want {
+				t.Errorf("got %+v, want one with DisableLocalAuth: %t", got.Hubs, tc.want)
+			}
+		})
+	}
+}
+
 func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 129)
@@ -120,6 +148,11 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"no hubs":       {stack{"hubs": "0"}, []string{"hubs: 0 is not between 1 and 50"}},
 		"too many hubs": {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
 		"hubs in words": {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
+		"a hub that refuses the key of its link": {stack{"hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
+		"the same in a stack that shares its service": {stack{"target": "azure", "endpoint": "", "caFile": "",
+			"shared": "true", "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
 		"light": {stack{"hubSettings": `{"hub-1":{"weight":0}}`},
 			[]string{"hubSettings.hub-1.weight: 0 is not between 1 and 1000"}},
 		"heavy": {stack{"hubSettings": `{"hub-2":{"weight":1001}}`},
