@@ -460,6 +460,9 @@ func TestAStackThatLinksByIdentityRegistersDevices(t *testing.T) {
 					renamed.name = "another"
 					stack.declare(renamed)
 					stack.mustUp()
+					stack.drop("LinkedHub", "another")
+					stack.declare(link)
+					stack.mustUp()
 				},
 			} {
 				operate()
