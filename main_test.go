@@ -409,7 +409,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 
 func TestAHubRefusesKeysAsConfigured(t *testing.T) {
 	t.Parallel()
-	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`,
+	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`, "linkAuthentication": "SystemAssigned",
 		"provisioningService": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/x"})
 	for hub, want := range map[string]bool{"hub-1": true, "hub-2": false} {
 		properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]

@@ -153,14 +153,13 @@ func (r *reader) someAccept(hubs []Hub) {
 	}
 }
 
-// localAuth refuses hubs that would not accept the key of their link. The stack's own provisioning service can link
-// hubs by key only: the api-version that the program declares it with has no links by identity.
+// localAuth refuses hubs that would not accept the key of their link.
 func (r *reader) localAuth(t *Topology) {
 	for _, h := range t.Hubs {
-		if h.DisableLocalAuth && t.Existing == nil {
+		if h.DisableLocalAuth && !t.linking.byIdentity() {
 			r.fault("hubSettings."+h.Name+".disableLocalAuth",
 				"the hub would refuse the key of its link, so that no device could register: remove the setting, or "+
-					"use a provisioning service that another stack or tool declares (`provisioningService`)")
+					"link the stack's hubs by a managed identity (`linkAuthentication`)")
 		}
 	}
 }

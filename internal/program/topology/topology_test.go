@@ -111,15 +111,16 @@ func TestHubSettingsApplyToTheirHubAndARemovedOneLeavesTheOthersAlone(t *testing
 	}
 }
 
-func TestAHubThatRefusesKeysNeedsAnothersService(t *testing.T) {
+func TestAHubThatRefusesKeysIsLinkedByIdentity(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/theirs"
 	for name, tc := range map[string]struct {
 		settings stack
 		want     bool
 	}{
-		"refused keys": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
-		"accepted":     {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
+		"refused keys": {stack{"provisioningService": id, "linkAuthentication": "SystemAssigned",
+			"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
+		"accepted": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
 		"removed, of a service of its own": {stack{
 			"hubSettings": `{"hub-1":{"disableLocalAuth":true,"remove":true}}`}, false},
 	} {
@@ -149,6 +150,9 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"too many hubs": {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
 		"hubs in words": {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
 		"a hub that refuses the key of its link": {stack{"hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
+		"the same at another's service": {stack{"target": "azure", "endpoint": "", "caFile": "",
+			"provisioningService": serviceID, "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
 			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
 		"the same in a stack that shares its service": {stack{"target": "azure", "endpoint": "", "caFile": "",
 			"shared": "true", "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
