@@ -84,6 +84,17 @@ func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.
 	}
 }
 
+// Page returns one page of Query, and the continuation with which the next call continues; it is empty at the end.
+func (c Collection) Page(ctx context.Context, query string, pageSize int, continuation string) (entries []Enrollment,
+	next string, err error) {
+	found, next, err := page[wireEntry](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query}, pageSize,
+		continuation)
+	for _, entry := range found {
+		entries = append(entries, entry.enrollment())
+	}
+	return entries, next, err
+}
+
 // Mode is the operation that a bulk request applies to all its entries.
 type Mode string
 
@@ -164,32 +175,51 @@ func (c *Client) Registrations(ctx context.Context, groupID string, pageSize int
 	return pages[Registration](ctx, c, "/registrations/"+url.PathEscape(groupID)+"/query", nil, pageSize)
 }
 
+// RegistrationsPage returns one page of Registrations, and the continuation with which the next call continues; it is
+// empty at the end.
+func (c *Client) RegistrationsPage(ctx context.Context, groupID string, pageSize int, continuation string) (
+	records []Registration, next string, err error) {
+	return page[Registration](ctx, c, "/registrations/"+url.PathEscape(groupID)+"/query", nil, pageSize, continuation)
+}
+
 // pages follows x-ms-continuation until it is absent.
 func pages[T any](ctx context.Context, c *Client, path string, body any, pageSize int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		header := map[string]string{}
-		if pageSize > 0 {
-			header["x-ms-max-item-count"] = strconv.Itoa(pageSize)
-		}
-		for {
-			var page []T
-			answer, err := c.send(ctx, call{method: http.MethodPost, path: path, header: header, body: body,
-				accept: http.StatusOK}, &page)
+		for continuation := ""; ; {
+			entries, next, err := page[T](ctx, c, path, body, pageSize, continuation)
 			if err != nil {
 				var none T
 				yield(none, err)
 				return
 			}
-			for _, entry := range page {
+			for _, entry := range entries {
 				if !yield(entry, nil) {
 					return
 				}
 			}
-			if header["x-ms-continuation"] = answer.Get("x-ms-continuation"); header["x-ms-continuation"] == "" {
+			if continuation = next; continuation == "" {
 				return
 			}
 		}
 	}
+}
+
+// page returns one page of a query, and the continuation of the next.
+func page[T any](ctx context.Context, c *Client, path string, body any, size int, continuation string) (entries []T,
+	next string, err error) {
+	header := map[string]string{}
+	if size > 0 {
+		header["x-ms-max-item-count"] = strconv.Itoa(size)
+	}
+	if continuation != "" {
+		header["x-ms-continuation"] = continuation
+	}
+	answer, err := c.send(ctx, call{method: http.MethodPost, path: path, header: header, body: body,
+		accept: http.StatusOK}, &entries)
+	if err != nil {
+		return nil, "", err
+	}
+	return entries, answer.Get("x-ms-continuation"), nil
 }
 
 func ifMatch(etag string) map[string]string {

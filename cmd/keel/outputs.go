@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/domain"
@@ -33,6 +36,11 @@ type outputs struct {
 	// names in the stack.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
+
+	// login gets the identity for services of which the stack has no key; nil if it cannot log in.
+	login func() (azcore.TokenCredential, error)
+	// rateLimit is the maximum number of requests a minute to each service; 0 for no limit.
+	rateLimit int
 }
 
 type hubOut struct {
@@ -88,11 +96,7 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if err := a.warn(e); err != nil {
 		return outputs{}, nil, err
 	}
-	raw, err := e.Outputs(ctx, true)
-	if err != nil {
-		return outputs{}, nil, err
-	}
-	out, err := readOutputs(raw)
+	out, err := outputsOf(ctx, e)
 	if err != nil {
 		return outputs{}, nil, err
 	}
@@ -100,6 +104,17 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 		return outputs{}, nil, a.absent()
 	}
 	return out, e, nil
+}
+
+// outputsOf reads the outputs of an environment, secrets included.
+func outputsOf(ctx context.Context, e *environment.Environment) (outputs, error) {
+	raw, err := e.Outputs(ctx, true)
+	if err != nil {
+		return outputs{}, err
+	}
+	out, err := readOutputs(raw)
+	out.login = sync.OnceValues(func() (azcore.TokenCredential, error) { return e.Credential(ctx) })
+	return out, err
 }
 
 func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
@@ -131,11 +146,20 @@ func (o outputs) deviceKey(id string) (string, error) {
 	return key, nil
 }
 
-// service returns a client of the stack's provisioning service.
+// service returns a client of the stack's provisioning service. It signs with the stack's key or, if the stack has
+// none, logs in with Microsoft Entra ID.
 func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	roots, err := e.Roots()
 	if err != nil {
 		return nil, err
+	}
+	if o.ServiceConnectionString == "" && o.login != nil {
+		credential, err := o.login()
+		if err != nil {
+			return nil, err
+		}
+		return dpsservice.New(dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data,
+			Roots: roots, RateLimit: o.rateLimit})
 	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
@@ -144,7 +168,7 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	}
 	return dpsservice.New(dpsservice.Options{
 		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"],
-		Endpoint: e.Data, Roots: roots,
+		Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit,
 	})
 }
 
@@ -157,20 +181,17 @@ func (o outputs) endpoint(dial func(string) string) string {
 	return o.DeviceHost
 }
 
-// registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
-func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
-	if o.ServiceConnectionString == "" {
-		return nil, nil // the stack uses Microsoft Entra ID, for which keel has no credential
-	}
+// registrations returns the assigned hub of every device of a group that has registered before, by ids in lower case.
+func (o outputs) registrations(ctx context.Context, e environment.Endpoints, group string) (map[string]string, error) {
 	client, err := o.service(e)
 	if err != nil {
 		return nil, fmt.Errorf("list registrations: %w", err)
 	}
 	defer client.Close()
 	hubs := map[string]string{}
-	for registration, err := range client.Registrations(ctx, o.EnrollmentGroup, 0) {
+	for registration, err := range client.Registrations(ctx, group, 0) {
 		if err != nil {
-			return nil, fmt.Errorf("list registrations: %w", err)
+			return nil, fmt.Errorf("list registrations of group %q: %w", group, err)
 		}
 		hubs[strings.ToLower(registration.RegistrationID)] = registration.AssignedHub
 	}
