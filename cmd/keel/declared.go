@@ -46,7 +46,7 @@ type declaredSet struct {
 
 // Why devices are skipped.
 const (
-	skippedWithoutKey  = "keel has no key of the provisioning service to read the device's key with"
+	skippedWithoutKey  = "keel can neither sign in nor has a key of the provisioning service to read the device's key with"
 	skippedDisabled    = "its enrollment is disabled"
 	skippedCertificate = "its enrollment names a certificate whose private key keel does not have"
 	skippedTPM         = "its enrollment names a TPM, which only the device has"
@@ -67,12 +67,14 @@ func (f *fleet) provisionDeclared(ctx context.Context, e *environment.Environmen
 	if len(f.declared) == 0 {
 		return nil
 	}
-	var client *dpsservice.Client
-	if f.stack.ServiceConnectionString != "" {
-		if client, err = f.stack.service(e.Endpoints); err != nil {
-			return fmt.Errorf("read individual enrollments: %w", err)
-		}
+	client, err := f.stack.service(e.Endpoints)
+	switch {
+	case err == nil:
 		defer client.Close()
+	case f.stack.ServiceConnectionString == "":
+		client = nil // nobody is logged in
+	default:
+		return fmt.Errorf("read individual enrollments: %w", err)
 	}
 	var workers errgroup.Group
 	workers.SetLimit(parallel)
@@ -122,6 +124,10 @@ func (f *fleet) registerDeclared(
 		return "", registration, "", fmt.Errorf("read its registration: %w", err)
 	}
 	registration, err = f.run(ctx, id, credential)
+	if err == nil {
+		kept := outcome(earlier.AssignedHub, registration.Hub) == resultKept
+		f.look(f.stack.ruleOf(entry), id, registration.Hub, kept)
+	}
 	return earlier.AssignedHub, registration, "", err
 }
 

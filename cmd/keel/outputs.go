@@ -113,8 +113,13 @@ func outputsOf(ctx context.Context, e *environment.Environment) (outputs, error)
 		return outputs{}, err
 	}
 	out, err := readOutputs(raw)
-	out.login = sync.OnceValues(func() (azcore.TokenCredential, error) { return e.Credential(ctx) })
+	out.login = loginOf(ctx, e)
 	return out, err
+}
+
+// loginOf returns a function that gets the identity of an environment once.
+func loginOf(ctx context.Context, e *environment.Environment) func() (azcore.TokenCredential, error) {
+	return sync.OnceValues(func() (azcore.TokenCredential, error) { return e.Credential(ctx) })
 }
 
 func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
