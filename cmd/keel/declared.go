@@ -166,8 +166,11 @@ func outcome(before, after string) string {
 }
 
 // hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
-func (f *fleet) hubName(host string) string {
-	for _, h := range f.stack.Hubs {
+func (f *fleet) hubName(host string) string { return f.stack.hubName(host) }
+
+// hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
+func (o outputs) hubName(host string) string {
+	for _, h := range o.Hubs {
 		if hostKey(h.HostName) == hostKey(host) {
 			return h.Name
 		}
