@@ -114,8 +114,8 @@ func (f *fleet) examine(compared comparison) *checkResult {
 				Cause: "The provisioning service does not distribute by the weights of the stack: links have been " +
 					"changed outside it, devices kept their hubs from a time with other hubs or weights, or another " +
 					"allocation policy applies.",
-				Remedy: "Show what differs with `keel exec -- pulumi refresh --diff`, apply the stack with `keel up`, " +
-					"and register the devices again.",
+				Remedy: "Show what differs with `keel exec -- pulumi refresh --diff`, apply the stack with " +
+					"`keel up`, and register the devices again.",
 			}},
 		})
 	}
@@ -151,8 +151,8 @@ func (c cause) explain() []explanation {
 	}
 	if len(all) == 0 {
 		all = append(all, explanation{Cause: "The first error is: " + c.text + ".",
-			Remedy: "Look for what this machine lacks with `keel doctor`, and at the emulator's log with `keel emulator " +
-				"logs`."})
+			Remedy: "Look for what this machine lacks with `keel doctor`, and at the emulator's log with " +
+				"`keel emulator logs`."})
 	}
 	return all
 }
@@ -164,13 +164,13 @@ func (f *fleet) whyOn(hub string) explanation {
 	case at < 0:
 		return explanation{
 			Cause: "The provisioning service links a hub that is not in the stack.",
-			Remedy: "Show what differs with `keel exec -- pulumi refresh --diff`; if the hub belongs to another stack, " +
-				"set `shared`, so that each stack's devices get its own hubs.",
+			Remedy: "Show what differs with `keel exec -- pulumi refresh --diff`; if the hub belongs to another " +
+				"stack, set `shared`, so that each stack's devices get its own hubs.",
 		}
 	case f.stack.Hubs[at].Drain:
 		return explanation{
-			Cause: "The hub is drained, but the provisioning service still assigns devices to it: the setting has not " +
-				"been applied, or the enrollment names the hub.",
+			Cause: "The hub is drained, but the provisioning service still assigns devices to it: the setting has " +
+				"not been applied, or the enrollment names the hub.",
 			Remedy: "Apply the setting with `keel up`, and register the devices again.",
 		}
 	}

@@ -27,8 +27,8 @@ const (
 
 // rule is how the provisioning service chooses the hub of the devices of an enrollment or a group.
 type rule struct {
-	// policy is the allocation policy that applies, named the host names of the hubs that the entry names; no names mean
-	// every linked hub that takes devices.
+	// policy is the allocation policy that applies, named the host names of the hubs that the entry names; no names
+	// mean every linked hub that takes devices.
 	policy string
 	named  []string
 	// never is true if a device that has a hub keeps it, whatever the policy.

@@ -46,7 +46,7 @@ type declaredSet struct {
 
 // Why devices are skipped.
 const (
-	skippedWithoutKey  = "keel can neither sign in nor has a key of the provisioning service to read the device's key with"
+	skippedWithoutKey  = "keel has no key of the provisioning service and cannot log in to read the device's key"
 	skippedDisabled    = "its enrollment is disabled"
 	skippedCertificate = "its enrollment names a certificate whose private key keel does not have"
 	skippedTPM         = "its enrollment names a TPM, which only the device has"

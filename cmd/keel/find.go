@@ -31,8 +31,8 @@ func newDeviceFind(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "find DEVICE...",
 		Short: "Show where devices are: enrollment, hub, twin, connection, last error",
-		Long: "Show for each device its enrollment or group, its registration, the hub that has it, the version of its " +
-			"twin, whether it\n" +
+		Long: "Show for each device its enrollment or group, its registration, the hub that has it, the version of " +
+			"its twin, whether it\n" +
 			"is connected, when it was last seen, and the explanation of its last error. A device without a " +
 			"registration is looked for\n" +
 			"on every hub of the environment. If the service has several groups, their registrations are read until " +

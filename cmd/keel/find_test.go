@@ -104,8 +104,8 @@ func TestADeviceIsFoundWithItsGroupHubTwinAndConnection(t *testing.T) {
 	if err := g.app.printFound(result); err == nil || !strings.Contains(hint.Of(err), "keel devices list") {
 		t.Errorf("got %v, want an error for the unknown device", err)
 	}
-	for _, want := range []string{"enrollment   devices\n", "connected    yes\n", "last seen    20", "device id    press\n",
-		"device  nobody: unknown\n", "identity    on no hub"} {
+	for _, want := range []string{"enrollment   devices\n", "connected    yes\n", "last seen    20",
+		"device id    press\n", "device  nobody: unknown\n", "identity    on no hub"} {
 		if !strings.Contains(g.stdout.String(), want) {
 			t.Errorf("got\n%swant %q in it", g.stdout.String(), want)
 		}
@@ -256,13 +256,14 @@ func TestAPageIsPrintedWithTheCommandForTheNext(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr, stack: "mine", fallbackStack: "local"}
-	result := listResult{Devices: []deviceState{{Device: "a", Enrollment: "devices", Status: "failed", ErrorCode: 401002}},
-		Continue: "abc", Calls: calls{3, 0}}
+	failed := deviceState{Device: "a", Enrollment: "devices", Status: "failed", ErrorCode: 401002}
+	result := listResult{Devices: []deviceState{failed}, Continue: "abc", Calls: calls{3, 0}}
 	o := listOptions{hub: "hub-1", group: "it's", status: "failed", limit: 1, rateLimit: 0}
 	if err := a.printList(result, o); err != nil {
 		t.Fatal(err)
 	}
-	if got := stdout.String(); !strings.Contains(got, "a       devices     failed") || !strings.Contains(got, "401002") {
+	if got := stdout.String(); !strings.Contains(got, "a       devices     failed") ||
+		!strings.Contains(got, "401002") {
 		t.Errorf("got\n%s", got)
 	}
 	want := "3 requests: 3 to the provisioning service, 0 to hubs\nnext page: keel devices list -s mine --hub hub-1 " +

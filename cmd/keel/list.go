@@ -45,12 +45,12 @@ func newDeviceList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List devices by hub, group and status, page by page",
-		Long: "List the devices that have registered or have an individual enrollment, with their status and hub, and " +
-			"the code of their\n" +
+		Long: "List the devices that have registered or have an individual enrollment, with their status and hub, " +
+			"and the code of their\n" +
 			"last error. Each call prints one page and the command for the next one. Azure cannot filter: keel reads " +
 			"until the page is\n" +
 			"full, one request for up to 1,000 devices of a group and one for each individual enrollment, and prints " +
-			"how many there were.",
+			"how many it sent.",
 		Example: "  keel devices list\n  keel devices list --hub hub-1 --group devices --limit 20\n" +
 			"  keel devices list --status failed --json",
 		Args: noArgs,
@@ -92,8 +92,8 @@ type listResult struct {
 type position struct {
 	// Group is the enrollment group; empty for the individual enrollments, which come first.
 	Group string `json:"group,omitempty"`
-	// After is the service's continuation, Skip how many entries of that page have been listed, and Size the page's size
-	// if some have.
+	// After is the service's continuation, Skip how many entries of that page have been listed, and Size the page's
+	// size if some have.
 	After string `json:"after,omitempty"`
 	Skip  int    `json:"skip,omitempty"`
 	Size  int    `json:"size,omitempty"`

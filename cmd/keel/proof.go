@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"evenkeel/dpsdevice"
+	"evenkeel/internal/durable"
 	"evenkeel/internal/fleet/spread"
 )
 
@@ -28,8 +28,8 @@ type provisionOptions struct {
 }
 
 // proofHelp ends the help of `devices provision`.
-const proofHelp = "The report compares the share of each hub with the expected one: the 95 % band, and the chi-square " +
-	"test with its p-value.\n" +
+const proofHelp = "The report compares the share of each hub with the expected one: the 95 % band, and the " +
+	"chi-square test with its p-value.\n" +
 	"Policies other than an even distribution are not compared. --svg draws the split for a pull request. --check " +
 	"ends with exit\n" +
 	"code 1 and an explanation when a device is not assigned, is on a hub that should get none, or when the split " +
@@ -208,7 +208,7 @@ func (r provisionResult) writePicture(file string) error {
 	}
 	picture := spread.Picture(fmt.Sprintf("%d devices of %s, %s", devices, groupsOf(r.Groups), policiesOf(r.Groups)),
 		r.Hubs, below, hashNote)
-	if err := os.WriteFile(file, picture, 0o644); err != nil {
+	if err := durable.OS.WriteFile(file, picture, 0o644); err != nil {
 		return fmt.Errorf("write the picture: %w", err)
 	}
 	return nil

@@ -180,8 +180,8 @@ func (f *fleet) leftElsewhere(prefix string) error {
 	for _, c := range f.cohorts {
 		for host, n := range c.hubs {
 			if f.hubName(host) == host {
-				return hint.To(fmt.Errorf("remove the devices of the check: %d remain on %s, which is not a hub of this "+
-					"stack", n, host), "delete the devices of that hub whose names begin with %s", prefix)
+				return hint.To(fmt.Errorf("remove the devices of the check: %d remain on %s, which is not a hub of "+
+					"this stack", n, host), "delete the devices of that hub whose names begin with %s", prefix)
 			}
 		}
 	}
