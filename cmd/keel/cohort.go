@@ -63,7 +63,7 @@ type cohort struct {
 // newCohort reads the rule by which the devices of a group are assigned, and how they authenticate.
 func newCohort(ctx context.Context, stack outputs, e *environment.Environment, group string) (*cohort, error) {
 	c := &cohort{group: group, rule: rule{policy: stack.AllocationPolicy}, hubs: map[string]int{}}
-	isOwn := group == stack.EnrollmentGroup
+	isOwn := strings.EqualFold(group, stack.EnrollmentGroup)
 	if isOwn {
 		var err error
 		if c.credential, err = stack.credentials(e); err != nil {

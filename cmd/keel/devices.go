@@ -185,7 +185,12 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, o 
 	if len(groups) == 0 {
 		groups = []string{stack.EnrollmentGroup}
 	}
+	seen := map[string]bool{}
 	for _, group := range groups {
+		if seen[strings.ToLower(group)] {
+			continue
+		}
+		seen[strings.ToLower(group)] = true
 		c, err := newCohort(ctx, stack, e, group)
 		if err != nil {
 			return nil, err

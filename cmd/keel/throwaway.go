@@ -29,8 +29,9 @@ const (
 	// throwawayPrefix begins the names of devices that only a check registers. Eight random digits follow, so that two
 	// checks never have the same devices.
 	throwawayPrefix = "keel-check-"
-	// cleanupPatience bounds the removal of a check's devices, also after an interruption.
-	cleanupPatience = 5 * time.Minute
+	// cleanupPatience bounds the removal of a check's devices, also after an interruption, and devicePatience is what
+	// each device adds to it.
+	cleanupPatience, devicePatience = 5 * time.Minute, 120 * time.Millisecond
 	// checkedDevices is how many devices a check registers unless told otherwise, maxChecked how many at most, and
 	// checkParallel how many at a time.
 	checkedDevices, maxChecked, checkParallel = 200, 10_000, 16
@@ -110,6 +111,9 @@ func (a *app) checkUp(ctx context.Context, e *environment.Environment, count int
 	if err != nil {
 		return nil, err
 	}
+	if e.Target == environment.Azure {
+		stack.rateLimit = operationsPerMinute
+	}
 	return a.checkStack(ctx, stack, e, count)
 }
 
@@ -158,7 +162,8 @@ func (a *app) removeChecked(ctx context.Context, f *fleet, e *environment.Enviro
 	if ctx.Err() != nil {
 		a.say("removing the devices of the check")
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		cleanupPatience+time.Duration(t.Count)*devicePatience)
 	defer cancel()
 	ids := t.ids()
 	for round := 1; ; round++ {

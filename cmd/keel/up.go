@@ -140,7 +140,10 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (e *environment.Environm
 		return nil, nil, err
 	}
 	if err := a.removeLeftovers(ctx, e); err != nil {
-		return nil, nil, err
+		if o.check { // its note would replace that of the devices that are left
+			return nil, nil, err
+		}
+		a.showError(err)
 	}
 	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil || !o.check {
 		return e, nil, err
