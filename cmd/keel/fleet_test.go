@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"evenkeel/dpsdevice"
 	"evenkeel/dpsservice"
@@ -365,6 +368,23 @@ func TestAStackWithoutAKeyIsComparedByALogin(t *testing.T) {
 		t.Fatalf("got %+v, %v, want a check of 20 devices", r, err)
 	}
 	g.wantOnly(t, 0)
+}
+
+// A login that cannot read the enrollments does not keep devices from registering; nothing is compared then.
+func TestAGroupThatCannotBeReadIsNotCompared(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	g.stack.ServiceConnectionString = ""
+	g.stack.login = func() (azcore.TokenCredential, error) { return nil, errors.New("nobody is logged in") }
+	r := g.register(t, 4)
+	if r.Devices != 4 || r.Proof != nil || !r.Check.Passed ||
+		r.Groups[0].Reason != "its enrollment group could not be read: nobody is logged in" {
+		t.Errorf("got %+v, want four devices, not compared", r)
+	}
+	f, err := newFleet(t.Context(), g.stack, g.e, provisionOptions{groups: []string{"others"}})
+	if err == nil {
+		t.Errorf("got %+v, want an error for a group whose key cannot be read", f)
+	}
 }
 
 func TestThePictureIsWrittenWithTheReport(t *testing.T) {
