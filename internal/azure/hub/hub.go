@@ -187,35 +187,55 @@ func (c *Client) IDs(ctx context.Context) iter.Seq2[string, error] {
 // Remove deletes up to BulkSize devices from the registry, regardless of their etags. Devices that do not exist are an
 // error; the others are deleted all the same.
 func (c *Client) Remove(ctx context.Context, ids []string) error {
-	_, err := c.send(ctx, http.MethodPost, "/devices", nil, deletions(ids), nil)
+	result, err := c.removeAll(ctx, ids)
+	if err == nil && !result.Successful {
+		err = fmt.Errorf("delete devices at %s: %d of %d failed, the first with %v", c.options.Host,
+			len(result.Errors), len(ids), result.first())
+	}
 	return err
 }
 
 // RemoveAny is Remove for devices of which some may not exist. It returns how many did.
 func (c *Client) RemoveAny(ctx context.Context, ids []string) (removed int, err error) {
+	result, err := c.removeAll(ctx, ids)
 	refused := &refusal{}
-	switch err := c.Remove(ctx, ids); {
-	case err == nil:
-		return len(ids), nil
-	case !errors.As(err, &refused) || refused.status != http.StatusBadRequest:
-		return 0, err
-	default:
-		// BulkRegistryOperationResult. The code is a name; ErrorCode.cs of the SDKs has its number.
-		var result struct {
-			Errors []struct {
-				Code any `json:"errorCode"`
-			} `json:"errors"`
-		}
+	if errors.As(err, &refused) && refused.status == http.StatusBadRequest {
 		if json.Unmarshal([]byte(refused.body), &result) != nil || len(result.Errors) == 0 {
 			return 0, err
 		}
-		for _, one := range result.Errors {
-			if code := fmt.Sprint(one.Code); code != "DeviceNotFound" && code != "404001" {
-				return 0, err
-			}
-		}
-		return len(ids) - len(result.Errors), nil
+		err = nil
 	}
+	if err != nil {
+		return 0, err
+	}
+	for _, one := range result.Errors {
+		// The code is a name; ErrorCode.cs of the SDKs has its number.
+		if code := fmt.Sprint(one.Code); code != "DeviceNotFound" && code != "404001" {
+			return 0, fmt.Errorf("delete device %q at %s: %s", one.DeviceID, c.options.Host, code)
+		}
+	}
+	return len(ids) - len(result.Errors), nil
+}
+
+// bulkResult is BulkRegistryOperationResult. It comes with status 200 or 400 if an entry failed.
+type bulkResult struct {
+	Successful bool `json:"isSuccessful"`
+	Errors     []struct {
+		DeviceID string `json:"deviceId"`
+		Code     any    `json:"errorCode"`
+	} `json:"errors"`
+}
+
+func (r bulkResult) first() any {
+	if len(r.Errors) == 0 {
+		return "no reason"
+	}
+	return r.Errors[0].Code
+}
+
+func (c *Client) removeAll(ctx context.Context, ids []string) (result bulkResult, err error) {
+	_, err = c.send(ctx, http.MethodPost, "/devices", nil, deletions(ids), &result)
+	return result, err
 }
 
 // deletion is an entry of a bulk operation.

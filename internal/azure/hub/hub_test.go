@@ -91,8 +91,15 @@ func TestRemovalAsksForDeletesAndReportsARefusal(t *testing.T) {
 		if strings.Contains(body, "bad") {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"isSuccessful":false}`)
+			return
 		}
+		fmt.Fprintf(w, `{"isSuccessful":%t,"errors":[{"deviceId":"b","errorCode":"DeviceNotFound"}]}`,
+			!strings.Contains(body, "half"))
 	})
+	if err := client.Remove(t.Context(), []string{"half", "b"}); err == nil ||
+		!strings.Contains(err.Error(), "1 of 2 failed, the first with DeviceNotFound") {
+		t.Errorf("got %v, want the entry that failed in an answer with status 200", err)
+	}
 	if err := client.Remove(t.Context(), []string{"a", "b"}); err != nil {
 		t.Fatal(err)
 	}
@@ -121,16 +128,24 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 
 func TestDevicesThatDoNotExistAreNoErrorOfRemoveAny(t *testing.T) {
 	t.Parallel()
-	answer := ""
+	answer, status := "", 0
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusBadRequest)
+		w.WriteHeader(status)
 		fmt.Fprint(w, answer)
 	})
 	answer = `{"isSuccessful":false,"errors":[{"deviceId":"b","errorCode":"DeviceNotFound","errorStatus":"x"},
  {"deviceId":"c","errorCode":404001}]}`
-	if removed, err := client.RemoveAny(t.Context(), []string{"a", "b", "c"}); err != nil || removed != 1 {
-		t.Errorf("got %d, %v, want 1 removed", removed, err)
+	for _, status = range []int{http.StatusOK, http.StatusBadRequest} {
+		if removed, err := client.RemoveAny(t.Context(), []string{"a", "b", "c"}); err != nil || removed != 1 {
+			t.Errorf("status %d: got %d, %v, want 1 removed", status, removed, err)
+		}
 	}
+	status = http.StatusOK
+	answer = `{"isSuccessful":true,"errors":[]}`
+	if removed, err := client.RemoveAny(t.Context(), []string{"a", "b"}); err != nil || removed != 2 {
+		t.Errorf("got %d, %v, want 2 removed", removed, err)
+	}
+	status = http.StatusBadRequest
 	for _, answer = range []string{
 		`{"isSuccessful":false,"errors":[{"errorCode":"DeviceNotFound"},{"errorCode":"PreconditionFailed"}]}`,
 		`{"isSuccessful":false,"errors":[]}`, `no JSON`,
