@@ -314,6 +314,25 @@ func TestTheCheckOfUpCleansUpAfterAnInterruption(t *testing.T) {
 	g.wantOnly(t, 0)
 }
 
+// A device of a check that has begun ends its registration, so that no late one comes after the removal.
+func TestADeviceOfACheckEndsItsRegistration(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	f, err := newFleet(t.Context(), g.stack, g.e, provisionOptions{transport: dpsdevice.HTTPS, isFirst: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	f.provision(ctx, f.cohorts[0], "devices-0001")
+	f.finishes = true
+	f.provision(ctx, f.cohorts[0], "devices-0002")
+	if f.failed != 1 || f.assigned != 1 || !slices.Equal(f.uncertain(), []string{"devices-0001"}) {
+		t.Errorf("got %d failed (%v) and %d assigned, want the second device assigned", f.failed, f.uncertain(),
+			f.assigned)
+	}
+}
+
 // A check that was killed is known by its file: the next up removes its devices, and no others.
 func TestTheNextUpRemovesWhatAKilledCheckLeft(t *testing.T) {
 	t.Parallel()
