@@ -2,8 +2,8 @@ package main
 
 import "evenkeel/internal/fleet/spread"
 
-// spreadPlot draws the pictures of the documents by the code that `keel devices provision` uses: the band of the tutorial,
-// and a split as `--svg` writes it.
+// spreadPlot draws the pictures of the documents by the code that `keel devices provision` uses: the band of the
+// tutorial, and a split as `--svg` writes it.
 func spreadPlot(string) (map[string][]byte, error) {
 	hubs := []spread.Hub{{Name: "hub-1", Weight: 1, Devices: 113}, {Name: "hub-2", Weight: 1, Devices: 87}}
 	proof := spread.Expect(hubs)
