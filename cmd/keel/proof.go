@@ -63,16 +63,16 @@ func quantilesOf(durations []time.Duration) quantiles {
 	return quantiles{rank(0.50), rank(0.95), rank(0.99)}
 }
 
-// String formats the percentiles.
+// String formats the percentiles as 12/31/44 ms.
 func (q quantiles) String() string {
-	return fmt.Sprintf("p50 %s, p95 %s, p99 %s", milliseconds(q.P50), milliseconds(q.P95), milliseconds(q.P99))
+	return fmt.Sprintf("%s/%s/%s ms", milliseconds(q.P50), milliseconds(q.P95), milliseconds(q.P99))
 }
 
 func milliseconds(ms float64) string {
 	if ms < 10 {
-		return fmt.Sprintf("%.1f ms", ms)
+		return fmt.Sprintf("%.1f", ms)
 	}
-	return fmt.Sprintf("%.0f ms", ms)
+	return fmt.Sprintf("%.0f", ms)
 }
 
 // latencies are how long devices took in milliseconds, retries and pauses before them left out.
@@ -179,8 +179,8 @@ func (r provisionResult) printSplit(w io.Writer) error {
 	if line := r.chiSquare(); line != "" {
 		fmt.Fprintln(w, line)
 	}
-	fmt.Fprintf(w, "%.1f registrations a second; register %s; connect %s\n", r.Rate, r.Milliseconds.Register,
-		r.Milliseconds.Connect)
+	fmt.Fprintf(w, "%.1f registrations a second; p50/p95/p99 %s to register, %s to connect\n", r.Rate,
+		r.Milliseconds.Register, r.Milliseconds.Connect)
 	_, err := fmt.Fprintln(w, hashNote)
 	return err
 }
