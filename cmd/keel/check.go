@@ -78,8 +78,9 @@ type problem struct {
 
 // explanation is what may have caused a problem, and what to do.
 type explanation struct {
-	// Code is an error code that keel doctor knows; 0 for none.
+	// Code is an error code that keel doctor knows, and Source the service that it is about; 0 and empty for none.
 	Code   int    `json:"code,omitempty"`
+	Source string `json:"source,omitempty"`
 	Cause  string `json:"cause"`
 	Remedy string `json:"remedy"`
 }
@@ -143,12 +144,7 @@ func (c cause) title() string {
 
 // explain returns what keel doctor says about the code.
 func (c cause) explain() []explanation {
-	var all []explanation
-	if c.code != 0 {
-		for _, e := range errorcodes.Find(strconv.Itoa(c.code)) {
-			all = append(all, explanation{e.Code, e.Cause, e.Remedy})
-		}
-	}
+	all := explanationsOf(c.code, errorcodes.Service, errorcodes.Hub, errorcodes.Both)
 	if len(all) == 0 {
 		all = append(all, explanation{Cause: "The first error is: " + c.text + ".",
 			Remedy: "Look for what this machine lacks with `keel doctor`, and at the emulator's log with " +
@@ -196,6 +192,9 @@ func (c *checkResult) print(w io.Writer) error {
 			fmt.Fprintf(&text, "  devices: %s\n", strings.Join(p.Devices, ", "))
 		}
 		for _, e := range p.Explanations {
+			if len(p.Explanations) > 1 {
+				fmt.Fprintf(&text, "  from:    %s\n", e.Source)
+			}
 			fmt.Fprintf(&text, "  cause:   %s\n  remedy:  %s\n", e.Cause, e.Remedy)
 		}
 	}
@@ -209,6 +208,20 @@ func numbered(devices int) string {
 		return "1 device is"
 	}
 	return strconv.Itoa(devices) + " devices are"
+}
+
+// explanationsOf returns what keel doctor says about a code of these services; none for 0.
+func explanationsOf(code int, sources ...errorcodes.Source) []explanation {
+	var all []explanation
+	if code == 0 {
+		return nil
+	}
+	for _, e := range errorcodes.Find(strconv.Itoa(code)) {
+		if slices.Contains(sources, e.Source) {
+			all = append(all, explanation{e.Code, string(e.Source), e.Cause, e.Remedy})
+		}
+	}
+	return all
 }
 
 // firstOf returns up to maxFailures names, with a last one that counts the others.

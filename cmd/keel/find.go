@@ -152,7 +152,7 @@ func (s *search) device(ctx context.Context, id string) (foundDevice, error) {
 	if deviceID != id {
 		found.DeviceID = deviceID
 	}
-	found.Explanations = explanationsOf(record.ErrorCode)
+	found.Explanations = explanationsOf(record.ErrorCode, errorcodes.Service, errorcodes.Both)
 	if err := s.identities(ctx, &found, deviceID); err != nil {
 		return foundDevice{}, err
 	}
@@ -231,20 +231,6 @@ func (s *search) nameGroups(ctx context.Context, missing map[string]*foundDevice
 		}
 	}
 	return nil
-}
-
-// explanationsOf returns what keel doctor says about a code of the provisioning service; none for 0.
-func explanationsOf(code int) []explanation {
-	var all []explanation
-	if code == 0 {
-		return nil
-	}
-	for _, e := range errorcodes.Find(strconv.Itoa(code)) {
-		if e.Source == errorcodes.Service || e.Source == errorcodes.Both {
-			all = append(all, explanation{e.Code, e.Cause, e.Remedy})
-		}
-	}
-	return all
 }
 
 // printFound prints devices. It returns an error if one was not found.
