@@ -419,6 +419,13 @@ func TestThePictureIsWrittenWithTheReport(t *testing.T) {
 		!strings.Contains(string(text), fmt.Sprintf(">%d · ", r.Hubs[0].Devices)) {
 		t.Errorf("got %v and\n%s\nwant the split", err, text)
 	}
+	r.Groups = append(r.Groups, cohortResult{Group: "near", AllocationPolicy: policyGeo, Reason: "x"})
+	if err := r.writePicture(file); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(file); err != nil || !strings.Contains(string(text), ">20 devices of group devices, p") {
+		t.Errorf("got %v and\n%s\nwant only the groups that are compared", err, text)
+	}
 	if err := r.writePicture(filepath.Join(file, "no", "folder")); err == nil {
 		t.Error("got no error for a file that cannot be written")
 	}

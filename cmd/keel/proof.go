@@ -206,8 +206,9 @@ func (r provisionResult) writePicture(file string) error {
 	if r.Proof == nil && len(r.Groups) == 1 {
 		below = "not compared with an even split: " + r.Groups[0].Reason
 	}
-	picture := spread.Picture(fmt.Sprintf("%d devices of %s, %s", devices, groupsOf(r.Groups), policiesOf(r.Groups)),
-		r.Hubs, below, hashNote)
+	shown := slices.DeleteFunc(slices.Clone(r.Groups), func(g cohortResult) bool { return r.Proof != nil && !g.Judged })
+	picture := spread.Picture(fmt.Sprintf("%d devices of %s, %s", devices, groupsOf(shown), policiesOf(shown)), r.Hubs,
+		below, hashNote)
 	if err := durable.OS.WriteFile(file, picture, 0o644); err != nil {
 		return fmt.Errorf("write the picture: %w", err)
 	}
