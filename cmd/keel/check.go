@@ -129,6 +129,9 @@ func (c *checkResult) err() error {
 	if c == nil || c.Passed {
 		return nil
 	}
+	if len(c.Problems) == 1 {
+		return errors.New("check the devices: found 1 problem")
+	}
 	return fmt.Errorf("check the devices: found %d problems", len(c.Problems))
 }
 
@@ -146,7 +149,7 @@ func (c cause) title() string {
 func (c cause) explain() []explanation {
 	all := explanationsOf(c.code, errorcodes.Service, errorcodes.Hub, errorcodes.Both)
 	if len(all) == 0 {
-		all = append(all, explanation{Cause: "The first error is: " + c.text + ".",
+		all = append(all, explanation{Cause: "The first error is: " + strings.TrimSuffix(c.text, ".") + ".",
 			Remedy: "Look for what this machine lacks with `keel doctor`, and at the emulator's log with " +
 				"`keel emulator logs`."})
 	}

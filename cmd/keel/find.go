@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +32,7 @@ func newDeviceFind(a *app) *cobra.Command {
 			"It asks the service APIs only, on the emulator and on Azure, and prints how many requests that took.",
 		Example: "  keel devices find devices-0001\n  keel devices find devices-0001 device-1 --json",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && !hasEmpty(args) {
+			if len(args) > 0 && !slices.Contains(args, "") {
 				return nil
 			}
 			return hint.To(usageError{errors.New("keel devices find takes the ids of devices")},
@@ -56,15 +57,6 @@ func newDeviceFind(a *app) *cobra.Command {
 	addRateLimit(cmd, &limit)
 	a.addJSON(cmd)
 	return cmd
-}
-
-func hasEmpty(words []string) bool {
-	for _, word := range words {
-		if word == "" {
-			return true
-		}
-	}
-	return false
 }
 
 // findResult is what `devices find` prints.
