@@ -200,16 +200,17 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) 
 			return nil, err
 		}
 		options := hub.Options{Host: h.HostName, Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit}
-		if o.HubConnectionStrings[h.Name] == "" && o.login != nil {
-			options.Credential, err = o.login()
-		} else {
-			var access dpsservice.Access
-			access, err = dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
-			options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
+		if o.HubConnectionStrings[h.Name] == "" { // it has disableLocalAuth
+			if options.Credential, err = o.login(h.HostName); err != nil {
+				return nil, err
+			}
+			return hub.New(options)
 		}
+		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
 		if err != nil {
-			return nil, fmt.Errorf("authenticate at %s: %w", h.Name, err)
+			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
 		}
+		options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
 		return hub.New(options)
 	}
 	return nil, nil

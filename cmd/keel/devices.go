@@ -44,7 +44,12 @@ func newDevices(a *app) *cobra.Command {
 			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their " +
 			"hubs. A device\n" +
 			"whose key or certificate keel cannot use is skipped, with the reason. Run again, all devices keep their " +
-			"hubs.\n\n" + proofHelp,
+			"hubs.\n\n" +
+			"With --csr, each device makes a new key, asks the service for a certificate, and connects to its hub with " +
+			"it. keel keeps\n" +
+			"both as DEVICE-issued-cert.pem and DEVICE-issued-key.pem, a secret, under .evenkeel/devices. The enrollments " +
+			"must name a\n" +
+			"certificate policy.\n\n" + proofHelp,
 		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision " +
 			"--count 1000 --parallel 32 --json\n  keel devices provision --check --svg split.svg",
 		Args: noArgs,
@@ -66,6 +71,7 @@ func newDevices(a *app) *cobra.Command {
 	addProof(provision, &o)
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt",
 		"how they register: mqtt or https; hubs are reached over MQTT")
+	provision.Flags().BoolVar(&o.csr, "csr", false, "have the service issue certificates, with which devices connect")
 	a.addJSON(provision)
 	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceFind(a), newDeviceList(a),
 		newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
@@ -80,6 +86,8 @@ type fleet struct {
 	credential func(id string) (dpsdevice.Credential, error) // of the stack's own group
 	before     map[string]string                             // hub by registration id, from earlier runs
 	finishes   bool                                          // a device that has begun goes on after an interruption
+	// certificates is the folder of the certificates that devices ask for; empty if they ask for none.
+	certificates string
 
 	mu        sync.Mutex // guards what follows, and the counts of the cohorts
 	cohorts   []*cohort
@@ -91,8 +99,8 @@ type fleet struct {
 	failures  []failure
 	causes    []cause // of the failures, by code
 	strays    []stray
-	register  []time.Duration // how long successful registrations took
-	connect   []time.Duration // how long successful connections to hubs took
+	// How long successful registrations and connections to hubs took.
+	registerTimes, connectTimes []time.Duration
 
 	declared []declaredDevice // with individual enrollments; each is written by one worker
 	sets     []declaredSet
@@ -110,6 +118,9 @@ func (a *app) provision(ctx context.Context, o provisionOptions) error {
 		return err
 	}
 	f, err := newFleet(ctx, stack, e, o)
+	if err == nil && o.csr {
+		err = f.askForCertificates(ctx, e)
+	}
 	if err != nil {
 		return err
 	}
@@ -135,6 +146,7 @@ func (a *app) conclude(f *fleet, took time.Duration, o provisionOptions) error {
 	if err := r.Check.err(); err != nil {
 		return err
 	}
+	a.sayIssued(f)
 	if f.failed > 0 {
 		advice := "see the emulator's log: keel emulator logs"
 		if code := f.firstCode(); code != 0 {
@@ -331,7 +343,7 @@ func isWorthRetrying(err error) bool {
 // try is one try.
 func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
 	begun := time.Now()
-	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
+	registration, atHub, err := f.register(ctx, dpsdevice.Options{
 		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential,
 		Transport: f.transport,
 		Network:   f.network,
@@ -341,7 +353,7 @@ func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credent
 	}
 	registered := time.Now()
 	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
-		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: credential, Network: f.network,
+		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: atHub, Network: f.network,
 	})
 	if err != nil {
 		return dpsdevice.Registration{}, err
@@ -350,7 +362,7 @@ func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credent
 	hub.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.register = append(f.register, registered.Sub(begun))
-	f.connect = append(f.connect, connected.Sub(registered))
+	f.registerTimes = append(f.registerTimes, registered.Sub(begun))
+	f.connectTimes = append(f.connectTimes, connected.Sub(registered))
 	return registration, nil
 }

@@ -313,7 +313,7 @@ func TestDevicesAreFoundByALogin(t *testing.T) {
 	g := newGround(t)
 	g.register(t, 1)
 	g.stack.ServiceConnectionString, g.stack.HubConnectionStrings = "", nil
-	g.stack.login = loginOf(t.Context(), g.e)
+	g.logIn(t)
 	result, err := g.stack.find(t.Context(), g.e.Endpoints, []string{"devices-0001"})
 	if err != nil || len(result.Devices[0].Identities) != 1 {
 		t.Errorf("got %+v, %v, want the device at its hub", result, err)

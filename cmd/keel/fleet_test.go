@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-
 	"evenkeel/dpsdevice"
 	"evenkeel/dpsservice"
 	"evenkeel/emulator"
@@ -64,6 +62,15 @@ func newGround(t *testing.T, hubs ...hubOut) *ground {
 	g.e = &environment.Environment{Folder: environment.Folder{Root: folder}, Stack: "local", Endpoints: ends}
 	g.app = &app{stdout: &g.stdout, stderr: &g.stderr, stack: "local", fallbackStack: "local"}
 	return g
+}
+
+// logIn gives the stack the login of its environment.
+func (g *ground) logIn(t *testing.T) {
+	t.Helper()
+	var err error
+	if g.stack.credential, err = g.e.Credential(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // service is a client of the service API that ends with the test.
@@ -381,7 +388,7 @@ func TestAStackWithoutAKeyIsComparedByALogin(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	g.stack.ServiceConnectionString, g.stack.HubConnectionStrings = "", nil
-	g.stack.login = loginOf(t.Context(), g.e)
+	g.logIn(t)
 	r, err := g.app.checkStack(t.Context(), g.stack, g.e, 20)
 	if err != nil || !r.Check.Passed || r.Proof == nil || r.Proof.Judged != 20 {
 		t.Fatalf("got %+v, %v, want a check of 20 devices", r, err)
@@ -394,10 +401,10 @@ func TestAGroupThatCannotBeReadIsNotCompared(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	g.stack.ServiceConnectionString = ""
-	g.stack.login = func() (azcore.TokenCredential, error) { return nil, errors.New("nobody is logged in") }
+	g.stack.noCredential = errors.New("nobody is logged in")
 	r := g.register(t, 4)
 	if r.Devices != 4 || r.Proof != nil || !r.Check.Passed ||
-		r.Groups[0].Reason != "its enrollment group could not be read: nobody is logged in" {
+		!strings.HasSuffix(r.Groups[0].Reason, "with Microsoft Entra ID: nobody is logged in") {
 		t.Errorf("got %+v, want four devices, not compared", r)
 	}
 	f, err := newFleet(t.Context(), g.stack, g.e, provisionOptions{groups: []string{"others"}})

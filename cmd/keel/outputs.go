@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -33,12 +32,14 @@ type outputs struct {
 	// has no key.
 	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their
-	// names in the stack.
+	// names in the stack. What has none is reached by credential.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
 
-	// login gets the identity for services of which the stack has no key; nil if it cannot log in.
-	login func() (azcore.TokenCredential, error)
+	// credential logs in with Microsoft Entra ID. It is nil if everything has a connection string, and if there is no
+	// login: noCredential then says why.
+	credential   azcore.TokenCredential
+	noCredential error
 	// rateLimit is the maximum number of requests a minute to each service; 0 for no limit.
 	rateLimit int
 }
@@ -106,20 +107,32 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	return out, e, nil
 }
 
-// outputsOf reads the outputs of an environment, secrets included.
+// outputsOf reads the outputs of an environment, secrets included, and logs in for what has no key.
 func outputsOf(ctx context.Context, e *environment.Environment) (outputs, error) {
 	raw, err := e.Outputs(ctx, true)
 	if err != nil {
 		return outputs{}, err
 	}
 	out, err := readOutputs(raw)
-	out.login = loginOf(ctx, e)
+	if err == nil && out.IDScope != "" && out.needsCredential() {
+		out.credential, out.noCredential = e.Credential(ctx)
+	}
 	return out, err
 }
 
-// loginOf returns a function that gets the identity of an environment once.
-func loginOf(ctx context.Context, e *environment.Environment) func() (azcore.TokenCredential, error) {
-	return sync.OnceValues(func() (azcore.TokenCredential, error) { return e.Credential(ctx) })
+// needsCredential reports whether the stack has no key of its provisioning service or of one of its hubs.
+func (o outputs) needsCredential() bool {
+	return o.ServiceConnectionString == "" ||
+		slices.ContainsFunc(o.Hubs, func(h hubOut) bool { return o.HubConnectionStrings[h.Name] == "" })
+}
+
+// login returns the credential for what has no key.
+func (o outputs) login(to string) (azcore.TokenCredential, error) {
+	if o.credential == nil {
+		return nil, fmt.Errorf("log in to %s, of which the stack has no key, with Microsoft Entra ID: %w", to,
+			o.noCredential)
+	}
+	return o.credential, nil
 }
 
 func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
@@ -158,8 +171,8 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.ServiceConnectionString == "" && o.login != nil {
-		credential, err := o.login()
+	if o.ServiceConnectionString == "" {
+		credential, err := o.login(o.ServiceHost)
 		if err != nil {
 			return nil, err
 		}
@@ -189,12 +202,18 @@ func (o outputs) endpoint(dial func(string) string) string {
 // registrations returns the assigned hub of every device of a group that has registered before, by ids in lower case.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints, group string) (map[string]string, error) {
 	client, err := o.service(e)
+	if err != nil && o.ServiceConnectionString == "" {
+		return nil, nil // without a login, devices are registered without a look at what they were before
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list registrations: %w", err)
 	}
 	defer client.Close()
 	hubs := map[string]string{}
 	for registration, err := range client.Registrations(ctx, group, 0) {
+		if o.ServiceConnectionString == "" && errors.Is(err, dpsservice.ErrUnauthorized) {
+			return nil, nil // the account has no role for the data of the service
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list registrations of group %q: %w", group, err)
 		}

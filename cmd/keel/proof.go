@@ -23,6 +23,7 @@ type provisionOptions struct {
 	groups          []string // empty for the stack's own
 	svg             string   // a file for the picture
 	check           bool
+	csr             bool // devices ask for certificates
 	// isFirst is true if the devices cannot have registered before, so that nobody needs to ask.
 	isFirst bool
 }
@@ -118,7 +119,7 @@ const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
 func (f *fleet) result(compared comparison, took time.Duration, check bool) provisionResult {
 	r := provisionResult{
 		Devices: f.assigned + f.kept + f.moved, New: f.assigned, Kept: f.kept, Moved: f.moved, Failed: f.failed,
-		Seconds: took.Seconds(), Milliseconds: latencies{quantilesOf(f.register), quantilesOf(f.connect)},
+		Seconds: took.Seconds(), Milliseconds: latencies{quantilesOf(f.registerTimes), quantilesOf(f.connectTimes)},
 		Policy: f.stack.AllocationPolicy, Substatus: f.substatus, Hubs: compared.hubs, Groups: compared.cohorts,
 		Enrollments: f.declared, EnrollmentSets: f.sets, Failures: f.failures, Allocation: hashNote,
 	}

@@ -103,7 +103,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 		stack: stackOf(t), cohorts: []*cohort{{group: "devices", rule: rule{policy: "Hashed"}, hubs: map[string]int{
 			"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2}}},
 		assigned: 40, kept: 1, moved: 1, failed: 7, failures: []failure{{"devices-0007", "refused with status 401"}},
-		register: []time.Duration{4 * time.Millisecond, 20 * time.Millisecond},
+		registerTimes: []time.Duration{4 * time.Millisecond, 20 * time.Millisecond},
 	}
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr}

@@ -40,8 +40,13 @@ const BulkSize = 100
 // tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
 
-// ErrNotFound is the error for a device that does not exist on the hub.
-var ErrNotFound = errors.New("not found")
+// Sentinel errors.
+var (
+	// ErrNotFound is the error for a device that does not exist on the hub.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized is the error for a credential that the hub does not accept, or that lacks a right.
+	ErrUnauthorized = errors.New("not authorized")
+)
 
 // Options identify a hub and the credentials for it.
 type Options struct {
@@ -50,7 +55,8 @@ type Options struct {
 	// PolicyName and Key (base64) sign the requests, unless there is a Credential; the policy needs RegistryRead,
 	// RegistryWrite and ServiceConnect.
 	PolicyName, Key string
-	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key.
+	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key. Its account needs the
+	// role IoT Hub Data Contributor.
 	Credential azcore.TokenCredential
 	// RateLimit is the maximum number of requests a minute; 0 for no limit.
 	RateLimit int
@@ -78,7 +84,7 @@ type Device struct {
 
 // New returns a client without sending a request.
 func New(o Options) (*Client, error) {
-	authorize, err := newAuthorization(o)
+	authorization, err := newAuthorization(o)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
 	}
@@ -99,7 +105,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
-		runtime.PipelineOptions{PerRetry: []policy.Policy{meter.Pace(o.RateLimit), authorize, &c.counter}},
+		runtime.PipelineOptions{PerRetry: []policy.Policy{meter.Pace(o.RateLimit), authorization, &c.counter}},
 		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
 			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
@@ -292,6 +298,9 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
 		string(text), "DeviceNotFound"):
 		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
+	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status,
+			strings.TrimSpace(string(text)))
 	case response.StatusCode/100 != 2:
 		return nil, &refusal{response.StatusCode, what, response.Status, strings.TrimSpace(string(text))}
 	case out == nil:

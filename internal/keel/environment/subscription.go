@@ -40,8 +40,8 @@ func (e *Environment) Subscription(ctx context.Context) (*ResourceManager, error
 	return NewResourceManager(id, account, options, 5*time.Second)
 }
 
-// Credential returns the identity with which the provider logs in for this environment: to the emulator, or to Azure as
-// azure-native does. It is for the service APIs, whose tokens it gets.
+// Credential returns the login of the environment's target, for the service APIs of its provisioning service and hubs:
+// that of the Azure account, or the emulator's client.
 func (e *Environment) Credential(ctx context.Context) (azcore.TokenCredential, error) {
 	if e.Target != Azure {
 		credential, _, err := Client(e.Endpoints)
