@@ -205,6 +205,36 @@ func TestQueriesFollowTheContinuation(t *testing.T) {
 	}
 }
 
+func TestPagesAreReadOneByOneAndCounted(t *testing.T) {
+	t.Parallel()
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("x-ms-max-item-count"); got != "2" {
+			t.Errorf("got page size %q, want 2", got)
+		}
+		body := `[{"registrationId":"c"}]`
+		if r.Header.Get("x-ms-continuation") == "" {
+			w.Header().Set("x-ms-continuation", "next")
+			body = `[{"registrationId":"a"},{"registrationId":"b"}]`
+		}
+		fmt.Fprint(w, body)
+	})
+	var ids []string
+	records, next, err := client.RegistrationsPage(t.Context(), "group", 2, "")
+	if err != nil || next != "next" || len(records) != 2 {
+		t.Fatalf("got %v, %q, %v, want two records and where to continue", records, next, err)
+	}
+	entries, end, err := client.Individuals().Page(t.Context(), "SELECT *", 2, next)
+	if err != nil || end != "" {
+		t.Fatalf("got %v, %q, %v, want the last page", entries, end, err)
+	}
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	if !slices.Equal(ids, []string{"c"}) || client.Requests() != 2 {
+		t.Errorf("got %v after %d requests, want c after two", ids, client.Requests())
+	}
+}
+
 func TestBulkReturnsTheFailuresOfSingleEntries(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {

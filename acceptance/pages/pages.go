@@ -17,7 +17,9 @@ import (
 var Run = []string{
 	"docs/tutorial.md",
 	"docs/how-to/add-a-hub.md",
+	"docs/how-to/check-the-distribution.md",
 	"docs/how-to/drain-and-remove-a-hub.md",
+	"docs/how-to/find-devices.md",
 	"docs/how-to/import.md",
 	"docs/how-to/many-devices.md",
 	"docs/how-to/rotate-keys.md",

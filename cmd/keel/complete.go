@@ -90,7 +90,7 @@ func (a *app) offerSnapshots() cobra.CompletionFunc {
 func (a *app) addCompletions(root *cobra.Command) {
 	offers := map[string]cobra.CompletionFunc{
 		"[NAME]": a.offerEnvironments(), "HUB": a.offerHubs(), "DEVICE": a.offerDevices(), "[DEVICE]": a.offerDevices(),
-		"NAME": a.offerSnapshots(),
+		"NAME": a.offerSnapshots(), "DEVICE...": a.offerDevices(),
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {

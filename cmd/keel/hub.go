@@ -98,7 +98,7 @@ func (a *app) setHub(ctx context.Context, o hubOptions) error {
 	}
 	change := hubChange{Hub: o.hub, Setting: o.flag, Value: !o.undo, Applied: o.up}
 	if o.up {
-		if _, err := a.bringUp(ctx, upOptions{}); err != nil {
+		if _, _, err := a.bringUp(ctx, upOptions{}); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ const (
 // results are what the verbs print with --json.
 var results = map[string]any{
 	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{},
+	"keel devices find": findResult{}, "keel devices list": listResult{},
 	"keel devices key":       deviceKeyResult{},
 	"keel devices provision": provisionResult{}, "keel devices status": []deviceState{},
 	"keel devices token": deviceToken{}, "keel doctor": doctorResult{}, "keel down": downResult{},

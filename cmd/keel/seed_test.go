@@ -57,8 +57,13 @@ func seed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("PAPER"), "outputs"), text, 0o600))
 }
 
-// deploy makes the resources over the management API, as stock clients do.
+// deploy makes the resources over the management API, as stock clients do, with two hubs of equal weight.
 func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
+	return deployHubs(ctx, ends, hubOut{Name: "hub-1", Weight: 1}, hubOut{Name: "hub-2", Weight: 1})
+}
+
+// deployHubs is deploy with other hubs.
+func deployHubs(ctx context.Context, ends environment.Endpoints, wanted ...hubOut) (outputs, error) {
 	credential, client, err := environment.Client(ends)
 	if err != nil {
 		return outputs{}, err
@@ -83,7 +88,8 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 		return outputs{}, err
 	}
 	var links []*armdeviceprovisioningservices.IotHubDefinitionDescription
-	for _, name := range []string{"hub-1", "hub-2"} {
+	for _, h := range wanted {
+		name := h.Name
 		poller, err := hubs.BeginCreateOrUpdate(ctx, "seeded", "seeded-"+name, armiothub.Description{
 			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
 				Capacity: to.Ptr[int64](1)},
@@ -99,11 +105,12 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 			return outputs{}, err
 		}
 		host := "seeded-" + name + ".azure-devices.net"
-		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: 1})
+		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: h.Weight, Drain: h.Drain})
 		out.HubConnectionStrings[name] = fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s",
 			host, *owner.PrimaryKey)
 		links = append(links, &armdeviceprovisioningservices.IotHubDefinitionDescription{
 			ConnectionString: to.Ptr(out.HubConnectionStrings[name]), Location: to.Ptr("westeurope"),
+			AllocationWeight: to.Ptr(int32(h.Weight)), ApplyAllocationPolicy: to.Ptr(!h.Drain),
 		})
 	}
 	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, options)

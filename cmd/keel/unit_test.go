@@ -74,18 +74,19 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 	t.Parallel()
 	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1},
 		{Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
+	c := &cohort{group: "devices", rule: rule{policy: "Hashed"}, hubs: map[string]int{}}
 	f := &fleet{
-		stack: outputs{Hubs: hubs}, hubs: map[string]int{}, substatus: map[string]int{},
+		stack: outputs{Hubs: hubs}, cohorts: []*cohort{c}, substatus: map[string]int{},
 		before: map[string]string{"devices-0001": "press-hub-x1.azure-devices.net",
 			"devices-0002": "b.azure-devices.net"},
 	}
 	for _, id := range []string{"Devices-0001", "Devices-0002", "Devices-0003"} {
-		f.count(id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
+		f.count(c, id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
 	}
 	if f.assigned != 1 || f.kept != 1 || f.moved != 1 {
 		t.Errorf("got %d new, %d kept, %d moved, want one each", f.assigned, f.kept, f.moved)
 	}
-	if got := f.split(); len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
+	if got := f.compare().hubs; len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
 		t.Errorf("got %+v, want all three on hub-1", got)
 	}
 	var s shown
@@ -99,18 +100,21 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
-		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10,
-			"z.azure-devices.net": 2},
+		stack: stackOf(t), cohorts: []*cohort{{group: "devices", rule: rule{policy: "Hashed"}, hubs: map[string]int{
+			"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2}}},
 		assigned: 40, kept: 1, moved: 1, failed: 7, failures: []failure{{"devices-0007", "refused with status 401"}},
+		registerTimes: []time.Duration{4 * time.Millisecond, 20 * time.Millisecond},
 	}
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr}
-	if err := a.report(f, 2*time.Second); err != nil {
+	if err := a.report(f, f.result(f.compare(), 2*time.Second, false)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2",
-		"hub-3", "z.azure-devices.net", hashNote,
+		"hub-3", "z.azure-devices.net", hashNote, "71.4 %   expected 75.0 %, 95 % band 26 to 37",
+		"chi-square 0.10, 1 degree of freedom, p = 0.758",
+		"21.0 registrations a second; p50/p95/p99 4.0/20/20 ms to register, 0.0/0.0/0.0 ms to connect",
 	} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(stdout.String(), want) {
@@ -123,7 +127,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	}
 	stdout.Reset()
 	a.json = true
-	if err := a.report(f, time.Second); err != nil {
+	if err := a.report(f, f.result(f.compare(), time.Second, false)); err != nil {
 		t.Fatal(err)
 	}
 	var got provisionResult
@@ -131,7 +135,8 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Devices != 42 || got.Failed != 7 || len(got.Hubs) != 4 || got.Hubs[0].Weight != 3 ||
-		got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 {
+		got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 || got.Rate != 42 || got.Proof == nil ||
+		got.Proof.Degrees != 1 || got.Milliseconds.Register.P50 != 4 || got.Check != nil {
 		t.Errorf("got %+v, want the same figures, and no weight for the drained hub", got)
 	}
 }

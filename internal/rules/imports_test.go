@@ -29,6 +29,7 @@ var owned = []struct {
 	{module + "/internal/durable/durabletest", nil, "it is for tests"},
 	{"github.com/hashicorp/go-azure-sdk", nil, "tests prove with it that Terraform's login works"},
 	{"software.sslmate.com/src/go-pkcs12", nil, "tests make with it what Terraform reads"},
+	{"gonum.org/v1/gonum", []string{"internal/fleet/spread"}, "statistics are those of the spread"},
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},

@@ -92,6 +92,9 @@ func (f Folder) Background() string { return f.in("background") }
 // Claims is the folder of the locks with which commands claim an environment.
 func (f Folder) Claims() string { return f.in("claims") }
 
+// Check is the file that names the devices of a check of an environment, as long as they are not removed.
+func (f Folder) Check(stack string) string { return filepath.Join(f.in("checks"), stack+".json") }
+
 func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel", name) }
 
 // Prepare creates the folders and, the first time, the passphrase. It reports whether the passphrase is new.
