@@ -11,8 +11,8 @@
 //	})
 //	err = hub.Send(ctx, []byte(`{"temperature":21}`), nil)
 //
-// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
-// and no direct methods, and it does not reconnect when a connection is lost.
+// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP and no
+// modules, and it does not reconnect when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and
 // the device API 2021-10-01 in the Azure documentation.
