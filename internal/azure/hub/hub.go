@@ -1,5 +1,5 @@
-// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the
-// devices of one hub.
+// Package hub is a client of the service API of one IoT hub, api-version 2021-04-12. It lists, reads, counts and deletes
+// devices, and calls their direct methods.
 //
 // It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is
 // not hidden by the same mistake there.
@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -37,6 +38,10 @@ const BulkSize = 100
 // tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
 
+// entraScope is the scope of tokens for the service API of hubs ("Control access to IoT Hub by using Microsoft Entra
+// ID"). That all clouds have the same one is inferred.
+const entraScope = "https://iothubs.azure.net/.default"
+
 // ErrNotFound is the error for a device that does not exist on the hub.
 var ErrNotFound = errors.New("not found")
 
@@ -44,8 +49,11 @@ var ErrNotFound = errors.New("not found")
 type Options struct {
 	// Host is the hub's own host name, {name}.azure-devices.net, whatever Endpoint is.
 	Host string
-	// PolicyName and Key (base64) sign the requests; the policy needs RegistryRead, RegistryWrite and ServiceConnect.
+	// PolicyName and Key (base64) sign the requests, unless there is a Credential; the policy needs RegistryRead,
+	// RegistryWrite and ServiceConnect.
 	PolicyName, Key string
+	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key.
+	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
 	// Roots are the certificate authorities to trust; nil for the system's.
@@ -69,7 +77,10 @@ type Device struct {
 
 // New returns a client without sending a request.
 func New(o Options) (*Client, error) {
-	if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
+	var authorize policy.Policy = signer(o)
+	if o.Credential != nil {
+		authorize = runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope}, nil)
+	} else if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
 	}
 	transport := &http.Transport{
@@ -89,7 +100,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
-		runtime.PipelineOptions{PerRetry: []policy.Policy{signer(o)}},
+		runtime.PipelineOptions{PerRetry: []policy.Policy{authorize}},
 		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
 			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
@@ -186,10 +197,10 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
-	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
-		string(text), "DeviceNotFound"):
-		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
 	case response.StatusCode/100 != 2:
+		if kind := kindOf(response, string(text)); kind != nil {
+			return nil, fmt.Errorf("%s: %w", what, kind)
+		}
 		return nil, fmt.Errorf("%s: %s: %.500s", what, response.Status, strings.TrimSpace(string(text)))
 	case out == nil:
 		return response.Header, nil
@@ -198,4 +209,25 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 		return nil, fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	return response.Header, nil
+}
+
+// kindOf returns the kind of a refusal, or nil for other refusals. A status counts only with the hub's own code, which
+// is a name in the header and in most bodies, and a number in those of direct methods.
+func kindOf(response *http.Response, body string) error {
+	said := response.Header.Get("iothub-errorcode") + " " + body
+	for _, kind := range []struct {
+		status       int
+		name, number string
+		err          error
+	}{
+		{http.StatusNotFound, "DeviceNotFound", "404001", ErrNotFound},
+		{http.StatusNotFound, "DeviceNotOnline", "404103", ErrOffline},
+		{http.StatusGatewayTimeout, "GatewayTimeout", "504101", ErrNoAnswer},
+	} {
+		if response.StatusCode == kind.status && (strings.Contains(said, kind.name) ||
+			strings.Contains(said, kind.number)) {
+			return kind.err
+		}
+	}
+	return nil
 }
