@@ -68,7 +68,8 @@ func newDevices(a *app) *cobra.Command {
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt",
 		"how they register: mqtt or https; hubs are reached over MQTT")
 	a.addJSON(provision)
-	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a),
+		newDeviceReprovision(a))
 	return cmd
 }
 

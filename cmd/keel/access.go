@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/hub"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
+)
+
+// dataAccess is how a command that reads or moves a whole fleet uses the service APIs: its flags.
+type dataAccess struct {
+	entra       bool
+	serviceRate string
+}
+
+// addDataAccess adds the flags.
+func (a *app) addDataAccess(cmd *cobra.Command, x *dataAccess) {
+	cmd.Flags().BoolVar(&x.entra, "entra", false,
+		"use Microsoft Entra ID instead of the stack's keys (default where the stack has no key)")
+	cmd.Flags().StringVar(&x.serviceRate, "service-rate", "1000/min",
+		"most requests to the provisioning service, such as 5/s, 1000/min (Azure's limit) or unlimited")
+}
+
+// service returns a client of the stack's provisioning service that keeps to the rate.
+func (x dataAccess) service(ctx context.Context, o outputs, e *environment.Environment) (*dpsservice.Client, error) {
+	limit, err := parseRate("--service-rate", x.serviceRate)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := e.Endpoints.Roots()
+	if err != nil {
+		return nil, err
+	}
+	options := dpsservice.Options{Host: o.ServiceHost, Endpoint: e.Endpoints.Data, Roots: roots}
+	if limit != rate.Inf {
+		options.RateLimit = max(1, int(math.Round(float64(limit)*60)))
+	}
+	if x.entra || o.ServiceConnectionString == "" {
+		if options.Credential, err = e.Credential(ctx); err != nil {
+			return nil, err
+		}
+		return dpsservice.New(options)
+	}
+	access, err := dpsservice.ParseConnectionString(o.ServiceConnectionString)
+	if err != nil {
+		return nil, fmt.Errorf("read the connection string of the provisioning service: %w", err)
+	}
+	options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
+	return dpsservice.New(options)
+}
+
+// hub returns a client of one of the stack's hubs.
+func (x dataAccess) hub(ctx context.Context, o outputs, e *environment.Environment, h hubOut) (*hub.Client, error) {
+	roots, err := e.Endpoints.Roots()
+	if err != nil {
+		return nil, err
+	}
+	options := hub.Options{Host: h.HostName, Endpoint: e.Endpoints.Data, Roots: roots}
+	if x.entra || o.HubConnectionStrings[h.Name] == "" {
+		var credential azcore.TokenCredential
+		if credential, err = e.Credential(ctx); err != nil {
+			return nil, err
+		}
+		options.Credential = credential
+		return hub.New(options)
+	}
+	access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
+	if err != nil {
+		return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
+	}
+	options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
+	return hub.New(options)
+}
+
+// parseRate reads a rate, such as 50/s, 1000/min or unlimited. A number alone is a rate in a second.
+func parseRate(flag, text string) (rate.Limit, error) {
+	if text == unlimited {
+		return rate.Inf, nil
+	}
+	number, unit, _ := strings.Cut(strings.ReplaceAll(text, " ", ""), "/")
+	seconds, known := map[string]float64{"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}[unit]
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !known || !(n > 0) || math.IsInf(n, 0) {
+		return 0, hint.To(usageError{fmt.Errorf("%s %q is not a rate", flag, text)},
+			"use a number and a unit, such as 50/s, 1000/min or %s", unlimited)
+	}
+	return rate.Limit(n / seconds), nil
+}
+
+// findHub returns the hub of that name in the stack.
+func (o outputs) findHub(name string) (hubOut, error) {
+	var names []string
+	for _, h := range o.Hubs {
+		if h.Name == name {
+			return h, nil
+		}
+		names = append(names, h.Name)
+	}
+	return hubOut{}, hint.To(usageError{fmt.Errorf("unknown hub %q", name)}, "the hubs of this environment: %s",
+		strings.Join(names, ", "))
+}
+
+// nameOf returns the stack's name of the hub with a host name, or the host name of a hub that the stack does not have.
+func (o outputs) nameOf(host string) string {
+	for _, h := range o.Hubs {
+		if hostKey(h.HostName) == hostKey(host) {
+			return h.Name
+		}
+	}
+	return host
+}
+
+// readProgress returns a function that prints now and then how many devices have been read.
+func (a *app) readProgress() func(devices int) {
+	said := a.now()
+	return func(devices int) {
+		if now := a.now(); now.Sub(said) >= progressEvery {
+			said = now
+			a.say("read %d registrations", devices)
+		}
+	}
+}
+
+// answerPatience is how long a hub waits for a device's answer to a direct method.
+const answerPatience = 15 * time.Second
