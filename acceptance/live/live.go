@@ -85,6 +85,17 @@ func (f *Fleet) Runs(id string) []string {
 	return append([]string(nil), f.runs[id]...)
 }
 
+// Asked returns how many requests to register again the devices have got.
+func (f *Fleet) Asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, runs := range f.runs {
+		n += len(runs)
+	}
+	return n
+}
+
 // live registers and connects a device again and again until ctx ends. The first result goes to ready.
 func (f *Fleet) live(ctx context.Context, d Device, ready chan<- error) {
 	for first := true; ctx.Err() == nil; first = false {
