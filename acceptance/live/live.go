@@ -1,5 +1,5 @@
-// Package live runs devices for tests: each registers, connects to its hub and stays connected, and reacts to the direct
-// method that asks it to register again.
+// Package live runs devices for tests: each registers, connects to its hub and stays connected, and reacts to the
+// direct method that asks it to register again.
 package live
 
 import (

@@ -19,8 +19,8 @@ const addHub = "add"
 func newHub(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "hub", Short: "Add a hub or take one out of service, as a plan or at once",
-		Long: "add creates and links one more hub; drain keeps a hub and its devices but assigns no new devices to it; " +
-			"remove unlinks a\n" +
+		Long: "add creates and links one more hub; drain keeps a hub and its devices but assigns no new devices " +
+			"to it; remove unlinks a\n" +
 			"hub from the provisioning service and deletes it. Each prints what it means for the devices that are " +
 			"assigned now, and changes\n" +
 			"nothing without --up or --set. The hubs of an environment: keel show.",
@@ -49,9 +49,12 @@ func newHub(a *app) *cobra.Command {
 
 // hubVerb returns a command that plans or makes a change of a hub.
 func (a *app) hubVerb(verb, short, long string) *cobra.Command {
-	o := hubOptions{verb: verb}
+	o, argument := hubOptions{verb: verb}, "HUB"
+	if verb == addHub {
+		argument = "NEW-HUB" // completion offers hubs that exist for HUB
+	}
 	cmd := &cobra.Command{
-		Use: verb + " HUB", Short: short, Long: long, Args: oneArg("a hub"),
+		Use: verb + " " + argument, Short: short, Long: long, Args: oneArg("a hub"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.hub = args[0]
 			if o.up && o.set {
@@ -66,8 +69,8 @@ func (a *app) hubVerb(verb, short, long string) *cobra.Command {
 		cmd.Example = "  keel hub add hub-3\n  keel hub add hub-3 --up --json"
 	case environment.Remove:
 		yes = "delete the hub with its devices, and " + strings.TrimPrefix(yes, "delete ")
-		cmd.Example = "  keel hub remove hub-1\n  keel hub remove hub-1 --up --yes\n  keel hub remove hub-1 --undo --up " +
-			"--json"
+		cmd.Example = "  keel hub remove hub-1\n  keel hub remove hub-1 --up --yes\n" +
+			"  keel hub remove hub-1 --undo --up --json"
 	default:
 		cmd.Example = "  keel hub drain hub-1\n  keel hub drain hub-1 --up\n  keel hub drain hub-1 --undo --up --json"
 	}

@@ -61,6 +61,11 @@ func (a *app) planHub(ctx context.Context, stack outputs, e *environment.Environ
 		}
 		return slices.ContainsFunc(declared.IDs, func(id string) bool { return strings.EqualFold(id, key.ID) })
 	}
+	settings, err := e.Settings()
+	if err != nil {
+		return hubplan.Plan{}, err
+	}
+	in.FollowsHubs = settings[sharedKey] == "true" || settings[existingKey] != ""
 	if h, err := stack.findHub(o.hub); err == nil {
 		in.InRegistry = a.countAtHub(ctx, stack, e, o, h)
 	}
@@ -166,7 +171,7 @@ var effects = map[hubplan.Effect]string{
 	hubplan.Reassigned:     "assigned by the policy when they register again",
 	hubplan.Unassignable:   "names no other hub: its devices fail to register",
 	hubplan.UpRefuses:      "names no other hub in the configuration: keel up refuses the change",
-	hubplan.StillAssigned:  "names the hub, and this stack does not declare it: its devices are still assigned to the hub",
+	hubplan.StillAssigned:  "names the hub, and keel up does not change that: its devices are still assigned to it",
 	hubplan.KeepsHub:       "reprovision policy never: its devices keep their hub",
 	hubplan.CannotRegister: "is disabled: its devices cannot register",
 	hubplan.Webhook:        "a webhook decides when they register again",
@@ -194,7 +199,7 @@ func (a *app) printPlan(o hubOptions, change hubChange) error {
 			listed := p.Enrollments[:min(len(p.Enrollments), maxListed)]
 			for _, e := range listed {
 				row("  "+assignment.Key{ID: e.Enrollment, Individual: e.Individual}.String(), strconv.Itoa(e.Devices),
-					describeEntry(e))
+					o.describe(e))
 			}
 			if more := len(p.Enrollments) - len(listed); more > 0 {
 				row(fmt.Sprintf("  and %d more, which --json lists", more))
@@ -233,8 +238,11 @@ func (o hubOptions) planTitle() string {
 	return "add " + o.hub + ": create it and link it"
 }
 
-func describeEntry(e hubplan.Entry) string {
+func (o hubOptions) describe(e hubplan.Entry) string {
 	text := effects[e.Effect]
+	if e.Effect == hubplan.KeepsHub && o.change() == hubplan.Remove {
+		text = "reprovision policy never: its devices get no other hub until the policy changes"
+	}
 	if e.NamesHub && len(e.OtherHubs) > 0 {
 		text += " (it also names " + strings.Join(e.OtherHubs, ", ") + ")"
 	}

@@ -41,8 +41,8 @@ func seeded(ts *testscript.TestScript) (out outputs, ends environment.Endpoints)
 	return out, ends
 }
 
-// keyOfEntry returns the key that entry gives an enrollment, or the one of the seeded group: a derived key belongs to the
-// first group whose key it was derived from.
+// keyOfEntry returns the key that entry gives an enrollment. It differs between groups: with a derived key a device
+// belongs to whichever group has the key that it was derived from.
 func keyOfEntry(id string) string {
 	if id == "devices" || id == "device-1" {
 		return groupKey
@@ -94,10 +94,19 @@ type fleets struct {
 type fleetsKey struct{}
 
 // alive: alive GROUP COUNT MANNER — runs devices of a group, GROUP-0001 and so on, until the story ends; `alive
-// individual ID MANNER` runs one with an individual enrollment. It returns when all are connected.
+// individual ID MANNER` runs one with an individual enrollment. It returns when all are connected. `! alive` stops them.
 func alive(ts *testscript.TestScript, neg bool, args []string) {
+	f := ts.Value(fleetsKey{}).(*fleets)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if neg && len(args) == 0 {
+		for _, fleet := range f.all {
+			fleet.Stop()
+		}
+		return
+	}
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: alive GROUP COUNT MANNER, or alive individual ID MANNER")
+		ts.Fatalf("usage: alive GROUP COUNT MANNER, alive individual ID MANNER, or ! alive")
 	}
 	keys := map[string]string{}
 	if args[0] == individual {
@@ -129,9 +138,6 @@ func alive(ts *testscript.TestScript, neg bool, args []string) {
 	fleet, err := live.Start(ctx, devices)
 	ts.Check(err)
 	ts.Defer(fleet.Stop)
-	f := ts.Value(fleetsKey{}).(*fleets)
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.all = append(f.all, fleet)
 }
 

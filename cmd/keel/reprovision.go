@@ -32,8 +32,8 @@ func newDeviceReprovision(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reprovision",
 		Short: "Ask devices to register again, and show which of them moved to another hub",
-		Long: "Call the direct method reprovision of every device that is assigned to a hub of the environment, or of " +
-			"those that --from and\n" +
+		Long: "Call the direct method reprovision of every device that is assigned to a hub of the environment, or " +
+			"of those that --from and\n" +
 			"--group select, and show who registered again: who moved, who kept its hub, who answered only, who did " +
 			"not answer. Azure\n" +
 			"assigns a device again only when the device registers, so the device has to know the method.\n" +
@@ -215,8 +215,8 @@ func (m *mover) warnOfAcceptingHub() {
 		return
 	}
 	if h, err := m.stack.findHub(m.options.from); err == nil && !h.Drain {
-		m.app.say("note: %s accepts devices, so many of its devices will keep it; to move all, first: keel hub drain %s "+
-			"--up%s", h.Name, h.Name, m.app.stackFlag())
+		m.app.say("note: %s accepts devices, so many of its devices will keep it; to move all, first: "+
+			"keel hub drain %[1]s --up%s", h.Name, m.app.stackFlag())
 	}
 }
 

@@ -73,12 +73,27 @@ func (m *mover) finish(results []reprovision.Result, took time.Duration) error {
 	} else if err := r.print(m.app.stdout, m.options); err != nil {
 		return err
 	}
-	if left := r.Devices - r.Moved - r.Kept; m.options.wait && left > 0 {
+	left := r.Devices - r.Moved - r.Kept
+	if failed := r.failures(); !m.options.wait && failed > 0 {
+		return hint.To(fmt.Errorf("ask devices to register again: %s could not be asked", plural(failed, "device")),
+			"the reasons are in the list above; explain a code: keel doctor CODE")
+	}
+	if m.options.wait && left > 0 {
 		return hint.To(fmt.Errorf("ask devices to register again: %d of %s not assigned again", left,
 			plural(r.Devices, "device")+isOrAre(r.Devices)),
 			"run the command again when they are connected, or explain a code: keel doctor CODE")
 	}
 	return nil
+}
+
+// failures is how many devices could not be asked.
+func (r reprovisionResult) failures() (n int) {
+	for _, d := range r.List {
+		if d.Result == string(reprovision.Failed) {
+			n++
+		}
+	}
+	return n
 }
 
 func isOrAre(n int) string {

@@ -1,5 +1,5 @@
-// Package hub is a client of the service API of one IoT hub, api-version 2021-04-12. It lists, reads, counts and deletes
-// devices, and calls their direct methods.
+// Package hub is a client of the service API of one IoT hub, api-version 2021-04-12. It lists, reads, counts and
+// deletes devices, and calls their direct methods.
 //
 // It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is
 // not hidden by the same mistake there.
@@ -26,6 +26,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/sas"
 )
 
@@ -37,10 +38,6 @@ const BulkSize = 100
 
 // tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
-
-// entraScope is the scope of tokens for the service API of hubs ("Control access to IoT Hub by using Microsoft Entra
-// ID"). That all clouds have the same one is inferred.
-const entraScope = "https://iothubs.azure.net/.default"
 
 // ErrNotFound is the error for a device that does not exist on the hub.
 var ErrNotFound = errors.New("not found")
@@ -79,7 +76,7 @@ type Device struct {
 func New(o Options) (*Client, error) {
 	var authorize policy.Policy = signer(o)
 	if o.Credential != nil {
-		authorize = runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope}, nil)
+		authorize = runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope}, nil)
 	} else if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
 	}

@@ -31,8 +31,8 @@ func TestACallSendsTheMethodAndReturnsTheDevicesAnswer(t *testing.T) {
 			t.Error(err)
 		}
 		got := fmt.Sprint(r.Method, r.URL.EscapedPath(), body)
-		want := "POST/twins/a%2Fb/methods" + "map[connectTimeoutInSeconds:2 methodName:reprovision payload:map[run:r1] " +
-			"responseTimeoutInSeconds:5]"
+		want := "POST/twins/a%2Fb/methods" + "map[connectTimeoutInSeconds:2 methodName:reprovision " +
+			"payload:map[run:r1] responseTimeoutInSeconds:5]"
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -44,8 +44,8 @@ func TestACallSendsTheMethodAndReturnsTheDevicesAnswer(t *testing.T) {
 	}
 }
 
-// TestFailedCallsAreOfAKindAndNotRepeated: the bodies are those of recorded answers (Azure/azure-iot-sdk-java issue 640,
-// Azure/azure-iot-sdk-csharp issue 317). A call that ran into a timeout may have reached the device.
+// TestFailedCallsAreOfAKindAndNotRepeated: the bodies are those of recorded answers (Azure/azure-iot-sdk-java issue
+// 640, Azure/azure-iot-sdk-csharp issue 317). A call that ran into a timeout may have reached the device.
 func TestFailedCallsAreOfAKindAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	body := func(code int) string {
@@ -76,7 +76,8 @@ func TestFailedCallsAreOfAKindAndNotRepeated(t *testing.T) {
 			_, err := client.Invoke(t.Context(), "d", method)
 			kinds := []error{hub.ErrOffline, hub.ErrNoAnswer, hub.ErrNotFound}
 			is := slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
-			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || tc.want == nil && is >= 0 || calls.Load() != 1 {
+			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || tc.want == nil && is >= 0 ||
+				calls.Load() != 1 {
 				t.Errorf("got %v after %d calls, want %v after one", err, calls.Load(), tc.want)
 			}
 		})

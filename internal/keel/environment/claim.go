@@ -106,8 +106,8 @@ func (f Folder) ClaimReaping(ctx context.Context, command string) (release func(
 	return c.Release, nil
 }
 
-// ClaimReprovision makes sure that only one command at a time asks the devices of the environment to register again. The
-// cause of the error is a claim.BusyError if another command does.
+// ClaimReprovision makes sure that only one command at a time asks the devices of the environment to register again.
+// The cause of the error is a claim.BusyError if another command does.
 func (e *Environment) ClaimReprovision(ctx context.Context) (release func(), err error) {
 	c, err := claim.Take(ctx, filepath.Join(e.Folder.Claims(), e.Stack+".reprovision"),
 		claim.Options{Command: cmp.Or(e.Command, "another keel")})

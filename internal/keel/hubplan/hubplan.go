@@ -44,6 +44,9 @@ type Input struct {
 	Census assignment.Census
 	// IsDeclared reports whether the stack declares the enrollment: then keel up changes the hubs that it names.
 	IsDeclared func(assignment.Key) bool
+	// FollowsHubs is true if keel up lists all hubs of the stack in the enrollments that it declares, as it does at a
+	// shared service.
+	FollowsHubs bool
 	// InRegistry is the number of devices that the hub itself has; negative if it is not known.
 	InRegistry int
 }
@@ -119,9 +122,9 @@ func New(in Input) Plan {
 			p.MayMove += entry.Devices
 			candidates += total(e)
 		}
-		isOpen := len(e.Hubs) == 0
 		gains := in.Change == Add || in.Change == Accept
-		if entry.Devices > 0 || entry.NamesHub || gains && !isOpen && total(e) > 0 || gains && entry.Effect == KeepsHub {
+		isLeftOut := gains && (len(e.Hubs) > 0 && total(e) > 0 || entry.Effect == KeepsHub)
+		if entry.Devices > 0 || entry.NamesHub || isLeftOut {
 			p.Enrollments = append(p.Enrollments, entry)
 		}
 	}
@@ -175,14 +178,21 @@ func (in Input) effect(e assignment.Enrollment, entry Entry) Effect {
 		return KeepsHub
 	case e.Policy == enrollment.Custom || e.Policy == "" && strings.EqualFold(in.Policy, enrollment.Custom):
 		return Webhook
-	case gains && len(e.Hubs) > 0 && !entry.NamesHub:
+	case gains && len(e.Hubs) > 0 && !entry.NamesHub && !(isDeclared && in.FollowsHubs && in.namesAll(e)):
 		return NotOffered
 	}
 	return Reassigned
 }
 
-// namesForeign reports whether an enrollment names a hub that is not of this environment, as stacks that share a service
-// do.
+// namesAll reports whether an enrollment names all hubs of the environment that accept devices.
+func (in Input) namesAll(e assignment.Enrollment) bool {
+	return !slices.ContainsFunc(in.Hubs, func(h Hub) bool {
+		return !h.Drain && h.Host != in.Hub.Host && !e.Names(h.Host)
+	})
+}
+
+// namesForeign reports whether an enrollment names a hub that is not of this environment, as stacks that share a
+// service do.
 func (in Input) namesForeign(e assignment.Enrollment) bool {
 	return slices.ContainsFunc(e.Hubs, func(host string) bool {
 		return !slices.ContainsFunc(in.Hubs, func(h Hub) bool { return h.Host == host })
@@ -212,7 +222,8 @@ func (in Input) unknown(p Plan) []string {
 			"leave out those whose last registration failed.",
 	}
 	if in.Change == Add || in.Change == Accept {
-		list = append(list, "Azure's hash is not public: which devices move, and how many, shows only when they register.")
+		list = append(list, "Azure's hash is not public: which devices move, and how many, shows only when they "+
+			"register.")
 	}
 	if p.InRegistry != nil {
 		list = append(list, "The hub's own count may be minutes old.")

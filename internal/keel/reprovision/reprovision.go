@@ -120,7 +120,8 @@ func (r *Run) Do(ctx context.Context) ([]Result, error) {
 		r.results = append(r.results, result)
 	}
 	limiter := rate.NewLimiter(r.Rate, 1)
-	if err := r.ask(ctx, limiter, func(result *Result) bool { return result.Result == NotAsked }, r.Progress); err != nil {
+	isNew := func(result *Result) bool { return result.Result == NotAsked }
+	if err := r.ask(ctx, limiter, isNew, r.Progress); err != nil {
 		return r.results, err
 	}
 	r.until = r.Now().Add(Grace)
