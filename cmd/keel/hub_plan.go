@@ -55,17 +55,21 @@ func (a *app) planHub(ctx context.Context, stack outputs, e *environment.Environ
 	if err != nil {
 		return hubplan.Plan{}, err
 	}
-	in.IsDeclared = func(key assignment.Key) bool {
-		if !key.Individual {
-			return strings.EqualFold(key.ID, stack.EnrollmentGroup)
-		}
-		return slices.ContainsFunc(declared.IDs, func(id string) bool { return strings.EqualFold(id, key.ID) })
-	}
 	settings, err := e.Settings()
 	if err != nil {
 		return hubplan.Plan{}, err
 	}
 	in.FollowsHubs = settings[sharedKey] == "true" || settings[existingKey] != ""
+	in.IsDeclared = func(entry assignment.Enrollment) bool {
+		if !entry.Individual {
+			return strings.EqualFold(entry.ID, stack.EnrollmentGroup)
+		}
+		// Rows of a manifest without hubs of their own list all hubs of the stack at a shared service.
+		isRow := in.FollowsHubs && len(entry.Hubs) > 1 && strings.HasPrefix(strings.ToLower(entry.ID), e.Stack+"-")
+		return isRow || slices.ContainsFunc(declared.IDs, func(id string) bool {
+			return strings.EqualFold(id, entry.ID)
+		})
+	}
 	if h, err := stack.findHub(o.hub); err == nil {
 		in.InRegistry = a.countAtHub(ctx, stack, e, o, h)
 	}

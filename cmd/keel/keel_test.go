@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"entry":   entry,
 			"alive":   alive,
 			"asked":   asked,
+			"deleted": deleted,
 			"drained": drained,
 
 			"blocks":   blocks,

@@ -93,8 +93,8 @@ type fleets struct {
 // fleetsKey is the key under which a story keeps its devices.
 type fleetsKey struct{}
 
-// alive: alive GROUP COUNT MANNER — runs devices of a group, GROUP-0001 and so on, until the story ends; `alive
-// individual ID MANNER` runs one with an individual enrollment. It returns when all are connected. `! alive` stops them.
+// alive: alive GROUP COUNT MANNER — runs devices of a group, GROUP-0001 and so on, until the story ends or until `!
+// alive`; `alive individual ID MANNER` runs one with an individual enrollment. It returns when all are connected.
 func alive(ts *testscript.TestScript, neg bool, args []string) {
 	f := ts.Value(fleetsKey{}).(*fleets)
 	f.mu.Lock()
@@ -164,6 +164,26 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	if n < least || n > most {
 		ts.Fatalf("%s was asked %d times; want %d to %d", args[0], n, least, most)
 	}
+}
+
+// deleted: deleted DEVICE — deletes a device at the seeded hubs, and keeps its registration record.
+func deleted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: deleted DEVICE")
+	}
+	out, ends := seeded(ts)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, h := range out.Hubs {
+		client, err := out.hub(ends, h.HostName)
+		ts.Check(err)
+		defer client.Close()
+		if _, err := client.Device(ctx, args[0]); err == nil {
+			ts.Check(client.Remove(ctx, args))
+			return
+		}
+	}
+	ts.Fatalf("no hub has %s", args[0])
 }
 
 // drained: drained HUB — excludes a hub of the seeded service from allocation, as keel hub drain HUB --up does.

@@ -45,7 +45,12 @@ func newDeviceReprovision(a *app) *cobra.Command {
 		Example: "  keel devices reprovision --from hub-1\n  keel devices reprovision --from hub-1 --group devices " +
 			"--rate 50/s --restart\n  keel devices reprovision --from hub-1 --wait --timeout 30m --json",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.reprovision(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("timeout") && !o.wait || o.timeout <= 0 {
+				return usageError{errors.New("--timeout is a positive duration, and belongs to --wait")}
+			}
+			return a.reprovision(cmd.Context(), o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.from, "from", "", "ask only the devices of this hub")

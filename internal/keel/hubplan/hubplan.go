@@ -43,7 +43,7 @@ type Input struct {
 	Policy string
 	Census assignment.Census
 	// IsDeclared reports whether the stack declares the enrollment: then keel up changes the hubs that it names.
-	IsDeclared func(assignment.Key) bool
+	IsDeclared func(assignment.Enrollment) bool
 	// FollowsHubs is true if keel up lists all hubs of the stack in the enrollments that it declares, as it does at a
 	// shared service.
 	FollowsHubs bool
@@ -164,7 +164,7 @@ func (in Input) effect(e assignment.Enrollment, entry Entry) Effect {
 	gains := in.Change == Add || in.Change == Accept
 	isForced := in.Change == Remove && entry.NamesHub && len(entry.OtherHubs) == 0 && !in.namesForeign(e)
 	isStuck := entry.NamesHub && len(entry.OtherHubs) == 0
-	isDeclared := in.IsDeclared != nil && in.IsDeclared(e.Key)
+	isDeclared := in.IsDeclared != nil && in.IsDeclared(e)
 	switch {
 	case e.Disabled:
 		return CannotRegister

@@ -14,7 +14,7 @@ func fleet(change hubplan.Change) hubplan.Input {
 	one, two := hubplan.Hub{Name: "hub-1", Host: "one", Weight: 1}, hubplan.Hub{Name: "hub-2", Host: "two", Weight: 2}
 	return hubplan.Input{
 		Change: change, Hub: one, Hubs: []hubplan.Hub{one, two}, Policy: "Hashed", InRegistry: -1,
-		IsDeclared: func(k assignment.Key) bool { return strings.HasPrefix(k.ID, "own") },
+		IsDeclared: func(e assignment.Enrollment) bool { return strings.HasPrefix(e.ID, "own") },
 	}
 }
 
