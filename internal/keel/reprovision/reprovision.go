@@ -93,7 +93,7 @@ type Run struct {
 	// begins when each has been asked once.
 	Wait    bool
 	Timeout time.Duration
-	// Progress is called after each device that is asked for the first time.
+	// Progress is called after each device that is asked for the first time, one call at a time.
 	Progress func()
 	// Pause waits, and returns the error of a context that ends. Now is the clock. Nil is real time.
 	Pause func(ctx context.Context, d time.Duration) error
@@ -118,6 +118,11 @@ func (r *Run) Do(ctx context.Context) ([]Result, error) {
 			result.Result, result.Reason = string(a.Kind), a.Reason
 		}
 		r.results = append(r.results, result)
+	}
+	if len(r.Journal.Asked) > 0 { // a device that got the last request before the interrupt may have registered since
+		if err := r.look(ctx); err != nil {
+			return r.results, err
+		}
 	}
 	limiter := rate.NewLimiter(r.Rate, 1)
 	isNew := func(result *Result) bool { return result.Result == NotAsked }
@@ -195,8 +200,8 @@ func (r *Run) ask(ctx context.Context, limiter *rate.Limiter, which func(*Result
 				return err
 			}
 			mu.Lock()
+			defer mu.Unlock()
 			result.Result, result.Reason = string(a.Kind), a.Reason
-			mu.Unlock()
 			if progress != nil {
 				progress()
 			}

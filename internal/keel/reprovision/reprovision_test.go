@@ -246,10 +246,9 @@ func TestAnInterruptedRunContinues(t *testing.T) {
 		j.Devices[7] != devices[7] {
 		t.Fatalf("got %+v, %v; want the run with %d answers", j, err, noted)
 	}
-	w.asked = nil
 	results, err := w.run(j).Do(t.Context())
-	if got := outcomes(results); err != nil || got[reprovision.Moved] != 40 || len(w.asked) != 40-noted {
-		t.Errorf("got %v, %v, asked %d; want all moved and %d asked", got, err, len(w.asked), 40-noted)
+	if got := outcomes(results); err != nil || got[reprovision.Moved] != 40 || len(w.asked) != 40 {
+		t.Errorf("got %v, %v, asked %d; want all moved, and each asked once", got, err, len(w.asked))
 	}
 	if err := j.End(); err != nil {
 		t.Fatal(err)
