@@ -11,6 +11,7 @@ import (
 
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/hubplan"
 )
 
 // addHub is the verb that adds a hub. The other two verbs are named like their settings.
@@ -119,19 +120,8 @@ func (a *app) changeHub(ctx context.Context, o hubOptions) error {
 		return err
 	}
 	change := hubChange{Hub: o.hub, Setting: o.verb, Value: !o.undo, Commands: []string{}}
-	plan, planErr := a.planHub(ctx, stack, e, o)
-	if planErr == nil {
-		change.Plan, change.Commands = &plan, a.nextCommands(stack, o, plan)
-	}
-	switch {
-	case planErr != nil && o.isPlan():
-		return planErr
-	case planErr != nil:
-		a.say("note: without a plan: %v", planErr)
-	case !a.json:
-		if err := a.printPlan(o, change); err != nil {
-			return err
-		}
+	if err := a.addPlan(ctx, stack, e, o, &change); err != nil {
+		return err
 	}
 	if err := a.confirmRemoval(stack, o, change.Plan); err != nil {
 		if a.json {
@@ -146,11 +136,36 @@ func (a *app) changeHub(ctx context.Context, o hubOptions) error {
 	if a.json {
 		return a.printJSON(change)
 	}
-	if o.set {
+	switch {
+	case o.set:
 		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.nextUp())
 		a.say("apply it with: keel up%s", a.stackArgument())
+	case o.up && o.change() == hubplan.Drain:
+		a.say("move its devices with: %s", a.moveCommand(o))
 	}
 	return nil
+}
+
+// addPlan makes and prints the plan of a change, if it is wanted or if consent depends on it: with a million devices it
+// takes a while.
+func (a *app) addPlan(ctx context.Context, stack outputs, e *environment.Environment, o hubOptions,
+	change *hubChange) error {
+	if !o.isPlan() && (a.yes || o.change() != hubplan.Remove) {
+		return nil
+	}
+	plan, err := a.planHub(ctx, stack, e, o)
+	switch {
+	case err != nil && o.isPlan():
+		return err
+	case err != nil: // consent then takes --yes
+		a.say("note: without a plan: %v", err)
+		return nil
+	}
+	change.Plan, change.Commands = &plan, a.nextCommands(stack, o, plan)
+	if a.json {
+		return nil
+	}
+	return a.printPlan(o, *change)
 }
 
 // applyHub writes the setting of a change and runs keel up, as far as the options say so.

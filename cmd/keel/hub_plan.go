@@ -24,7 +24,7 @@ type hubChange struct {
 	// Written is true if the setting is written, Applied if keel up has applied it.
 	Written bool `json:"written"`
 	Applied bool `json:"applied"`
-	// Plan is what the change means for devices; absent if it could not be made.
+	// Plan is what the change means for devices; absent with --up and --set, but for a removal without --yes.
 	Plan *hubplan.Plan `json:"plan,omitempty"`
 	// Commands make the change, and move devices, in the order in which they are to be run.
 	Commands []string `json:"commands"`
@@ -219,8 +219,6 @@ func (a *app) printPlan(o hubOptions, change hubChange) error {
 		for _, command := range change.Commands {
 			fmt.Fprintf(a.stdout, "  %s\n", command)
 		}
-	} else if change := o.change(); change == hubplan.Drain && p.MayMove > 0 {
-		fmt.Fprintf(a.stdout, "To move its devices afterwards:\n  %s\n", a.moveCommand(o))
 	}
 	return err
 }

@@ -30,7 +30,8 @@ type Plan struct {
 	Group string `json:"group,omitempty"`
 }
 
-// header is the first line. Members lines with the devices follow, and then a line for each device that was asked.
+// header is the first line. Lines with the devices follow, as many as it says, and then one for each device that was
+// asked.
 type header struct {
 	Version int `json:"version"`
 	Plan
@@ -45,8 +46,8 @@ type reply struct {
 	Answer
 }
 
-// Journal is the progress of a run in a file. Whoever is killed leaves the complete lines of the devices that were
-// asked. Only the device whose answer was on its way may be asked twice.
+// Journal is the progress of a run in a file. A process that is killed leaves a line for each device that was asked,
+// but for those whose answers were on their way: they may be asked twice.
 type Journal struct {
 	// Run names the run in the requests to devices.
 	Run string
