@@ -22,8 +22,6 @@ const (
 	Refusing Manner = "refusing"
 	// Idle: it answers, and does not register again.
 	Idle Manner = "idle"
-	// Mute: it never answers.
-	Mute Manner = "mute"
 	// Plain: it takes no direct methods.
 	Plain Manner = "plain"
 )
@@ -158,13 +156,9 @@ func (f *Fleet) react(d Device, call dpsdevice.Call, again func()) {
 	f.mu.Lock()
 	f.runs[d.RegistrationID] = append(f.runs[d.RegistrationID], request.Run)
 	f.mu.Unlock()
-	switch d.Manner {
-	case Mute:
-	case Refusing:
+	if d.Manner == Refusing {
 		_ = call.Answer(ctx, 409, map[string]string{"error": "busy"})
-	default:
-		if err := call.Answer(ctx, 202, nil); err == nil && d.Manner == Obedient {
-			again()
-		}
+	} else if err := call.Answer(ctx, 202, nil); err == nil && d.Manner == Obedient {
+		again()
 	}
 }

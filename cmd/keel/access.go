@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/assignment"
 	"evenkeel/internal/keel/environment"
 )
 
@@ -96,6 +98,16 @@ func parseRate(flag, text string) (rate.Limit, error) {
 			"use a number and a unit, such as 50/s, 1000/min or %s", unlimited)
 	}
 	return rate.Limit(n / seconds), nil
+}
+
+// readCensus reads the enrollments and registrations of a service. Its error says which rights are missing.
+func readCensus(ctx context.Context, service *dpsservice.Client, only assignment.Select) (assignment.Census, error) {
+	census, err := assignment.Read(ctx, service, only)
+	if errors.Is(err, dpsservice.ErrUnauthorized) {
+		err = hint.To(err, "use a policy with the rights EnrollmentRead and RegistrationStatusRead, or --entra with a "+
+			"role that reads the provisioning service")
+	}
+	return census, err
 }
 
 // findHub returns the hub of that name in the stack.

@@ -48,7 +48,7 @@ func (a *app) planHub(ctx context.Context, stack outputs, e *environment.Environ
 		return hubplan.Plan{}, err
 	}
 	defer service.Close()
-	if in.Census, err = assignment.Read(ctx, service, assignment.Select{Progress: a.readProgress()}); err != nil {
+	if in.Census, err = readCensus(ctx, service, assignment.Select{Progress: a.readProgress()}); err != nil {
 		return hubplan.Plan{}, err
 	}
 	declared, err := e.Enrollments(ctx)

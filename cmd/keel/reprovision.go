@@ -195,7 +195,7 @@ func (m *mover) census(ctx context.Context, plan reprovision.Plan) (assignment.C
 		return assignment.Census{}, err
 	}
 	defer service.Close()
-	census, err := assignment.Read(ctx, service, assignment.Select{
+	census, err := readCensus(ctx, service, assignment.Select{
 		Group: plan.Group, Progress: m.app.readProgress(),
 		Device: func(d assignment.Device) bool {
 			return m.hubs[d.Hub] != nil && (plan.From == "" || plan.From == d.Hub)

@@ -202,16 +202,23 @@ func (d reprovisionDevice) describe() string {
 		return d.Before + " to " + d.After
 	case reprovision.Kept:
 		return "kept " + d.Before
-	case reprovision.NotAssigned:
-		return "failed to register: " + d.Reason
 	}
-	text := map[reprovision.Kind]string{
-		reprovision.Answered: "answered, has not registered again", reprovision.Refused: "refused",
-		reprovision.Offline: "did not answer: not connected", reprovision.Silent: "did not answer in time",
-		reprovision.Unknown: "did not answer: its hub does not have it", reprovision.Failed: "could not be asked",
-	}[reprovision.Kind(d.Result)]
+	text := "failed to register"
+	if d.Result != reprovision.NotAssigned {
+		text = reactions[reprovision.Kind(d.Result)]
+	}
 	if d.Reason != "" {
 		text += ": " + d.Reason
 	}
 	return text + ", on " + d.Before
+}
+
+// reactions are the words for devices that have not registered again.
+var reactions = map[reprovision.Kind]string{
+	reprovision.Answered: "answered, has not registered again",
+	reprovision.Refused:  "refused",
+	reprovision.Offline:  "did not answer: not connected",
+	reprovision.Silent:   "did not answer in time",
+	reprovision.Unknown:  "did not answer: its hub does not have it",
+	reprovision.Failed:   "could not be asked",
 }
