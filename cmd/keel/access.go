@@ -9,12 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
 	"evenkeel/dpsservice"
-	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/assignment"
 	"evenkeel/internal/keel/environment"
@@ -34,55 +32,30 @@ func (a *app) addDataAccess(cmd *cobra.Command, x *dataAccess) {
 		"most requests to the provisioning service, such as 5/s, 1000/min (Azure's limit) or unlimited")
 }
 
+// outputs are app.outputs, without the keys if the login is to be used instead.
+func (x dataAccess) outputs(ctx context.Context, a *app) (outputs, *environment.Environment, error) {
+	stack, e, err := a.outputs(ctx)
+	if err == nil && x.entra {
+		stack.ServiceConnectionString, stack.HubConnectionStrings = "", nil
+		stack.credential, stack.noCredential = e.Credential(ctx)
+	}
+	return stack, e, err
+}
+
 // service returns a client of the stack's provisioning service that keeps to the rate.
-func (x dataAccess) service(ctx context.Context, o outputs, e *environment.Environment) (*dpsservice.Client, error) {
+func (x dataAccess) service(o outputs, e environment.Endpoints) (*dpsservice.Client, error) {
 	limit, err := parseRate("--service-rate", x.serviceRate)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := e.Endpoints.Roots()
+	options, err := o.serviceOptions(e)
 	if err != nil {
 		return nil, err
 	}
-	options := dpsservice.Options{Host: o.ServiceHost, Endpoint: e.Endpoints.Data, Roots: roots}
 	if limit != rate.Inf {
 		options.RateLimit = max(1, int(math.Round(float64(limit)*60)))
 	}
-	if x.entra || o.ServiceConnectionString == "" {
-		if options.Credential, err = e.Credential(ctx); err != nil {
-			return nil, err
-		}
-		return dpsservice.New(options)
-	}
-	access, err := dpsservice.ParseConnectionString(o.ServiceConnectionString)
-	if err != nil {
-		return nil, fmt.Errorf("read the connection string of the provisioning service: %w", err)
-	}
-	options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
 	return dpsservice.New(options)
-}
-
-// hub returns a client of one of the stack's hubs.
-func (x dataAccess) hub(ctx context.Context, o outputs, e *environment.Environment, h hubOut) (*hub.Client, error) {
-	roots, err := e.Endpoints.Roots()
-	if err != nil {
-		return nil, err
-	}
-	options := hub.Options{Host: h.HostName, Endpoint: e.Endpoints.Data, Roots: roots}
-	if x.entra || o.HubConnectionStrings[h.Name] == "" {
-		var credential azcore.TokenCredential
-		if credential, err = e.Credential(ctx); err != nil {
-			return nil, err
-		}
-		options.Credential = credential
-		return hub.New(options)
-	}
-	access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
-	if err != nil {
-		return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
-	}
-	options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
-	return hub.New(options)
 }
 
 // parseRate reads a rate, such as 50/s, 1000/min or unlimited. A number alone is a rate in a second.
@@ -105,7 +78,7 @@ func readCensus(ctx context.Context, service *dpsservice.Client, only assignment
 	census, err := assignment.Read(ctx, service, only)
 	if errors.Is(err, dpsservice.ErrUnauthorized) {
 		err = hint.To(err, "use a policy with the rights EnrollmentRead and RegistrationStatusRead, or --entra with a "+
-			"role that reads the provisioning service")
+			"role that reads the provisioning service; find out whether keys are refused: keel doctor")
 	}
 	return census, err
 }

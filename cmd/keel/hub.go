@@ -97,7 +97,7 @@ func (o hubOptions) isPlan() bool { return !o.up && !o.set }
 
 // changeHub prints the plan of a change, and makes the change if the options say so.
 func (a *app) changeHub(ctx context.Context, o hubOptions) error {
-	stack, e, err := a.outputs(ctx)
+	stack, e, err := o.outputs(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (a *app) planHub(ctx context.Context, stack outputs, e *environment.Environ
 			in.Hub = hub
 		}
 	}
-	service, err := o.service(ctx, stack, e)
+	service, err := o.service(stack, e.Endpoints)
 	if err != nil {
 		return hubplan.Plan{}, err
 	}
@@ -71,14 +71,14 @@ func (a *app) planHub(ctx context.Context, stack outputs, e *environment.Environ
 		})
 	}
 	if h, err := stack.findHub(o.hub); err == nil {
-		in.InRegistry = a.countAtHub(ctx, stack, e, o, h)
+		in.InRegistry = a.countAtHub(ctx, stack, e.Endpoints, h)
 	}
 	return hubplan.New(in), nil
 }
 
 // countAtHub returns how many devices a hub has; -1 if it does not tell.
-func (a *app) countAtHub(ctx context.Context, stack outputs, e *environment.Environment, o hubOptions, h hubOut) int {
-	client, err := o.dataAccess.hub(ctx, stack, e, h)
+func (a *app) countAtHub(ctx context.Context, stack outputs, e environment.Endpoints, h hubOut) int {
+	client, err := stack.hub(e, h.HostName)
 	n := -1
 	if err == nil {
 		defer client.Close()

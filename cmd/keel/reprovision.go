@@ -70,7 +70,7 @@ func (a *app) reprovision(ctx context.Context, o reprovisionOptions) error {
 	if err != nil {
 		return err
 	}
-	stack, e, err := a.outputs(ctx)
+	stack, e, err := o.outputs(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) reprovision(ctx context.Context, o reprovisionOptions) error {
 	if err := m.prepare(ctx); err != nil || m.journal == nil {
 		return err
 	}
-	service, err := o.service(ctx, stack, e)
+	service, err := o.service(stack, e.Endpoints)
 	if err != nil {
 		return errors.Join(err, m.journal.Close())
 	}
@@ -137,7 +137,7 @@ func (m *mover) prepare(ctx context.Context) error {
 		plan.From = hostKey(from.HostName)
 	}
 	for _, h := range m.stack.Hubs {
-		client, err := m.options.hub(ctx, m.stack, m.env, h)
+		client, err := m.stack.hub(m.env.Endpoints, h.HostName)
 		if err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func closing(j *reprovision.Journal, err error) error {
 
 // census reads the devices that the options select. Hubs that are not of this environment are left out.
 func (m *mover) census(ctx context.Context, plan reprovision.Plan) (assignment.Census, error) {
-	service, err := m.options.service(ctx, m.stack, m.env)
+	service, err := m.options.service(m.stack, m.env.Endpoints)
 	if err != nil {
 		return assignment.Census{}, err
 	}

@@ -176,7 +176,9 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 		edit, covered := cases[path]
 		if !covered {
 			// The id's parts cannot drift, and no answer tells the key.
-			if !slices.Contains([]string{"provisioningServiceId", "hubHostName", "key"}, path) {
+			// Those of the authentication drift together, in a test of its own.
+			if !slices.Contains([]string{"provisioningServiceId", "hubHostName", "key", "authenticationType",
+				"identityId"}, path) {
 				t.Errorf("no case for the input %s", path)
 			}
 			continue

@@ -1,21 +1,10 @@
 package arm
 
-import (
-	"encoding/json"
-	"fmt"
-
-	"evenkeel/emulator/internal/state"
-)
+import "evenkeel/emulator/internal/state"
 
 // LocalAuthDisabled reports whether a provisioning service refuses the signatures of its shared access policies.
 func LocalAuthDisabled(service state.Service) (bool, error) {
-	if len(service.Properties) == 0 {
-		return false, nil
-	}
-	var record serviceRecord
-	if err := json.Unmarshal(service.Properties, &record); err != nil {
-		return false, fmt.Errorf("read the settings of provisioning service %q: %w", service.ID.Name, err)
-	}
+	record, err := serviceRecordOf(&service)
 	disabled := record.Settings.DisableLocalAuth
-	return disabled != nil && *disabled, nil
+	return disabled != nil && *disabled, err
 }

@@ -23,6 +23,8 @@ func (s *State) empty() {
 	s.hubs = make(map[string]*Hub)
 	s.services = make(map[string]*Service)
 	s.scopes = make(map[string]string)
+	s.roles = make(map[string]*RoleAssignment)
+	s.identities = make(map[string]*ManagedIdentity)
 	s.nextDue = time.Time{}
 }
 
@@ -42,7 +44,7 @@ func (s *State) load() error {
 	var unread error
 	err := loadAll(s.store, tableHub, func(h *Hub) {
 		s.hubs[h.Host()] = h
-		unread = cmp.Or(unread, s.readSettings(h))
+		unread = cmp.Or(unread, s.derive(h))
 	})
 	if err := cmp.Or(err, unread); err != nil {
 		return err
@@ -50,7 +52,15 @@ func (s *State) load() error {
 	err = loadAll(s.store, tableService, func(v *Service) {
 		s.services[v.Host()] = v
 		s.scopes[strings.ToLower(v.IDScope)] = v.Host()
+		unread = cmp.Or(unread, s.derive(v))
 	})
+	if err := cmp.Or(err, unread); err != nil {
+		return err
+	}
+	if err := loadAll(s.store, tableRole, func(a *RoleAssignment) { s.roles[string(a.key())] = a }); err != nil {
+		return err
+	}
+	err = loadAll(s.store, tableIdentity, func(m *ManagedIdentity) { s.identities[string(m.key())] = m })
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -41,6 +42,8 @@ type Options struct {
 	// HubSettings reads a hub's Properties, which are in the format of the ARM surface. Nil: hubs have the default
 	// settings.
 	HubSettings func(properties []byte) (HubSettings, error)
+	// Principals reads the identities of a provisioning service from its Properties. Nil: services have none.
+	Principals func(Resource) (Principals, error)
 	// Logger receives the reason why the state became read-only, and what a start had to drop. It may be nil.
 	Logger *slog.Logger
 	// Beside is called from time to time and checks the files that are stored beside the store. Its error makes the
@@ -60,6 +63,10 @@ type State struct {
 	latencies map[string]time.Duration
 	// hubSettings reads the properties of hubs.
 	hubSettings func(properties []byte) (HubSettings, error)
+	// principals reads the properties of provisioning services.
+	principals func(Resource) (Principals, error)
+	// requireRoles is what RequireRoles set.
+	requireRoles atomic.Bool
 
 	// world guards the fields down to version.
 	world    sync.RWMutex
@@ -68,8 +75,11 @@ type State struct {
 	hubs     map[string]*Hub     // by host
 	services map[string]*Service // by host
 	scopes   map[string]string   // lower-case ID scope to host
-	nextDue  time.Time           // when the first transition ends; zero without transitions
-	version  uint64              // of the resource or child that was changed last
+	// roles and identities are by the keys of their rows.
+	roles      map[string]*RoleAssignment
+	identities map[string]*ManagedIdentity
+	nextDue    time.Time // when the first transition ends; zero without transitions
+	version    uint64    // of the resource or child that was changed last
 	// asyncSwept is when expired records of operations were last deleted.
 	asyncSwept time.Time
 	onHosts    []func()
@@ -93,8 +103,8 @@ func Open(o Options) (*State, error) {
 	}
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
-		hubSettings: o.HubSettings,
-		dps:         newStripes(), devices: newStripes(),
+		hubSettings: o.HubSettings, principals: o.Principals,
+		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {

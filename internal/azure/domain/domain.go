@@ -14,8 +14,8 @@ const (
 	GlobalHost = "global." + Service
 )
 
-// HubScope is the scope of Microsoft Entra ID's tokens for the service API of hubs ("Control access to IoT Hub by using
-// Microsoft Entra ID"). That every cloud has the same one is inferred.
+// HubScope is the scope of tokens of Microsoft Entra ID for hubs ("Control access to IoT Hub by using Microsoft Entra
+// ID").
 const HubScope = "https://iothubs.azure.net/.default"
 
 // serviceInEachCloud begins the domain of provisioning services in each cloud.

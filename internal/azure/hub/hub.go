@@ -39,8 +39,13 @@ const BulkSize = 100
 // tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
 
-// ErrNotFound is the error for a device that does not exist on the hub.
-var ErrNotFound = errors.New("not found")
+// Sentinel errors.
+var (
+	// ErrNotFound is the error for a device that does not exist on the hub.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized is the error for a credential that the hub does not accept, or that lacks a right.
+	ErrUnauthorized = errors.New("not authorized")
+)
 
 // Options identify a hub and the credentials for it.
 type Options struct {
@@ -49,7 +54,8 @@ type Options struct {
 	// PolicyName and Key (base64) sign the requests, unless there is a Credential; the policy needs RegistryRead,
 	// RegistryWrite and ServiceConnect.
 	PolicyName, Key string
-	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key.
+	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key. Its account needs the
+	// role IoT Hub Data Contributor.
 	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
@@ -74,10 +80,8 @@ type Device struct {
 
 // New returns a client without sending a request.
 func New(o Options) (*Client, error) {
-	var authorize policy.Policy = signer(o)
-	if o.Credential != nil {
-		authorize = runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope}, nil)
-	} else if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
+	authorization, err := newAuthorization(o)
+	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
 	}
 	transport := &http.Transport{
@@ -97,7 +101,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
-		runtime.PipelineOptions{PerRetry: []policy.Policy{authorize}},
+		runtime.PipelineOptions{PerRetry: []policy.Policy{authorization}},
 		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
 			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
@@ -105,6 +109,16 @@ func New(o Options) (*Client, error) {
 
 // Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// newAuthorization returns the policy that authorizes requests with a token of Microsoft Entra ID, or else with a
+// signature.
+func newAuthorization(o Options) (policy.Policy, error) {
+	if o.Credential != nil {
+		return runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope}, nil), nil
+	}
+	_, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife))
+	return signer(o), err
+}
 
 // signer adds a shared access signature to each attempt.
 type signer Options
@@ -197,6 +211,10 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	case response.StatusCode/100 != 2:
 		if kind := kindOf(response, string(text)); kind != nil {
 			return nil, fmt.Errorf("%s: %w", what, kind)
+		}
+		if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+			return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status,
+				strings.TrimSpace(string(text)))
 		}
 		return nil, fmt.Errorf("%s: %s: %.500s", what, response.Status, strings.TrimSpace(string(text)))
 	case out == nil:
