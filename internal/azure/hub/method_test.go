@@ -1,20 +1,14 @@
 package hub_test
 
 import (
-	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"evenkeel/internal/azure/hub"
 )
@@ -111,36 +105,5 @@ func TestDevicesAreCounted(t *testing.T) {
 	})
 	if n, err := client.Count(t.Context()); err != nil || n != 12 {
 		t.Errorf("got %d, %v, want 12", n, err)
-	}
-}
-
-// token is a credential that gives one token and keeps the scopes that it was asked for.
-type token struct{ scopes []string }
-
-func (c *token) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	c.scopes = o.Scopes
-	return azcore.AccessToken{Token: "entra-token", ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
-
-func TestACredentialTakesThePlaceOfTheKey(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if got := r.Header.Get("Authorization"); got != "Bearer entra-token" {
-			t.Errorf("got %q, want the token", got)
-		}
-		fmt.Fprint(w, `{"totalDeviceCount":1}`)
-	}))
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	credential := &token{}
-	client, err := hub.New(hub.Options{Host: "example.com", Credential: credential, Endpoint: server.URL, Roots: roots})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	if _, err := client.Count(t.Context()); err != nil || !slices.Equal(credential.scopes,
-		[]string{"https://iothubs.azure.net/.default"}) {
-		t.Errorf("got %v with scopes %v", err, credential.scopes)
 	}
 }
