@@ -22,6 +22,7 @@ var Run = []string{
 	"docs/how-to/find-devices.md",
 	"docs/how-to/import.md",
 	"docs/how-to/many-devices.md",
+	"docs/how-to/move-devices.md",
 	"docs/how-to/rotate-keys.md",
 	"docs/how-to/share-a-service.md",
 	"docs/how-to/stock-sdks.md",

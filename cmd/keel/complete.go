@@ -110,7 +110,8 @@ func (a *app) addCompletions(root *cobra.Command) {
 		with cobra.CompletionFunc
 	}{
 		{nil, "stack", a.offerEnvironments()}, {[]string{"up"}, "from", a.offerEnvironments()},
-		{[]string{"env"}, "device", a.offerDevices()}} {
+		{[]string{"env"}, "device", a.offerDevices()},
+		{[]string{"devices", "reprovision"}, "from", a.offerHubs()}} {
 		cmd, _, err := root.Find(flag.of)
 		if err == nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag.name, flag.with) // its only error is an unknown flag

@@ -74,7 +74,7 @@ func newDevices(a *app) *cobra.Command {
 	provision.Flags().BoolVar(&o.csr, "csr", false, "have the service issue certificates, with which devices connect")
 	a.addJSON(provision)
 	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceFind(a), newDeviceList(a),
-		newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
+		newDeviceReprovision(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
 }
 

@@ -55,6 +55,12 @@ func TestScripts(t *testing.T) {
 			"release":    release,
 			"await":      awaitLine,
 
+			"entry":   entry,
+			"alive":   alive,
+			"asked":   asked,
+			"deleted": deleted,
+			"drained": drained,
+
 			"blocks":   blocks,
 			"plain":    plain,
 			"message":  message,
@@ -96,6 +102,7 @@ func setup(env *testscript.Env) error {
 	}
 	env.Setenv("PAPER", bin)
 	env.Values[held] = make(chan func(), 1)
+	env.Values[fleetsKey{}] = &fleets{}
 	env.Defer(func() {
 		_, _ = process(checkout).Stop(context.Background(), 5*time.Second)
 	})

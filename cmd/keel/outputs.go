@@ -167,27 +167,33 @@ func (o outputs) deviceKey(id string) (string, error) {
 // service returns a client of the stack's provisioning service. It signs with the stack's key or, if the stack has
 // none, logs in with Microsoft Entra ID.
 func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
-	roots, err := e.Roots()
+	options, err := o.serviceOptions(e)
 	if err != nil {
 		return nil, err
 	}
+	return dpsservice.New(options)
+}
+
+// serviceOptions returns how the stack's provisioning service is reached: by its key, or by the login.
+func (o outputs) serviceOptions(e environment.Endpoints) (dpsservice.Options, error) {
+	roots, err := e.Roots()
+	if err != nil {
+		return dpsservice.Options{}, err
+	}
 	if o.ServiceConnectionString == "" {
 		credential, err := o.login(o.ServiceHost)
-		if err != nil {
-			return nil, err
-		}
-		return dpsservice.New(dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data,
-			Roots: roots, RateLimit: o.rateLimit})
+		return dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data, Roots: roots,
+			RateLimit: o.rateLimit}, err
 	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
 		name, value, _ := strings.Cut(field, "=")
 		fields[name] = value
 	}
-	return dpsservice.New(dpsservice.Options{
+	return dpsservice.Options{
 		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"],
 		Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit,
-	})
+	}, nil
 }
 
 // endpoint returns the host with which devices register. The global host has no address, so it is that of the service,

@@ -1,5 +1,5 @@
-// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the
-// devices of one hub, and reads their twins.
+// Package hub is a client of the service API of one IoT hub, api-version 2021-04-12. It lists, reads, counts and
+// deletes devices, reads their twins, and calls their direct methods.
 //
 // It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is
 // not hidden by the same mistake there.
@@ -295,14 +295,15 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
-	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
-		string(text), "DeviceNotFound"):
-		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
-	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-		return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status,
-			strings.TrimSpace(string(text)))
 	case response.StatusCode/100 != 2:
-		return nil, &refusal{response.StatusCode, what, response.Status, strings.TrimSpace(string(text))}
+		if kind := kindOf(response, string(text)); kind != nil {
+			return nil, fmt.Errorf("%s: %w", what, kind)
+		}
+		said := strings.TrimSpace(string(text))
+		if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+			return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status, said)
+		}
+		return nil, &refusal{response.StatusCode, what, response.Status, said}
 	case out == nil:
 		return response.Header, nil
 	}
@@ -310,4 +311,25 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 		return nil, fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	return response.Header, nil
+}
+
+// kindOf returns the kind of a refusal, or nil for other refusals. A status counts only with the hub's own code, which
+// is a name in the header and in most bodies, and a number in those of direct methods.
+func kindOf(response *http.Response, body string) error {
+	said := response.Header.Get("iothub-errorcode") + " " + body
+	for _, kind := range []struct {
+		status       int
+		name, number string
+		err          error
+	}{
+		{http.StatusNotFound, "DeviceNotFound", "404001", ErrNotFound},
+		{http.StatusNotFound, "DeviceNotOnline", "404103", ErrOffline},
+		{http.StatusGatewayTimeout, "GatewayTimeout", "504101", ErrNoAnswer},
+	} {
+		if response.StatusCode == kind.status && (strings.Contains(said, kind.name) ||
+			strings.Contains(said, kind.number)) {
+			return kind.err
+		}
+	}
+	return nil
 }

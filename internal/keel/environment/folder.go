@@ -80,6 +80,11 @@ func (f Folder) DeviceAuthority(stack string) string {
 // Certificates is the folder of certificates and keys of an environment's devices.
 func (f Folder) Certificates(stack string) string { return filepath.Join(f.in("devices"), stack) }
 
+// Reprovision is the file with the progress of a run that asks an environment's devices to register again.
+func (f Folder) Reprovision(stack string) string {
+	return filepath.Join(f.in("devices"), stack, "reprovision.jsonl")
+}
+
 // EmulatorSettings is the file with the remembered settings of the emulator.
 func (f Folder) EmulatorSettings() string { return f.in("emulator-settings.json") }
 
