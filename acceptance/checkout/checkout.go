@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 // Status is what `keel emulator status --json` says, as far as it matters here.
@@ -78,12 +79,17 @@ func copyFile(from, to string) error {
 	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
-// Build makes what `keel up` would make, so that what is measured or told after it is about that alone.
+// Build builds what `keel up` would build, as `make build` does, so that a story or a measurement after it contains no
+// build.
 func Build(folder string, progress io.Writer) error {
-	cmd := exec.Command("go", "run", "./cmd/keel", "build")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build keel: %w", err)
+	bin := environment.Folder{Root: folder}.Bin()
+	compile := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "./cmd/keel")
+	compile.Env = toolchain.OwnGo(os.Environ())
+	for _, cmd := range []*exec.Cmd{compile, exec.Command(filepath.Join(bin, "keel"), "build")} {
+		cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("build keel: %w", err)
+		}
 	}
 	return nil
 }

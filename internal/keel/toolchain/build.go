@@ -136,7 +136,8 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 }
 
 // BuildFlags returns the flags of every build: of Pulumi, its language host, keel, the plugin and the program. They
-// share most of their packages, and a flag that differs compiles these again; the Makefile sets the same in GOFLAGS.
+// share most of their packages, and a flag that differs compiles these again. OwnGo sets them in GOFLAGS, which also
+// reaches the language host of an installed Pulumi; the Makefile sets the same.
 //
 // The build does not stamp the commit: that would link again after each one, and git refuses to read a checkout of
 // another user. The tag is pureUser.
@@ -152,7 +153,7 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 		return fmt.Errorf("build %s: %w", what, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := command(ctx, folder, o.Env, slices.Concat([]string{"build"}, BuildFlags(), args)...)
+	cmd := command(ctx, folder, o.Env, append([]string{"build"}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

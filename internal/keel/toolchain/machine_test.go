@@ -189,7 +189,8 @@ func TestAReadOnlyCacheFolderIsAnErrorWithAHint(t *testing.T) {
 	}
 }
 
-// Make and keel build the same packages one after the other: with other flags the second compiles them again.
+// Make and keel build the same packages one after the other: with other flags the second compiles them again. A program
+// that go run starts has other flags too, since it has no debug information.
 func TestMakeBuildsWithTheFlagsOfKeel(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "Makefile"))
@@ -199,6 +200,10 @@ func TestMakeBuildsWithTheFlagsOfKeel(t *testing.T) {
 	flags := strings.Join(toolchain.BuildFlags(), " ")
 	if want := "\nexport GOFLAGS := $(GOFLAGS) " + flags + "\n"; !strings.Contains(string(text), want) {
 		t.Errorf("the Makefile has no line %q", want)
+	}
+	if !strings.Contains(string(text), " go build -o .evenkeel/bin/ ./cmd/keel ") ||
+		strings.Contains(string(text), "go run ./cmd/") {
+		t.Error("want the Makefile to build keel to where keel builds it, and to run no command with go run")
 	}
 	for line := range strings.Lines(string(text)) {
 		_, tags, found := strings.Cut(line, "-tags ")
@@ -227,11 +232,12 @@ func TestEveryBuildHasTheSameFlags(t *testing.T) {
 		t.Errorf("got %d builds, want those of the host, its wrapper, the CLI, keel with the plugin, and the program",
 			len(lines))
 	}
-	want := "build " + strings.Join(toolchain.BuildFlags(), " ") + " -o "
+	want := "GOFLAGS=-mod=readonly " + strings.Join(toolchain.BuildFlags(), " ")
 	for _, line := range lines {
 		// Flags of the linker compile nothing again.
-		if !strings.HasPrefix(line, want) || strings.Contains(line, "-trimpath") || strings.Contains(line, "-gcflags") {
-			t.Errorf("got %q, want it to begin with %q and to have no other flag of the compiler", line, want)
+		if !strings.HasSuffix(line, want) || strings.Contains(line, "-trimpath") || strings.Contains(line, "-gcflags") ||
+			strings.Count(line, "-tags") != 1 {
+			t.Errorf("got %q, want it to end with %q and to have no other flag of the compiler", line, want)
 		}
 	}
 }

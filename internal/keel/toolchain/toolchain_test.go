@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeGo answers `go env GOVERSION` and writes what `go build -o` would; each build leaves a mark in FAKE_LOG.
+// fakeGo answers `go env GOVERSION` and writes what `go build -o` would; each build adds a line with its arguments and
+// GOFLAGS to FAKE_LOG.
 func fakeGo(args []string) int {
 	if args[0] == "env" {
 		fmt.Println(os.Getenv("FAKE_GO"))
@@ -40,7 +41,7 @@ func fakeGo(args []string) int {
 	if err != nil {
 		return 3
 	}
-	fmt.Fprintln(log, strings.Join(args, " "))
+	fmt.Fprintln(log, strings.Join(args, " "), "GOFLAGS="+os.Getenv("GOFLAGS"))
 	if os.Getenv("FAKE_FAIL") != "" {
 		fmt.Fprintln(os.Stderr, "x.go:1:2: undefined: y")
 		return 1
