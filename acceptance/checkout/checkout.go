@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"evenkeel/internal/keel/environment"
-	"evenkeel/internal/keel/toolchain"
 )
 
 // Status is what `keel emulator status --json` says, as far as it matters here.
@@ -79,17 +78,12 @@ func copyFile(from, to string) error {
 	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
-// Build builds what `keel up` would build, as `make build` does, so that a story or a measurement after it contains no
-// build.
+// Build runs `make build`, so that a story or a measurement after it contains no build.
 func Build(folder string, progress io.Writer) error {
-	bin := environment.Folder{Root: folder}.Bin()
-	compile := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "./cmd/keel")
-	compile.Env = toolchain.OwnGo(os.Environ())
-	for _, cmd := range []*exec.Cmd{compile, exec.Command(filepath.Join(bin, "keel"), "build")} {
-		cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("build keel: %w", err)
-		}
+	cmd := exec.Command("make", "build")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build keel: %w", err)
 	}
 	return nil
 }

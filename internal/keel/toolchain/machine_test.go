@@ -68,13 +68,11 @@ func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n",
 		"cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
-		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(folder, name)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
-				os.WriteFile(file, []byte(text), 0o600)); err != nil {
-				t.Fatal(err)
-			}
-		})
+		file := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, env := range map[string][]string{
 		"no HOME": nil, "one that cannot be written": {"HOME=" + filepath.Join(folder, "file", "home")},
@@ -121,11 +119,9 @@ func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	}
 	old := b.buildWithoutTags()
 	for _, name := range []string{"pulumi", "pulumi-language-go", "pulumi-language-go-real"} {
-		t.Run(name, func(t *testing.T) {
-			if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
-				t.Fatal(err)
-			}
-		})
+		if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
 		t.Errorf("a user with an entry: got %v, %v, want the tools that are there", there, err)
@@ -235,8 +231,8 @@ func TestEveryBuildHasTheSameFlags(t *testing.T) {
 	want := "GOFLAGS=-mod=readonly " + strings.Join(toolchain.BuildFlags(), " ")
 	for _, line := range lines {
 		// Flags of the linker compile nothing again.
-		if !strings.HasSuffix(line, want) || strings.Contains(line, "-trimpath") || strings.Contains(line, "-gcflags") ||
-			strings.Count(line, "-tags") != 1 {
+		if !strings.HasSuffix(line, want) || strings.Contains(line, "-trimpath") ||
+			strings.Contains(line, "-gcflags") || strings.Count(line, "-tags") != 1 {
 			t.Errorf("got %q, want it to end with %q and to have no other flag of the compiler", line, want)
 		}
 	}
