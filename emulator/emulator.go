@@ -115,6 +115,7 @@ func (e *Emulator) open() (err error) {
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
 		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
+		ServiceSettings: arm.ServiceSettings,
 	})
 	if err != nil {
 		return err

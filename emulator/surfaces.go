@@ -50,7 +50,7 @@ func (e *Emulator) dataHandler() http.Handler {
 			return e.entra.Check("Bearer "+token, domain.ServiceAudience)
 		},
 		Other:  e.addresses.Other,
-		Strict: e.options.RequireIfMatch, LocalAuthDisabled: arm.LocalAuthDisabled,
+		Strict: e.options.RequireIfMatch,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -243,13 +243,15 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 		}},
 	}
 	for _, step := range steps {
-		must(t, step.do())
-		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
-			Now: w.clock.Now})
-		must(t, err)
-		if !step.seen(after) {
-			t.Errorf("%s: got lost in the crash, want it kept", step.name)
-		}
-		must(t, after.Close())
+		t.Run(step.name, func(t *testing.T) {
+			must(t, step.do())
+			after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
+				Now: w.clock.Now})
+			must(t, err)
+			if !step.seen(after) {
+				t.Errorf("%s: got lost in the crash, want it kept", step.name)
+			}
+			must(t, after.Close())
+		})
 	}
 }

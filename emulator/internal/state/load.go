@@ -34,23 +34,19 @@ func (s *State) load() error {
 		return err
 	}
 	s.version = m.version
-	if err := loadAll(s.store, tableGroup, func(g *Group) {
-		s.groups[groupName(g.Subscription, g.Name)] = g
-	}); err != nil {
-		return err
-	}
-	var unread error
-	err := loadAll(s.store, tableHub, func(h *Hub) {
-		s.hubs[h.Host()] = h
-		unread = cmp.Or(unread, s.readSettings(h))
-	})
-	if err := cmp.Or(err, unread); err != nil {
-		return err
-	}
-	err = loadAll(s.store, tableService, func(v *Service) {
-		s.services[v.Host()] = v
-		s.scopes[strings.ToLower(v.IDScope)] = v.Host()
-	})
+	err := cmp.Or(
+		loadAll(s.store, tableGroup, func(g *Group) error {
+			s.groups[groupName(g.Subscription, g.Name)] = g
+			return nil
+		}),
+		loadAll(s.store, tableHub, func(h *Hub) error {
+			s.hubs[h.Host()] = h
+			return s.readSettings(h)
+		}),
+		loadAll(s.store, tableService, func(v *Service) error {
+			s.services[v.Host()], s.scopes[strings.ToLower(v.IDScope)] = v, v.Host()
+			return s.readSettings(v)
+		}))
 	if err != nil {
 		return err
 	}
@@ -64,15 +60,14 @@ type rowOf[T any] interface {
 	row
 }
 
-func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P)) error {
+func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P) error) error {
 	start, end := under(table)
 	return st.scan(start, end, func(_, value []byte) (bool, error) {
 		p := P(new(T))
 		if err := decode(value, p); err != nil {
 			return false, err
 		}
-		keep(p)
-		return true, nil
+		return true, keep(p)
 	})
 }
 

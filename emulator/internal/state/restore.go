@@ -64,8 +64,8 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 type snapshotReader struct {
 	d     *json.Decoder
 	batch *batch
-	// settings reads the settings of a hub: load must not fail after the change.
-	settings func(*Hub) error
+	// settings reads the settings of a hub or a service: load must not fail after the change.
+	settings func(row) error
 	heard    map[string]activity
 	format   bool
 }
@@ -156,10 +156,8 @@ func (in *snapshotReader) row(table byte, name string, raw json.RawMessage) erro
 	if !belongs(key, r) {
 		return errors.New("does not match its row")
 	}
-	if hub, is := r.(*Hub); is {
-		if err := in.settings(hub); err != nil {
-			return err
-		}
+	if err := in.settings(r); err != nil {
+		return err
 	}
 	in.batch.put(key, r)
 	return nil

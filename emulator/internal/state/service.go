@@ -140,30 +140,20 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 		return Service{}, false, err
 	}
 	defer leave()
-	object := serviceObject(v.ID.Name)
-	if err := s.home(object, v.ID); err != nil {
-		return Service{}, false, err
-	}
-	old := s.services[v.Host()]
-	phase, oldETag, oldResource := Activating, "", (*Resource)(nil)
+	object, old := serviceObject(v.ID.Name), s.services[v.Host()]
+	var known *Resource
 	if old != nil {
-		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
-		if !old.ID.is(v.ID) {
-			return Service{}, false, &Error{Kind: Exists, Object: object,
-				Reason: "exists in another resource group or subscription"}
-		}
-		if err := idle(object, old.Resource); err != nil {
-			return Service{}, false, err
-		}
-	}
-	if err := check(object, etag, oldETag, old != nil); err != nil {
-		return Service{}, false, err
+		known = &old.Resource
 	}
 	next := v.copy()
-	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+	phase, err := s.replace(object, &next.Resource, known, etag)
+	if err != nil {
 		return Service{}, false, err
 	}
 	if err := s.succeedService(object, &next, old); err != nil {
+		return Service{}, false, err
+	}
+	if err := s.readSettings(&next); err != nil {
 		return Service{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)

@@ -38,9 +38,10 @@ type Options struct {
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
 	// listed one.
 	Latencies map[string]time.Duration
-	// HubSettings reads a hub's Properties, which are in the format of the ARM surface. Nil: hubs have the default
-	// settings.
-	HubSettings func(properties []byte) (HubSettings, error)
+	// HubSettings reads a hub's Properties, which are in the format of the ARM surface, and ServiceSettings those of a
+	// service. Nil: they have the default settings.
+	HubSettings     func(properties []byte) (HubSettings, error)
+	ServiceSettings func(properties []byte) (ServiceSettings, error)
 	// Logger receives the reason why the state became read-only, and what a start had to drop. It may be nil.
 	Logger *slog.Logger
 	// Beside is called from time to time and checks the files that are stored beside the store. Its error makes the
@@ -58,8 +59,9 @@ type State struct {
 	clock     *Clock
 	random    io.Reader
 	latencies map[string]time.Duration
-	// hubSettings reads the properties of hubs.
-	hubSettings func(properties []byte) (HubSettings, error)
+	// hubSettings and serviceSettings read the properties of hubs and services.
+	hubSettings     func(properties []byte) (HubSettings, error)
+	serviceSettings func(properties []byte) (ServiceSettings, error)
 
 	// world guards the fields down to version.
 	world    sync.RWMutex
@@ -93,8 +95,8 @@ func Open(o Options) (*State, error) {
 	}
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
-		hubSettings: o.HubSettings,
-		dps:         newStripes(), devices: newStripes(),
+		hubSettings: o.HubSettings, serviceSettings: o.ServiceSettings,
+		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {

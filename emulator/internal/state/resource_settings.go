@@ -27,8 +27,36 @@ var defaultHubSettings = HubSettings{
 	MaxDeliveries: 10, MessageLife: time.Hour, FeedbackLock: 5 * time.Second, FeedbackLife: time.Hour,
 }
 
-// readSettings sets the hub's settings from its properties. Zero means the default.
-func (s *State) readSettings(h *Hub) error {
+// ServiceSettings are the settings of a provisioning service that affect how its clients are served.
+type ServiceSettings struct {
+	// DisableLocalAuth refuses signatures of shared access policies.
+	DisableLocalAuth bool
+}
+
+// readSettings sets the settings of a hub or a service from its properties. Other rows have none.
+func (s *State) readSettings(r row) error {
+	switch r := r.(type) {
+	case *Hub:
+		return s.readHubSettings(r)
+	case *Service:
+		return s.readServiceSettings(r)
+	}
+	return nil
+}
+
+func (s *State) readServiceSettings(v *Service) (err error) {
+	v.Settings = ServiceSettings{}
+	if s.serviceSettings == nil {
+		return nil
+	}
+	if v.Settings, err = s.serviceSettings(v.Properties); err != nil {
+		return fmt.Errorf("read the settings of %s: %w", serviceObject(v.ID.Name), err)
+	}
+	return nil
+}
+
+// readHubSettings takes the default for each setting that is zero.
+func (s *State) readHubSettings(h *Hub) error {
 	h.Settings = defaultHubSettings
 	if s.hubSettings == nil {
 		return nil
