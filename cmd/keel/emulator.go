@@ -12,7 +12,6 @@ import (
 
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
 )
@@ -178,22 +177,12 @@ func (a *app) emulatorStatus(ctx context.Context) error {
 
 // emulatorStatusIn prints the status of the emulator of a checkout.
 func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) error {
-	record, err := a.process(folder).Find()
-	if err == nil {
-		err = record.Check(ctx)
-	}
+	record, err := a.runningProcess(ctx, folder)
 	if err != nil {
 		if a.json {
 			err = errors.Join(err, a.printJSON(status{}))
 		}
-		switch {
-		case errors.Is(err, background.ErrStopped):
-			return errNotRunning()
-		case errors.Is(err, fs.ErrPermission):
-			return err // with its hint; keel cannot find out whether it runs
-		}
-		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop",
-			folder.Log())
+		return err
 	}
 	endpoints, err := decode(record)
 	if err != nil {

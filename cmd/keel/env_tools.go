@@ -27,19 +27,30 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 	if err != nil {
 		return folder, environment.Endpoints{}, err
 	}
+	record, err := a.runningProcess(ctx, folder)
+	if err != nil {
+		return folder, environment.Endpoints{}, err
+	}
+	endpoints, err := decode(record)
+	return folder, endpoints, err
+}
+
+// runningProcess returns the record of a checkout's emulator, and an error unless it runs and answers.
+func (a *app) runningProcess(ctx context.Context, folder environment.Folder) (background.Record, error) {
 	record, err := a.process(folder).Find()
 	if err == nil {
 		err = record.Check(ctx)
 	}
 	switch {
+	case err == nil:
+		return record, nil
 	case errors.Is(err, background.ErrStopped):
-		return folder, environment.Endpoints{}, errNotRunning()
-	case err != nil:
-		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
-			"see %s, or stop it: keel emulator stop", folder.Log())
+		return record, errNotRunning()
+	case errors.Is(err, fs.ErrPermission):
+		return record, err // with its hint; keel cannot find out whether it runs
 	}
-	endpoints, err := decode(record)
-	return folder, endpoints, err
+	return record, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
+		"see %s, or stop it: keel emulator stop", folder.Log())
 }
 
 // envTool prints the variables that an Azure tool needs to work with the emulator or, with unset, commands that unset
