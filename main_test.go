@@ -174,10 +174,12 @@ func TestHubsComeWithAPolicy(t *testing.T) {
 		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency",
 		"IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
 	} {
-		policy := made["azure-dps:index:"+name]["allocationPolicy"]
-		if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
-			t.Errorf("%s: got the policy %v, want %q", name, policy, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			policy := made["azure-dps:index:"+name]["allocationPolicy"]
+			if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
+				t.Errorf("%s: got the policy %v, want %q", name, policy, want)
+			}
+		})
 	}
 }
 
@@ -299,10 +301,12 @@ func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
 	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1,
 		"hub-1-operator": 0} {
-		args := made["azure-dps:index:SharedAccessKey/"+name]
-		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
-			t.Errorf("%s: got rotation %v, want %v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			args := made["azure-dps:index:SharedAccessKey/"+name]
+			if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
+				t.Errorf("%s: got rotation %v, want %v", name, got, want)
+			}
+		})
 	}
 }
 

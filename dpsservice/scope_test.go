@@ -12,7 +12,7 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// asked is a credential that remembers what it was asked for, and gives nothing.
+// asked is a credential that records the scope of each request and returns no token.
 type asked struct{ scopes []string }
 
 var errNothing = errors.New("nothing is given")

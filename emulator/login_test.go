@@ -55,14 +55,16 @@ func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 	check(t, err)
 	for name, credential := range map[string]azcore.TokenCredential{"a secret": bySecret,
 		"a certificate": byCertificate} {
-		groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
-			&arm.ClientOptions{ClientOptions: options})
-		check(t, err)
-		location := "westeurope"
-		if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location},
-			nil); err != nil {
-			t.Errorf("a login by %s: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
+				&arm.ClientOptions{ClientOptions: options})
+			check(t, err)
+			location := "westeurope"
+			if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location},
+				nil); err != nil {
+				t.Errorf("a login by %s: got %v", name, err)
+			}
+		})
 	}
 }
 
@@ -95,9 +97,11 @@ func TestResourceManagerRefusesTokens(t *testing.T) {
 		"another cloud's audience": tokenFor(t, stranger, stranger.Endpoints().ARM+"/.default"),
 		"another signature":        good[:len(good)-6] + "AAAAAA",
 	} {
-		if got := call(token); got != http.StatusUnauthorized {
-			t.Errorf("%s: got %d, want 401", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := call(token); got != http.StatusUnauthorized {
+				t.Errorf("%s: got %d, want 401", name, got)
+			}
+		})
 	}
 	ahead.Store(int64(2 * time.Hour))
 	if got := call(good); got != http.StatusUnauthorized {

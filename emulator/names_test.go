@@ -179,11 +179,13 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	}
 	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
-		status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "",
-			token(t, name, "provisioningserviceowner", key))
-		if status != want {
-			t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "",
+				token(t, name, "provisioningserviceowner", key))
+			if status != want {
+				t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
+			}
+		})
 	}
 
 	// Hubs come and go, and keep their address.

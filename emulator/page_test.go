@@ -59,10 +59,12 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 		t.Errorf("got the policy %q, want one that loads nothing from elsewhere", policy)
 	}
 	for path, kind := range map[string]string{"/page.css": "text/css", "/page.js": "text/javascript"} {
-		if response, body := browse(t, l.e, path); response.StatusCode != 200 ||
-			!strings.HasPrefix(response.Header.Get("Content-Type"), kind) || body == "" {
-			t.Errorf("%s: got %d %s, want %s", path, response.StatusCode, response.Header.Get("Content-Type"), kind)
-		}
+		t.Run(path, func(t *testing.T) {
+			if response, body := browse(t, l.e, path); response.StatusCode != 200 ||
+				!strings.HasPrefix(response.Header.Get("Content-Type"), kind) || body == "" {
+				t.Errorf("%s: got %d %s, want %s", path, response.StatusCode, response.Header.Get("Content-Type"), kind)
+			}
+		})
 	}
 	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 ||
 		!strings.Contains(page, "No hub.") {
@@ -117,8 +119,10 @@ func TestThePageIsNotForOtherSites(t *testing.T) {
 		"a name that leads to this host":   {"/", []string{"Host", "evil.example.com"}, 403},
 		"a name that begins with loopback": {"/", []string{"Host", "127.0.0.1.example.com"}, 403},
 	} {
-		if response, _ := browse(t, e, tc.path, tc.header...); response.StatusCode != tc.want {
-			t.Errorf("%s: got %d, want %d", name, response.StatusCode, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if response, _ := browse(t, e, tc.path, tc.header...); response.StatusCode != tc.want {
+				t.Errorf("%s: got %d, want %d", name, response.StatusCode, tc.want)
+			}
+		})
 	}
 }

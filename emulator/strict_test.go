@@ -123,12 +123,14 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 				return status, body
 			},
 		} {
-			if status, body := call(); status != 400 {
-				t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
-			} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
-				strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
-				t.Errorf("%s, %s: got %q, want a text that quotes nothing", what, name, text)
-			}
+			t.Run(what, func(t *testing.T) {
+				if status, body := call(); status != 400 {
+					t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
+				} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
+					strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
+					t.Errorf("%s, %s: got %q, want a text that quotes nothing", what, name, text)
+				}
+			})
 		}
 	}
 	if !device.IsConnectionOpen() {
@@ -176,10 +178,12 @@ func TestAggregatesThatOverflow(t *testing.T) {
 		"select max(tags.a) as a, min(tags.b) as b from devices":       `1.7e`,
 		"select deviceId from devices where tags.a * 10 = tags.a * 10": `[]`,
 	} {
-		status, text := w.query(query, owner)
-		if status != 200 && status != 400 || status == 200 && !strings.Contains(text, want) {
-			t.Errorf("%s: got %d %s, want %s", query, status, text, want)
-		}
+		t.Run(query, func(t *testing.T) {
+			status, text := w.query(query, owner)
+			if status != 200 && status != 400 || status == 200 && !strings.Contains(text, want) {
+				t.Errorf("%s: got %d %s, want %s", query, status, text, want)
+			}
+		})
 	}
 }
 

@@ -29,8 +29,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process
-// that says it runs but where nobody of ours answers.
+// newPatient returns a diagnosis of a checkout with a certificate that is valid for a day, and with the record of a
+// background process whose address nothing serves.
 func newPatient(t *testing.T) *diagnosis {
 	t.Helper()
 	folder := environment.Folder{Root: t.TempDir()}
@@ -114,7 +114,7 @@ func TestDoctorFindsUnusablePlugins(t *testing.T) {
 	}
 }
 
-// azureAnswers is an Azure that gives fixed answers by path.
+// azureAnswers is an Azure that returns fixed answers by path.
 type azureAnswers map[string]string
 
 func (a azureAnswers) Do(request *http.Request) (*http.Response, error) {
@@ -179,12 +179,14 @@ func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 			}{
 				{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration},
 				{"clock", d.clock}} {
-				f := check.run(t.Context())
-				if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
-					t.Errorf("%s: %s: got %+v", name, check.name, f)
-				} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
-					t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
-				}
+				t.Run(check.name, func(t *testing.T) {
+					f := check.run(t.Context())
+					if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
+						t.Errorf("%s: %s: got %+v", name, check.name, f)
+					} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
+						t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
+					}
+				})
 			}
 		})
 	}

@@ -18,8 +18,8 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// enrolled: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE — puts an individual enrollment
-// into the seeded service.
+// enrolled: `enrolled ID key|disabled|reference|tpm` or `enrolled ID certificate FILE` creates an individual enrollment
+// in the seeded service.
 func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE")

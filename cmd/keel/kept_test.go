@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/durable/durabletest"
 )
 
-// port is the one that listenPlugin opens; it is closed again.
+// port returns the port that listenPlugin opens, after closing it.
 func pluginPort(t *testing.T, disk durable.Disk, logger *slog.Logger) (int, error) {
 	t.Helper()
 	listener, err := listenPlugin(disk, "data/plugin-port", logger)
@@ -76,8 +76,8 @@ func TestAnUnreadablePluginPortIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAStartThatHangsEndsWithAnInterrupt waits for a disk that never answers.
-func TestAStartThatHangsEndsWithAnInterrupt(t *testing.T) {
+// TestAnInterruptEndsAStartThatHangs starts on a disk that does not answer.
+func TestAnInterruptEndsAStartThatHangs(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	answer := make(chan struct{})

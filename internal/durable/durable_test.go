@@ -19,9 +19,9 @@ import (
 
 var errCut = errors.New("cut")
 
-// TestAFileIsWholeWheneverThePowerIsCut cuts the power before every operation of a write: before it returns, the old or
-// the new content is there, and afterwards the new one.
-func TestAFileIsWholeWheneverThePowerIsCut(t *testing.T) {
+// TestAFileIsCompleteWheneverThePowerIsCut cuts the power before every operation of a write: until the write returns, the
+// old or the new content is there, and afterwards the new one.
+func TestAFileIsCompleteWheneverThePowerIsCut(t *testing.T) {
 	t.Parallel()
 	for _, unsynced := range []bool{false, true} {
 		var ops []string
@@ -75,7 +75,7 @@ func read(t *testing.T, disk *durabletest.FS, name string) string {
 	return string(data)
 }
 
-func TestWhatWasMadeOrRemovedStaysSo(t *testing.T) {
+func TestCreatedAndRemovedFilesStaySo(t *testing.T) {
 	t.Parallel()
 	disk := durabletest.New()
 	d := durable.Disk{FS: disk}
@@ -105,7 +105,7 @@ func TestWhatWasMadeOrRemovedStaysSo(t *testing.T) {
 	}
 }
 
-// TestAWriteThatFailsChangesNothing lets each operation of a write fail in turn.
+// TestAWriteThatFailsChangesNothing makes each operation of a write fail in turn.
 func TestAWriteThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []string{"create", "write", "sync", "rename"} {
@@ -154,7 +154,7 @@ func TestAWriterThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsNamedWithWhatToDo(t *testing.T) {
+func TestTheErrorForAFullDiskHintsAtFreeingSpace(t *testing.T) {
 	t.Parallel()
 	disk := durabletest.New()
 	disk.Fill(true)
@@ -164,7 +164,7 @@ func TestAFullDiskIsNamedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
+func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "deep", "er")
 	if err := durable.OS.MkdirAll(dir, 0o700); err != nil {

@@ -303,7 +303,7 @@ func TestVariablesCompleteTheLogin(t *testing.T) {
 }
 
 // Not parallel: the environment says where managed identities are (App Service's form of it).
-func TestALoginAsTheMachine(t *testing.T) {
+func TestALoginWithAManagedIdentity(t *testing.T) {
 	cloud, config := withEntra(t)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" || query.Get("resource")+

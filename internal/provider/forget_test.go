@@ -69,11 +69,11 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 				t.Fatalf("before: got records of %v, want %v", got, ids)
 			}
 			if test.later != nil {
-				for m, id := range map[*managed]object{group: {"enrollmentGroupId": "devices"},
-					single: {"registrationId": "device-1"}} {
-					if got := m.up(id.edited(test.later)); got != nil {
-						t.Errorf("up with the other answer: got %v, want none", got)
-					}
+				if got := group.up(object{"enrollmentGroupId": "devices"}.edited(test.later)); got != nil {
+					t.Errorf("the group with the other answer: got %v, want none", got)
+				}
+				if got := single.up(object{"registrationId": "device-1"}.edited(test.later)); got != nil {
+					t.Errorf("the enrollment with the other answer: got %v, want none", got)
 				}
 			}
 			group.delete()

@@ -54,22 +54,24 @@ func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
 	manage(t, startProvider(t, keyed), "IndividualEnrollment", "x").up(object{"registrationId": "device-0"})
 	cloud.disableLocalAuth(t)
 	for name, config := range map[string]object{"policyName and key": keyed, "connectionString": text} {
-		_, err := manage(t, startProvider(t, config), "IndividualEnrollment",
-			"x").tryUp(object{"registrationId": "device-1"})
-		if err == nil {
-			t.Fatalf("%s: got no error", name)
-		}
-		for _, want := range []string{
-			"disableLocalAuth", "az iot dps show --name dps-1 --query properties.disableLocalAuth", "remove " + name,
-			"Device Provisioning Service Data Contributor", "Microsoft Entra ID",
-		} {
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: got %v, want %q in it", name, err, want)
+		t.Run(name, func(t *testing.T) {
+			_, err := manage(t, startProvider(t, config), "IndividualEnrollment",
+				"x").tryUp(object{"registrationId": "device-1"})
+			if err == nil {
+				t.Fatalf("%s: got no error", name)
 			}
-		}
-		if strings.Contains(err.Error(), key) {
-			t.Errorf("%s: the error tells the key", name)
-		}
+			for _, want := range []string{
+				"disableLocalAuth", "az iot dps show --name dps-1 --query properties.disableLocalAuth",
+				"remove " + name, "Device Provisioning Service Data Contributor", "Microsoft Entra ID",
+			} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: got %v, want %q in it", name, err, want)
+				}
+			}
+			if strings.Contains(err.Error(), key) {
+				t.Errorf("%s: the error tells the key", name)
+			}
+		})
 	}
 	live(t, entra)
 }

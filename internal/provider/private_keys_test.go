@@ -122,13 +122,15 @@ func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 			}
 			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` +
 				column + `":"` + quoted + `"}]`} {
-				told := reasons(t, content)
-				if len(told) == 0 {
-					t.Errorf("%s: a private key in the column %s was taken", form, column)
-				}
-				if strings.Contains(strings.Join(told, "\n"), mark) {
-					t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
-				}
+				t.Run(form, func(t *testing.T) {
+					told := reasons(t, content)
+					if len(told) == 0 {
+						t.Errorf("%s: a private key in the column %s was taken", form, column)
+					}
+					if strings.Contains(strings.Join(told, "\n"), mark) {
+						t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
+					}
+				})
 			}
 		})
 	}

@@ -40,17 +40,19 @@ func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 	m := manage(t, server, "EnrollmentGroup", "devices")
 	m.up(object{"enrollmentGroupId": "devices"})
 	for _, test := range tests {
-		paths, response := m.diff(m.check(test.inputs))
-		if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) ||
-			response.DeleteBeforeReplace != test.deletesFirst {
-			t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace,
-				test.want, test.deletesFirst)
-		}
-		for _, path := range paths {
-			if got := response.DetailedDiff[path].Kind; got != test.kind {
-				t.Errorf("%s: got %s at %s, want %s", test.name, got, path, test.kind)
+		t.Run(test.name, func(t *testing.T) {
+			paths, response := m.diff(m.check(test.inputs))
+			if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) ||
+				response.DeleteBeforeReplace != test.deletesFirst {
+				t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace,
+					test.want, test.deletesFirst)
 			}
-		}
+			for _, path := range paths {
+				if got := response.DetailedDiff[path].Kind; got != test.kind {
+					t.Errorf("%s: got %s at %s, want %s", test.name, got, path, test.kind)
+				}
+			}
+		})
 	}
 }
 

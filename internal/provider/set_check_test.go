@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -185,10 +186,12 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 					"7 changed (device-00000, device-00001, device-00002, device-00003, device-00004, …); 5 unchanged",
 				{10, 0}: "INFO enrollments: 2 removed (device-00010, device-00011); 10 unchanged",
 			} {
-				set.diff(set.check(source(step[0], step[1])))
-				if got := set.messages(); !slices.Equal(got, []string{want}) {
-					t.Errorf("%s: got %q, want %q", name, got, want)
-				}
+				t.Run(fmt.Sprintf("%d devices, %d changed", step[0], step[1]), func(t *testing.T) {
+					set.diff(set.check(source(step[0], step[1])))
+					if got := set.messages(); !slices.Equal(got, []string{want}) {
+						t.Errorf("%s: got %q, want %q", name, got, want)
+					}
+				})
 			}
 			if after := service.cloud.lastRequest(); after != before {
 				t.Errorf("%s: the previews made %d calls", name, after-before)

@@ -429,22 +429,24 @@ func TestWillIsPublishedWithoutADisconnect(t *testing.T) {
 		will   string
 		polite bool
 	}{{"gone", true}, {"gone", false}, {"", false}} {
-		p := hello("ours/a")
-		p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte(tc.will)
-		c := s.dial(t)
-		c.send(p)
-		c.read()
-		if tc.polite {
-			c.send(packets.NewControlPacket(packets.Disconnect))
-		}
-		_ = c.Close()
-		var got []string
-		for !slices.Contains(got, "a closed") {
-			got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
-		}
-		if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
-			t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
-		}
+		t.Run(fmt.Sprintf("will=%q goodbye=%t", tc.will, tc.polite), func(t *testing.T) {
+			p := hello("ours/a")
+			p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte(tc.will)
+			c := s.dial(t)
+			c.send(p)
+			c.read()
+			if tc.polite {
+				c.send(packets.NewControlPacket(packets.Disconnect))
+			}
+			_ = c.Close()
+			var got []string
+			for !slices.Contains(got, "a closed") {
+				got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
+			}
+			if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
+				t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
+			}
+		})
 	}
 }
 

@@ -101,10 +101,12 @@ func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 				"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged +
 					text(second))),
 			} {
-				got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
-				if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
-					t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
-				}
+				t.Run(form, func(t *testing.T) {
+					got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
+					if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
+						t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
+					}
+				})
 			}
 		})
 	}

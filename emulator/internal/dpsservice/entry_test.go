@@ -97,10 +97,12 @@ func TestAMaskedWebhookSentBackKeepsItsKey(t *testing.T) {
 		{"https://f.example/b?****", "https://f.example/b?****"},
 		{"https://f.example/a?code=new", "https://f.example/a?code=new"},
 	} {
-		w.put(t, "/enrollmentGroups/a", body(step.sent))
-		if g, err := w.st.EnrollmentGroup(w.scope, "a"); err != nil || g.Webhook.URL != step.want {
-			t.Errorf("%s: got %+v, %v, want %s", step.sent, g.Webhook, err, step.want)
-		}
+		t.Run(step.sent, func(t *testing.T) {
+			w.put(t, "/enrollmentGroups/a", body(step.sent))
+			if g, err := w.st.EnrollmentGroup(w.scope, "a"); err != nil || g.Webhook.URL != step.want {
+				t.Errorf("%s: got %+v, %v, want %s", step.sent, g.Webhook, err, step.want)
+			}
+		})
 	}
 }
 

@@ -93,17 +93,19 @@ func TestRefusalsOfTheState(t *testing.T) {
 		{errors.New("a fault with a secret"), 500, 500001},
 		{dpswire.Refuse(413, 413001, "more than %d", 7), 413, 413001},
 	} {
-		answer, body, fault := serve(func() (dpswire.Reply, error) { return dpswire.Reply{}, test.err })
-		if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
-			t.Errorf("%v: got %d %+v %v, want %d %d", test.err, answer.StatusCode, body, fault, test.status, test.code)
-		}
-		if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" ||
-			body.Message == "a fault with a secret" {
-			t.Errorf("%v: got %+v", test.err, body)
-		}
-		if wait := answer.Header.Get("Retry-After"); (wait != "") != (test.status == 429) {
-			t.Errorf("%v: got Retry-After %q", test.err, wait)
-		}
+		t.Run(test.err.Error(), func(t *testing.T) {
+			answer, body, fault := serve(func() (dpswire.Reply, error) { return dpswire.Reply{}, test.err })
+			if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
+				t.Errorf("got %d %+v %v, want %d %d", answer.StatusCode, body, fault, test.status, test.code)
+			}
+			if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" ||
+				body.Message == "a fault with a secret" {
+				t.Errorf("%v: got %+v", test.err, body)
+			}
+			if wait := answer.Header.Get("Retry-After"); (wait != "") != (test.status == 429) {
+				t.Errorf("%v: got Retry-After %q", test.err, wait)
+			}
+		})
 	}
 }
 

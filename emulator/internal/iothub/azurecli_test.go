@@ -107,14 +107,16 @@ func TestEmptyKeysAreGenerated(t *testing.T) {
 		{`{"primaryKey":"","secondaryKey":"%[2]s"}`, false, true}, {`{"primaryKey":"%[1]s","secondaryKey":""}`, true,
 			false},
 	} {
-		body := strings.NewReplacer("%[1]s", key[0], "%[2]s", key[1]).Replace(test.body)
-		a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match",
-			"*").want(t, body, http.StatusOK)
-		got := f.keysOf(t, a)
-		if (got[0] == key[0]) != test.primary || (got[1] == key[1]) != test.secondary {
-			t.Errorf("%s: got primary kept %t, secondary kept %t", body, got[0] == key[0], got[1] == key[1])
-		}
-		key = got
+		t.Run(test.body, func(t *testing.T) {
+			body := strings.NewReplacer("%[1]s", key[0], "%[2]s", key[1]).Replace(test.body)
+			a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match",
+				"*").want(t, body, http.StatusOK)
+			got := f.keysOf(t, a)
+			if (got[0] == key[0]) != test.primary || (got[1] == key[1]) != test.secondary {
+				t.Errorf("%s: got primary kept %t, secondary kept %t", body, got[0] == key[0], got[1] == key[1])
+			}
+			key = got
+		})
 	}
 }
 
@@ -139,19 +141,21 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 		{"/devices/keys/regenerate", "primaryKey", true, false}, {"/Devices/Keys/Regenerate", "SecondaryKey", false,
 			true}, {"/devices/keys/regenerate", "both", true, true},
 	} {
-		before := held("d1")
-		a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t,
-			test.policy, http.StatusOK)
-		var got rotation
-		if err := json.Unmarshal([]byte(a.body), &got); err != nil || !strings.EqualFold(got.PolicyKey, test.policy) ||
-			len(got.RotatedKeys) != 2 || got.Errors == nil {
-			t.Fatalf("%s: got %s, want two devices", test.policy, a.body)
-		}
-		after := held("d1")
-		if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary ||
-			got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
-			t.Errorf("%s: got %+v after %v, held %v", test.policy, got, before, after)
-		}
+		t.Run(test.policy, func(t *testing.T) {
+			before := held("d1")
+			a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t,
+				test.policy, http.StatusOK)
+			var got rotation
+			if err := json.Unmarshal([]byte(a.body), &got); err != nil ||
+				!strings.EqualFold(got.PolicyKey, test.policy) || len(got.RotatedKeys) != 2 || got.Errors == nil {
+				t.Fatalf("%s: got %s, want two devices", test.policy, a.body)
+			}
+			after := held("d1")
+			if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary ||
+				got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
+				t.Errorf("%s: got %+v after %v, held %v", test.policy, got, before, after)
+			}
+		})
 	}
 	some := f.owner("POST", "/devices/keys/regenerate",
 		`{"policyKey":"primaryKey","devices":[{"id":"none"},{"id":"ca"},{"id":"d1","moduleId":"m"},{"id":"d1"}]}`)

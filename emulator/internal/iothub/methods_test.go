@@ -67,10 +67,12 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 			"ErrorCode:MessageTooLarge"},
 		{"/twins/d9/methods", `{"methodName":"m"}`, 404, "ErrorCode:DeviceNotFound"},
 	} {
-		if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))],
-			tc.status); !strings.Contains(a.body, tc.want) {
-			t.Errorf("%s: got %s, want %s", tc.body[:min(60, len(tc.body))], a.body, tc.want)
-		}
+		t.Run(tc.body[:min(60, len(tc.body))], func(t *testing.T) {
+			if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))],
+				tc.status); !strings.Contains(a.body, tc.want) {
+				t.Errorf("%s: got %s, want %s", tc.body[:min(60, len(tc.body))], a.body, tc.want)
+			}
+		})
 	}
 	f.do(call{method: "POST", path: "/twins/d1/methods" + version, body: `{"methodName":"m"}`,
 		token: f.policy("read")}).want(t, "without ServiceConnect", 401)

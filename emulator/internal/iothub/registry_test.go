@@ -162,19 +162,21 @@ func TestEveryCallNeedsItsRight(t *testing.T) {
 		{"GET", "/statistics/devices", "", "read", 200},
 		{"GET", "/statistics/service", "", "service", 200},
 	} {
-		for _, policy := range []string{"read", "write", "service", "device"} {
-			if tc.path == "/statistics/service" && (policy == "read" || policy == "write") {
-				continue // which of the two rights it takes is unsure: both
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			for _, policy := range []string{"read", "write", "service", "device"} {
+				if tc.path == "/statistics/service" && (policy == "read" || policy == "write") {
+					continue // which of the two rights it takes is unsure: both
+				}
+				want := http.StatusUnauthorized
+				if policy == tc.right || policy == "write" && tc.right == "read" { // writing implies reading
+					want = tc.status
+				}
+				a := f.do(call{method: tc.method, path: tc.path + version, body: tc.body, token: f.policy(policy)})
+				if a.status != want {
+					t.Errorf("%s %s with %s: got %d %s, want %d", tc.method, tc.path, policy, a.status, a.body, want)
+				}
 			}
-			want := http.StatusUnauthorized
-			if policy == tc.right || policy == "write" && tc.right == "read" { // writing implies reading
-				want = tc.status
-			}
-			a := f.do(call{method: tc.method, path: tc.path + version, body: tc.body, token: f.policy(policy)})
-			if a.status != want {
-				t.Errorf("%s %s with %s: got %d %s, want %d", tc.method, tc.path, policy, a.status, a.body, want)
-			}
-		}
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 
 const mark = "\ufeff"
 
-// papers are a certificate, the one that signed it, and the private key of the first in every form.
+// papers are a certificate, its issuer's certificate, and the private key of the first in every format.
 type papers struct {
 	leaf, root, key, keyDER string
 	der                     []byte

@@ -17,8 +17,8 @@ import (
 	"evenkeel/internal/azure/login"
 )
 
-// endsWhenCancelled cancels a login once it waits for somebody, and fails unless it ends though nobody has answered
-// yet.
+// endsWhenCancelled cancels a login that waits for a server, and fails unless the login ends although no server has
+// answered.
 func endsWhenCancelled(t *testing.T, account *login.Account, waits <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -87,7 +87,7 @@ func TestALoginEndsWhenItIsCancelled(t *testing.T) {
 	}
 }
 
-// Not parallel: the Azure CLI is found by PATH.
+// Not parallel: the login finds the Azure CLI on PATH.
 func TestALoginDoesNotWaitForTheAzureCLIWhenItIsCancelled(t *testing.T) {
 	folder := t.TempDir()
 	release, started := filepath.Join(folder, "release"), filepath.Join(folder, "started")

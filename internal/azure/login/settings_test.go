@@ -10,7 +10,7 @@ import (
 	"evenkeel/internal/azure/login"
 )
 
-func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
+func TestVariablesCompleteTheConfiguration(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
 		"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", "ARM_CLIENT_SECRET": "s", "ARM_SUBSCRIPTION_ID": "sub",
@@ -90,8 +90,8 @@ func TestAConfiguredAuthorityHostTakesPrecedence(t *testing.T) {
 	}
 }
 
-// azure-native looks for ways to log in in this order, when variables name several.
-func TestWaysToLogInHaveAnOrder(t *testing.T) {
+// azure-native tries the logins in this order if variables name several.
+func TestLoginsHaveAnOrder(t *testing.T) {
 	t.Parallel()
 	missing := login.Settings{TenantID: "t", ClientID: "c", ClientCertificatePath: "/nowhere.pem", ClientSecret: "s",
 		UseOIDC: true, UseMSI: true}

@@ -85,8 +85,8 @@ func TestTheSignatureCoversTheResourceAsSent(t *testing.T) {
 
 func TestRawSlashesAndAnyFieldOrderAreAccepted(t *testing.T) {
 	t.Parallel()
-	// Made outside this package (openssl dgst -sha256 -mac HMAC) over the raw "0ne1/registrations/d" and se 1767330245,
-	// with key.
+	// Signed outside this package (openssl dgst -sha256 -mac HMAC) over the raw "0ne1/registrations/d" and se
+	// 1767330245, with key.
 	const sig = "DBw%2BxlM0tvunutVOOxP7Tqt4PN%2BTFJngdaS/0TbVKGM%3D"
 	token, err := sas.Parse("SharedAccessSignature se=1767330245&skn=registration&sr=0ne1/registrations/d&sig=" + sig)
 	if err != nil {

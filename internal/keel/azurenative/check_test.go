@@ -53,7 +53,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestLocationFallsBackToTheGroups(t *testing.T) {
+func TestLocationDefaultsToTheGroups(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
 	e.up(groupType, "env", groupInputs())

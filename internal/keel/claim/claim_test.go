@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/keel/claim"
 )
 
-// TestMain lets the test binary hold a claim until its standard input ends.
+// TestMain makes the test binary hold a claim until its standard input ends.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("CLAIM_TEST"); path != "" {
 		os.Exit(hold(path))
@@ -41,7 +41,7 @@ func hold(path string) int {
 	return 0
 }
 
-// holder starts a process that holds a claim; it returns the claim's token and how to kill it.
+// holder starts a process that holds a claim, and returns the claim's token and a function that kills the process.
 func holder(t *testing.T, path string, env ...string) (token string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
@@ -73,10 +73,10 @@ func holder(t *testing.T, path string, env ...string) (token string, kill func()
 	return strings.TrimSpace(line), kill
 }
 
-// soon is an option set that waits for nobody.
+// soon are options that do not wait.
 var soon = claim.Options{Command: "keel down"}
 
-func TestABusyClaimNamesItsHolderAndIsFreeWhenThatDies(t *testing.T) {
+func TestABusyClaimNamesItsHolderAndIsFreeAfterItDies(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "claims", "local.lock")
 	_, kill := holder(t, path)
@@ -103,7 +103,7 @@ func TestABusyClaimNamesItsHolderAndIsFreeWhenThatDies(t *testing.T) {
 	}
 }
 
-func TestSharedClaimsExcludeOnlyThoseThatAreNot(t *testing.T) {
+func TestSharedClaimsExcludeOnlyExclusiveOnes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emulator.lock")
 	_, kill := holder(t, path, "CLAIM_SHARED=1")
@@ -130,7 +130,7 @@ func TestSharedClaimsExcludeOnlyThoseThatAreNot(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
+func TestAWaitEndsWithTheHolderOrTimesOut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	_, kill := holder(t, path)
@@ -182,7 +182,7 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	}
 }
 
-func TestAnHeirOfAClaimDoesNotWaitForIt(t *testing.T) {
+func TestAChildThatInheritsAClaimDoesNotWaitForIt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	token, kill := holder(t, path)
@@ -206,7 +206,7 @@ func TestAnHeirOfAClaimDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
-// TestConcurrentProbesDoNotDisturbEachOther: many look for holders at once, while claims come and go.
+// TestConcurrentProbesDoNotDisturbEachOther: many processes look for holders at once while claims begin and end.
 func TestConcurrentProbesDoNotDisturbEachOther(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")

@@ -61,14 +61,16 @@ func TestOtherBackendsAreReadThroughPulumi(t *testing.T) {
 	if there, err := e.Exists(t.Context()); err != nil || !there {
 		t.Errorf("got %v, %v, want it there", there, err)
 	}
-	ran(t, e)
 	if err := e.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, e), []string{"stack ls --json"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q: the stack is there", got, want)
+	if got := ran(t, e); slices.ContainsFunc(got, isInit) {
+		t.Errorf("got %q run, want no new stack, since it exists", got)
 	}
 }
+
+// isInit reports whether a call of Pulumi creates a stack.
+func isInit(call string) bool { return strings.HasPrefix(call, "stack init") }
 
 func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	t.Parallel()
@@ -134,9 +136,6 @@ func TestAStateThatIsNotInFilesIsReadThroughPulumi(t *testing.T) {
 	if err != nil || got.Name != "local" || got.Resources != 1 || !slices.Equal(got.Hubs, []string{"hub-1"}) {
 		t.Errorf("got %+v, %v, want the one hub", got, err)
 	}
-	if got, want := ran(t, e), []string{"stack export --stack local"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q", got, want)
-	}
 }
 
 func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
@@ -160,24 +159,26 @@ func TestOriginsDependOnTheBackendAndNotOnCredentials(t *testing.T) {
 		{"azblob://other?storage_account=mine", "c"}, {"https://api.pulumi.com", "d"},
 		{"https://token@API.pulumi.com/", "d"}, {"s3://states?region=x", "e"},
 	} {
-		e.Backend = tc.backend
-		got, err := e.Origin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first, known := origins[tc.same]; known && first != got {
-			t.Errorf("%s: got %s, want %s", tc.backend, got, first)
-		}
-		for same, origin := range origins {
-			if same != tc.same && origin == got {
-				t.Errorf("%s has the origin of another backend", tc.backend)
+		t.Run(tc.backend, func(t *testing.T) {
+			e.Backend = tc.backend
+			got, err := e.Origin(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		origins[tc.same] = got
+			if first, known := origins[tc.same]; known && first != got {
+				t.Errorf("%s: got %s, want %s", tc.backend, got, first)
+			}
+			for same, origin := range origins {
+				if same != tc.same && origin == got {
+					t.Errorf("%s has the origin of another backend", tc.backend)
+				}
+			}
+			origins[tc.same] = got
+		})
 	}
 	e.Backend = "no backend"
 	if _, err := e.Origin(t.Context()); err == nil {
-		t.Error("got no error for what is no URL")
+		t.Error("got no error for an invalid URL")
 	}
 }
 
@@ -272,8 +273,8 @@ func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 	if err := e.Ensure(t.Context(), environment.Setting{Key: "target", Value: "azure"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, e), []string{"stack ls --json", "stack init local"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q", got, want)
+	if got := ran(t, e); !slices.Contains(got, "stack init local") {
+		t.Errorf("got %q run, want a new stack with the secrets provider of the backend", got)
 	}
 	if _, err := os.Stat(e.Folder.Passphrase()); err == nil {
 		t.Error("got a passphrase file, want the user's own")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -176,22 +177,24 @@ func TestTheStackIsCreatedOnceAndOnlyDifferencesAreWritten(t *testing.T) {
 			"other:target: x\n",
 			[]string{"config set-all --plaintext caFile=/a b/ca.pem"}},
 	} {
-		if step.config != "" {
-			if err := os.WriteFile(file, []byte(step.config), 0o600); err != nil {
-				t.Fatal(err)
+		t.Run(step.name, func(t *testing.T) {
+			if step.config != "" {
+				if err := os.WriteFile(file, []byte(step.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if err := e.Ensure(t.Context(), settings...); err != nil {
-			t.Fatalf("%s: %v", step.name, err)
-		}
-		if got := ran(t, e); !slices.Equal(got, step.want) {
-			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
-		}
-		if text, err := os.ReadFile(file); step.name == "first" &&
-			string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: "+
-				"local\n" {
-			t.Errorf("got the stack file %q, %v, want all settings", text, err)
-		}
+			if err := e.Ensure(t.Context(), settings...); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if got := ran(t, e); !slices.Equal(got, step.want) {
+				t.Errorf("%s: got %q, want %q", step.name, got, step.want)
+			}
+			if text, err := os.ReadFile(file); step.name == "first" &&
+				string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: "+
+					"local\n" {
+				t.Errorf("got the stack file %q, %v, want all settings", text, err)
+			}
+		})
 	}
 }
 
@@ -256,19 +259,21 @@ func TestAWrongPassphraseIsExplained(t *testing.T) {
 func TestLocalLogsAreOffUnlessTheirFolderExists(t *testing.T) {
 	t.Parallel()
 	for wanted, folder := range map[bool]environment.Folder{false: {Root: t.TempDir()}, true: {Root: t.TempDir()}} {
-		logs := filepath.Join(folder.PulumiHome(), "logs")
-		if wanted {
-			if err := os.MkdirAll(logs, 0o700); err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprintf("folder=%t", wanted), func(t *testing.T) {
+			logs := filepath.Join(folder.PulumiHome(), "logs")
+			if wanted {
+				if err := os.MkdirAll(logs, 0o700); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		for range 2 {
-			if _, err := folder.Prepare(); err != nil {
-				t.Fatal(err)
+			for range 2 {
+				if _, err := folder.Prepare(); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if info, err := os.Stat(logs); err != nil || info.IsDir() != wanted {
-			t.Errorf("a folder: %t: got %v, %v, want it left as it is or a file", wanted, info, err)
-		}
+			if info, err := os.Stat(logs); err != nil || info.IsDir() != wanted {
+				t.Errorf("a folder: %t: got %v, %v, want it left as it is or a file", wanted, info, err)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -320,12 +321,14 @@ func TestTheEmulatorsSecretIsReadFromItsFile(t *testing.T) {
 		return nil, fs.ErrNotExist
 	}
 	for file, want := range map[string]string{"/secret": "the-secret", "/gone": "", "": ""} {
-		got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "keel up") {
-			t.Errorf("%q: got %v, want what writes it", file, err)
-		}
+		t.Run(fmt.Sprintf("%q", file), func(t *testing.T) {
+			got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "keel up") {
+				t.Errorf("%q: got %v, want what writes it", file, err)
+			}
+		})
 	}
 }
