@@ -28,8 +28,8 @@ func (c *endingContext) Err() error {
 	return c.Context.Err()
 }
 
-// TestAnAnswerThatArrivesWithACancellationCounts: the client returns what the service acknowledged, although the context
-// has ended since.
+// TestAnAnswerThatArrivesWithACancellationCounts: the client returns what the service acknowledged, although the
+// context has ended since.
 func TestAnAnswerThatArrivesWithACancellationCounts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a fake go and a fake pulumi on PATH
-// (testdata/paper), and the real keel and emulator.
+// (testdata/fake), and the real keel and emulator.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 
 func setup(env *testscript.Env) error {
 	checkout := filepath.Join(env.WorkDir, "a checkout")
-	bin := filepath.Join(env.WorkDir, "paper")
+	bin := filepath.Join(env.WorkDir, "fake")
 	for name, text := range map[string]string{
 		"Pulumi.yaml": "name: evenkeel\nruntime: go\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n",
 		"tools/language-go/go.mod": "module x\n",
@@ -79,7 +79,7 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	if err := os.CopyFS(bin, os.DirFS("testdata/paper")); err != nil {
+	if err := os.CopyFS(bin, os.DirFS("testdata/fake")); err != nil {
 		return err
 	}
 	for _, name := range []string{"go", "pulumi", "pulumi-language-go"} {

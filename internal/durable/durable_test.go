@@ -19,8 +19,8 @@ import (
 
 var errCut = errors.New("cut")
 
-// TestAFileIsCompleteWheneverThePowerIsCut cuts the power before every operation of a write: until the write returns, the
-// old or the new content is there, and afterwards the new one.
+// TestAFileIsCompleteWheneverThePowerIsCut cuts the power before every operation of a write: until the write returns,
+// the old or the new content is there, and afterwards the new one.
 func TestAFileIsCompleteWheneverThePowerIsCut(t *testing.T) {
 	t.Parallel()
 	for _, unsynced := range []bool{false, true} {

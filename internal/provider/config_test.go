@@ -166,7 +166,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 	}
 }
 
-func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
+func TestAConnectionStringAndTheConfigurationOfAnotherProviderWork(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, object{"connectionString": connectionString(fakeHost, fake.Key), "endpoint": fake.URL,
@@ -259,7 +259,7 @@ func TestCancelEndsAWaitingRequest(t *testing.T) {
 	arrived := make(chan struct{})
 	fake.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
-			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client is gone
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has disconnected
 			close(arrived)
 			<-r.Context().Done()
 			return true

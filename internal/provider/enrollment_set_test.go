@@ -16,7 +16,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// items makes a list of objects.
+// items returns a list of objects.
 func items(objects ...object) property.Value {
 	values := make([]property.Value, len(objects))
 	for i, o := range objects {
@@ -25,7 +25,7 @@ func items(objects ...object) property.Value {
 	return property.New(property.NewArray(values))
 }
 
-// objectsOf returns the objects of such a list.
+// objectsOf returns the objects in such a list.
 func objectsOf(list any) []object {
 	var objects []object
 	for _, value := range list.(property.Value).AsArray().All {
@@ -38,7 +38,7 @@ func objectsOf(list any) []object {
 	return objects
 }
 
-// numbered makes n items device-00000 and so on, the first few of them changed.
+// numbered returns n items device-00000 and so on, the first of them changed.
 func numbered(n, changed int) property.Value {
 	list := make([]object, n)
 	for i := range list {
@@ -54,7 +54,7 @@ func devicesOf(m *managed) []string {
 	return slices.Sorted(maps.Keys(m.state.Get("devices").AsMap().AsMap()))
 }
 
-// callsOf returns how many requests to the service an operation costs.
+// callsOf returns the number of requests to the service that an operation makes.
 func (a *azure) callsOf(operation func()) int {
 	before := a.lastRequest()
 	operation()
@@ -69,7 +69,7 @@ func (a *azure) lastRequest() uint64 {
 	return requests[len(requests)-1].Seq
 }
 
-// setOn makes a provisioning service and a provider for it.
+// setOn creates a provisioning service and a provider for it.
 func setOn(t *testing.T) (*azure, object, integration.Server) {
 	t.Helper()
 	cloud, key := newAzure(t), newKey(t)
@@ -156,13 +156,13 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 		t.Errorf("refresh: got %v, want none", got)
 	}
 	set.delete()
-	set.delete() // what is gone is no error
+	set.delete() // deleting an absent set succeeds
 	if _, err := tryInvoke(t, server, "getIndividualEnrollment", object{"registrationId": "new"}); err == nil {
 		t.Error("an enrollment survived its set")
 	}
 }
 
-func TestASetSeesAndHealsDrift(t *testing.T) {
+func TestASetReportsAndRevertsDrift(t *testing.T) {
 	t.Parallel()
 	cloud, _, server := setOn(t)
 	inputs := object{"items": numbered(120, 0)}
@@ -174,7 +174,7 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 		m.refresh()
 		return m
 	}
-	touched := editor("device-00003") // an edit that is taken back moves the etag alone
+	touched := editor("device-00003") // an edit that is undone changes the etag only
 	touched.up(object{"registrationId": "device-00003", "provisioningStatus": "disabled"})
 	touched.up(object{"registrationId": "device-00003"})
 	if calls := cloud.callsOf(func() {
@@ -236,7 +236,7 @@ func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 		len(devicesOf(set)) != 25 {
 		t.Errorf("the next up: got %v with %d devices, want items[7] and all", got, len(devicesOf(set)))
 	}
-	// An engine that was killed has no state: the same set takes over what it made, another does not.
+	// An engine that was killed has no state: the same set takes over what it created, another one does not.
 	again := manage(t, startProvider(t, config), "EnrollmentSet", "devices")
 	again.up(object{"items": numbered(25, 0)})
 	if got := len(devicesOf(again)); got != 25 {
@@ -280,7 +280,7 @@ func TestASetComesFromManifests(t *testing.T) {
 		!slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
 		t.Errorf("another row: got %v with %v", got, devicesOf(set))
 	}
-	// The engine tells Diff the asset's hash alone; Check read the rows before.
+	// The engine gives Diff only the asset's hash; Check has read the rows before.
 	a, err := asset.FromPath(file)
 	must(t, err)
 	for hash, want := range map[string][]string{a.Hash: nil, strings.Repeat("0", 64): {"manifest"}} {
@@ -337,7 +337,7 @@ func TestASetIsImported(t *testing.T) {
 	}
 }
 
-// numberedText is a manifest of n devices, the first few of them changed.
+// numberedText returns a manifest of n devices, the first of them changed.
 func numberedText(n, changed int) property.Value {
 	var b strings.Builder
 	b.WriteString("registrationId,provisioningStatus\n")
@@ -351,7 +351,7 @@ func numberedText(n, changed int) property.Value {
 	return property.New(b.String()).WithSecret(true)
 }
 
-func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
+func TestAChangeOfTenDevicesMakesCallsForTen(t *testing.T) {
 	t.Parallel()
 	size := 10_000
 	if testing.Short() {
@@ -365,11 +365,11 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 		most int
 	}{
 		{"creation", func() { set.up(object{"manifestText": numberedText(size, 0)}) }, size/10 + size/1000 + 1},
-		// their keys are to be kept
+		// Their keys must be kept.
 		{"a change of ten", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 20},
 		{"no change", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 0},
 		{"refresh", func() { set.refresh() }, size/1000 + 1},
-		// What is removed is looked at before, since it may belong to another resource by now.
+		// Removed entries are read first, since they may belong to another resource by now.
 		{"removal of ten", func() { set.up(object{"manifestText": numberedText(size-10, 10)}) }, 10 + 1},
 		{"deletion", set.delete, size/1000 + 1 + size/10},
 	}
@@ -385,7 +385,7 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 	}
 }
 
-// Equal settings are digested once, so those of each device have to be told from its neighbours'.
+// Equal settings are digested once, so the digests of each device must be distinguishable from those of the next one.
 func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 	t.Parallel()
 	_, _, server := setOn(t)

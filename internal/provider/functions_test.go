@@ -30,10 +30,10 @@ func invoke(t *testing.T, server integration.Server, function string, inputs obj
 	return answer
 }
 
-// The worked example of "Symmetric key attestation" in the Azure documentation.
+// The worked example is from "Symmetric key attestation" in the Azure documentation.
 func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 	t.Parallel()
-	server := startProvider(t, object{}) // it needs no configuration
+	server := startProvider(t, object{}) // the function needs no configuration
 	got := invoke(t, server, "deriveDeviceKey", object{
 		"groupKey": property.New(
 			"8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==").WithSecret(
@@ -51,7 +51,7 @@ func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 	}
 }
 
-func TestFunctionsReadWhatTheServiceHolds(t *testing.T) {
+func TestFunctionsReadEntriesOfTheService(t *testing.T) {
 	t.Parallel()
 	cloud := newAzure(t)
 	config, scope := cloud.linked(t)

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// disableLocalAuth puts the provisioning service with disableLocalAuth, which no client of this repository can set.
+// disableLocalAuth puts the provisioning service with disableLocalAuth, which the clients in this repository cannot
+// set.
 func (a *azure) disableLocalAuth(t *testing.T) {
 	t.Helper()
 	ends := a.Endpoints()
@@ -37,9 +38,9 @@ func (a *azure) disableLocalAuth(t *testing.T) {
 	}
 }
 
-// TestAKeyThatCannotWorkIsAnsweredWithEntra: the service refuses every key. The error names the setting, how to see it
-// and the login, and the login works.
-func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
+// TestTheErrorForARejectedKeyNamesTheLoginWithEntra: the service rejects every key. The error names the setting, the
+// command that shows it, and the login with Microsoft Entra ID, which works.
+func TestTheErrorForARejectedKeyNamesTheLoginWithEntra(t *testing.T) {
 	t.Parallel()
 	cloud, entra := withEntra(t)
 	key := newKey(t)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// messages are what the provider tells people, by the URN of the resource: without an engine it goes to the default
-// log.
+// messages are the provider's messages for users, by the URN of the resource: without an engine they go to the default
+// logger.
 type messages struct {
 	slog.Handler
 	mu    sync.Mutex
@@ -24,10 +24,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Enabled lets everything through.
+// Enabled accepts every level.
 func (*messages) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle notes a message.
+// Handle records a message.
 func (m *messages) Handle(_ context.Context, record slog.Record) error {
 	record.Attrs(func(a slog.Attr) bool {
 		if a.Key == "urn" {
@@ -41,7 +41,7 @@ func (m *messages) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// messages returns what was told of the resource since the last call.
+// messages returns the messages about the resource since the last call.
 func (m *managed) messages() []string {
 	told.mu.Lock()
 	defer told.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 
 var indexPattern = regexp.MustCompile(`\[\d+\]$`)
 
-// exists reports whether the schema has the path among the properties: parts of lists have an index.
+// exists reports whether the path is among the properties of the schema: elements of lists have an index.
 func exists(spec schema.PackageSpec, properties map[string]schema.PropertySpec, path string) bool {
 	name, rest, more := strings.Cut(path, ".")
 	bare := indexPattern.ReplaceAllString(name, "")
@@ -162,8 +162,8 @@ func TestManyInlineItemsAreAdvisedAgainst(t *testing.T) {
 	}
 }
 
-// TestAPreviewCountsTheDevices: the line says how many are added, changed and removed, with the first ids, whatever
-// they come from.
+// TestAPreviewCountsTheDevices: the message says how many devices are added, changed and removed, with the first ids,
+// whatever their source.
 func TestAPreviewCountsTheDevices(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -207,7 +207,7 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 	}
 }
 
-// TestTheDiffOfItemsIsPerDevice: each path is that of a device's item, or of the defaults that changed.
+// TestTheDiffOfItemsIsPerDevice: each path is that of a device's item or of a changed default.
 func TestTheDiffOfItemsIsPerDevice(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)

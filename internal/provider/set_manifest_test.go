@@ -14,7 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// reasons checks a manifest as a file, and returns what is said of it.
+// reasons checks a manifest in a file and returns the errors.
 func reasons(t *testing.T, content string) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "devices.csv")
@@ -44,7 +44,7 @@ func utf16Of(order binary.AppendByteOrder, text string) string {
 	return string(out)
 }
 
-// What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
+// The formats of spreadsheets are accepted: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
 // TheThingsNetwork/lorawan-stack issue 5632.
 func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 	}
 }
 
-func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
+func TestErrorsInManifestsNameTheirLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content string
@@ -132,7 +132,7 @@ func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
 	}
 }
 
-func TestFaultsOfManifestsComeInTheOrderOfTheirLines(t *testing.T) {
+func TestErrorsInManifestsAreInTheOrderOfTheirLines(t *testing.T) {
 	t.Parallel()
 	told := reasons(t, "registrationId,iotEdge\na b,\nc,maybe\nd e,\n\"f\"g,\nh i,\n")
 	var lines []string

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAPrefixIsAddedToEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
+// TestAPrefixIsAddedToEveryID at the service, in the outputs, in refresh and in import, but not in the items.
 func TestAPrefixIsAddedToEveryID(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -53,7 +53,7 @@ func TestAPrefixIsAddedToEveryID(t *testing.T) {
 	}
 }
 
-// TestAnotherPrefixRenamesEveryDevice: the diff names the prefix, and beside it what else changes of single devices.
+// TestAnotherPrefixRenamesEveryDevice: the diff names the prefix, and also other changes of single devices.
 func TestAnotherPrefixRenamesEveryDevice(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)

@@ -12,16 +12,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// recordKeeper holds registration records in a service's place. They live on when an enrollment is deleted, and
-// refusals can be had.
+// recordKeeper replaces the registration records of a service. They outlive the enrollment, and their deletion can be
+// refused.
 type recordKeeper struct {
 	mu  sync.Mutex
 	ids map[string]bool
-	// deleted counts the deletions that were asked for, by id.
+	// deleted counts the requested deletions by id.
 	deleted map[string]int
-	// refuse, when set, says whether to refuse the nth deletion of a record.
+	// refuse, if set, returns whether to refuse the nth deletion of a record.
 	refuse func(id string, nth int) bool
-	// after, when set, is called after a deletion: devices may register.
+	// after, if set, is called after a deletion, where devices may register.
 	after func(ids map[string]bool, id string, nth int)
 }
 
@@ -33,7 +33,7 @@ func keepRecords(ids ...string) *recordKeeper {
 	return k
 }
 
-// answer is what unreliable asks: it answers requests about records and leaves the others alone.
+// answer is the function for unreliable: it answers requests about records only.
 func (k *recordKeeper) answer(w http.ResponseWriter, r *http.Request) bool {
 	id, is := strings.CutPrefix(r.URL.Path, "/registrations/")
 	if !is {
@@ -74,7 +74,7 @@ func (k *recordKeeper) relent() {
 	k.refuse, k.after = nil, nil
 }
 
-// plain are items that say their ids alone.
+// plain returns items that have only their ids.
 func plain(ids ...string) property.Value {
 	list := make([]object, len(ids))
 	for i, id := range ids {
@@ -83,7 +83,7 @@ func plain(ids ...string) property.Value {
 	return items(list...)
 }
 
-// enrolled are those of the ids that the service holds enrollments of.
+// enrolled returns those of the ids for which the service has enrollments.
 func enrolled(t *testing.T, m *managed, ids ...string) []string {
 	t.Helper()
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
@@ -96,7 +96,7 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		first, then object // then is nil for a deletion
-		later       object // a change in between that has to change nothing at the service
+		later       object // a change in between that must change nothing at the service
 		want        []string
 	}{
 		"the set goes, told":       {first: object{"deleteRegistrations": true}},
@@ -118,7 +118,7 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service, _ := openService(t)
-			records := keepRecords("a", "b", "c", "somebody-else") // silent never registered
+			records := keepRecords("a", "b", "c", "somebody-else") // silent has never registered
 			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
 				"devices")
 			inputs := object{"items": plain("a", "b", "c", "silent")}
@@ -140,7 +140,7 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	}
 }
 
-// TestARecordThatCannotBeDeletedKeepsItsDevice, and only that one, until the next up or destroy finishes.
+// TestARecordThatCannotBeDeletedKeepsItsDevice, and only that one, until the next up or destroy succeeds.
 func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 	t.Parallel()
 	ids := []string{"a", "b", "c"}
@@ -188,8 +188,8 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 	}
 }
 
-// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments, and
-// what fails then is kept for the next up, though the enrollment is gone.
+// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments. A
+// failure then is kept for the next up, although the enrollment no longer exists.
 func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 	t.Parallel()
 	told := object{"deleteRegistrations": true}

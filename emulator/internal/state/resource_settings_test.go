@@ -80,8 +80,8 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 	}
 }
 
-// TestServiceSettingsAreReadFromProperties: when a service is put, when the store is opened again, and before a snapshot
-// replaces the state.
+// TestServiceSettingsAreReadFromProperties: when a service is put, when the store is opened again, and before a
+// snapshot replaces the state.
 func TestServiceSettingsAreReadFromProperties(t *testing.T) {
 	t.Parallel()
 	o := state.Options{Dir: t.TempDir(), ServiceSettings: func(properties []byte) (state.ServiceSettings, error) {

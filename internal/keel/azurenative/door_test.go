@@ -148,8 +148,8 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 	}
 }
 
-// TestAttachDialsLoopbackAddressesOnly: an engine listens on a loopback address. The plugin connects to no other address,
-// whatever its format.
+// TestAttachDialsLoopbackAddressesOnly: an engine listens on a loopback address. The plugin connects to no other
+// address, whatever its format.
 func TestAttachDialsLoopbackAddressesOnly(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)

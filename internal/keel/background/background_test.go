@@ -62,7 +62,7 @@ func play(role, folder string) int {
 		return 1
 	}
 	go func() {
-		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // until the process ends
+		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	}()
 	if err := process.Announce("http://"+listener.Addr().String(), map[string]string{"role": role}); err != nil {
 		return 1

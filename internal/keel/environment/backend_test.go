@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// remote returns an environment whose backend is no folder, and where the paper pulumi reads what it answers.
+// remote returns an environment whose backend is not a folder, and the folder of the fake pulumi's answers.
 func remote(t *testing.T) (*environment.Environment, string) {
 	t.Helper()
 	e := newEnvironment(t)
@@ -95,7 +95,7 @@ func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	}
 }
 
-// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: with any other trouble nobody knows what there is.
+// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: after any other error it is unknown what exists.
 func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 	t.Parallel()
 	for complaint, absent := range map[string]bool{
@@ -111,7 +111,7 @@ func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 			write(t, filepath.Join(folder, "unreadable"), complaint)
 			for name, err := range map[string]error{
 				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}),
-				"strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
+				"resources": e.ConfirmUnknownResources(t.Context(), &cloud{}),
 			} {
 				t.Run(name, func(t *testing.T) {
 					if (err == nil) != absent {
@@ -306,7 +306,7 @@ func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 	}
 }
 
-// TestRecoveryRemovesAStaleLock: the first operation that meets it is the one that deletes.
+// TestRecoveryRemovesAStaleLock: the first operation that finds the lock deletes it.
 func TestRecoveryRemovesAStaleLock(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()

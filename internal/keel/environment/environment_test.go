@@ -16,7 +16,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newEnvironment returns an environment in a checkout of its own, with spaces in its path, and the paper pulumi.
+// newEnvironment returns an environment in its own checkout, whose path contains spaces, with the fake pulumi.
 func newEnvironment(t *testing.T) *environment.Environment {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "a checkout")
@@ -39,7 +39,7 @@ func newEnvironment(t *testing.T) *environment.Environment {
 	}
 }
 
-// ran returns what the paper pulumi was asked for since the last call.
+// ran returns the calls of the fake pulumi since the last call of ran.
 func ran(t *testing.T, e *environment.Environment) []string {
 	t.Helper()
 	file := filepath.Join(filepath.Dir(e.Pulumi), "log")
@@ -53,7 +53,7 @@ func ran(t *testing.T, e *environment.Environment) []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-func TestTheCheckoutIsFoundFromBelow(t *testing.T) {
+func TestTheCheckoutIsFoundFromItsFolders(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	got, err := environment.Find(filepath.Join(e.Folder.Root, "deep", "er"))
@@ -65,7 +65,7 @@ func TestTheCheckoutIsFoundFromBelow(t *testing.T) {
 	}
 }
 
-func TestThePassphraseIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
+func TestThePassphraseIsCreatedOnceAndForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for _, want := range []bool{true, false} {

@@ -88,7 +88,7 @@ func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	}
 }
 
-// tags notes what is tagged, and whether the lock was held.
+// tags records what is tagged, and whether the lock was held.
 type tags struct {
 	pulumi   string
 	noted    []string
@@ -101,7 +101,8 @@ func (t *tags) Tag(_ context.Context, group, name, value string) error {
 	return nil
 }
 
-// lived is a state with outputs, which %s is the end among; secrets are as the state has them once they are decrypted.
+// lived is a state with outputs, of which %s is the end of the lifetime; secrets are in the form that a decrypted state
+// has.
 const lived = `{"resources":[
  {"urn":"urn:s","type":"pulumi:pulumi:Stack","outputs":{"expiresAt":%q,"hubs":[{"weight":1}],"n":null,
   "key":{"4dabf18193072939515e22adb298388d":"1b47061264138c4ac30d75fd1eb44270","plaintext":"[\"a\",{\"b\":true}]"}}},
@@ -109,7 +110,7 @@ const lived = `{"resources":[
 
 func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 	t.Parallel()
-	for _, ended := range []bool{false, true} { // whether somebody else's operation ends just before
+	for _, ended := range []bool{false, true} { // whether another operation ends just before
 		e := newEnvironment(t)
 		folder := filepath.Dir(e.Pulumi)
 		state := fmt.Sprintf(lived, "2020-01-01T00:00:00Z", "")
@@ -180,7 +181,7 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 	}
 }
 
-func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
+func TestNothingIsExtendedWhileAnotherUpdateHasTheLock(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	folder := filepath.Dir(e.Pulumi)
@@ -202,7 +203,7 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 	}
 }
 
-func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
+func TestAStackIsSummarizedFromItsFiles(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	write(
@@ -235,7 +236,7 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	}
 }
 
-func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
+func TestATeamsMaximumLimitsTheLifetime(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for config, want := range map[string]time.Duration{

@@ -9,8 +9,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestPulumiRunsTheProgramForStatesOfEarlierVersions: refresh and destroy of a state whose provider has no secret take
-// the provider from the program.
+// TestPulumiRunsTheProgramForStatesOfEarlierVersions: if the provider in the state has no secret, refresh and destroy
+// take the provider from the program.
 func TestPulumiRunsTheProgramForStatesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	const stack = `{"urn":"urn:pulumi:local::p::pulumi:pulumi:Stack::p-local","type":"pulumi:pulumi:Stack"},`

@@ -91,7 +91,7 @@ func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	}
 }
 
-func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
+func TestAChildOfAClaimsHolderDoesNotWait(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	e.Command = "keel exec"

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// What is around the checkout, or in the environment, is for other projects (golang/go issue 51604).
+// Settings outside the checkout or in the environment belong to other projects (golang/go issue 51604).
 func TestABuildIgnoresGoSettingsOfOtherProjects(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -87,7 +87,7 @@ func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	}
 }
 
-// buildWithoutTags builds a program as earlier versions built the tools: with the C library and no build tag.
+// buildWithoutTags builds a program as earlier versions built the tools: with the C library and without a build tag.
 func (b *bench) buildWithoutTags() string {
 	b.t.Helper()
 	folder := b.t.TempDir()
@@ -106,7 +106,7 @@ func (b *bench) buildWithoutTags() string {
 	return filepath.Join(folder, "old")
 }
 
-// A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
+// A container that runs with any user id has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
 // issue 7201).
 func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	}
 }
 
-// Without HOME there is no cache folder (pulumi/pulumi issue 15159); only what lies there misses it.
+// Without HOME there is no cache folder (pulumi/pulumi issue 15159); only tools in that folder need it.
 func TestOnlyBuildsOfPulumiNeedACacheFolder(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "FAKE_PULUMI=v3.260.0")
@@ -168,20 +168,20 @@ func TestAReadOnlyCacheFolderIsAnErrorWithAHint(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	file := b.put("file", "")
-	b.options.Cache = filepath.Join(file, "cache") // below a file no folder can be, for root neither
+	b.options.Cache = filepath.Join(file, "cache") // not even root can create a folder below a file
 	_, err := toolchain.Ensure(t.Context(), b.options)
 	if err == nil || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") {
 		t.Errorf("got %v, hint %q", err, hint.Of(err))
 	}
 	if err := toolchain.CanBuild(b.options); err == nil || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") {
-		t.Errorf("got %v, hint %q, want it told before", err, hint.Of(err))
+		t.Errorf("got %v, hint %q, want the same error before a build", err, hint.Of(err))
 	}
 	b.options.Cache = filepath.Join(t.TempDir(), "a", "b")
 	if err := toolchain.CanBuild(b.options); err != nil {
-		t.Errorf("a folder that can be made: got %v", err)
+		t.Errorf("a folder that can be created: got %v", err)
 	}
 	if _, err := os.Stat(filepath.Dir(b.options.Cache)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want nothing made", err)
+		t.Errorf("got %v, want nothing created", err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// put writes a file of the bench's project.
+// put writes a file to the bench's project.
 func (b *bench) put(name, text string) string {
 	b.t.Helper()
 	file := filepath.Join(b.options.Root, name)
@@ -124,7 +124,7 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	heard := &listener{heard: cancel} // the wait is given up as soon as it is said
+	heard := &listener{heard: cancel} // the test stops waiting as soon as the report arrives
 	options := b.options
 	options.Report = toolchain.Reporter{Out: heard, Quiet: time.Millisecond}
 	if err := toolchain.BuildKeel(ctx, options, bin); !errors.Is(err, context.Canceled) {
@@ -141,7 +141,7 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	}
 }
 
-// listener takes the first thing that is said and tells that it was.
+// listener calls its function at the first report.
 type listener struct {
 	text  string
 	heard func()

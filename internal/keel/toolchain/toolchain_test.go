@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// TestMain lets the test binary play pulumi and go, under whose names the tests link it.
+// TestMain makes the test binary pulumi or go if it is started under that name.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "pulumi":
@@ -114,7 +114,7 @@ func (b *bench) install(folder string, names ...string) string {
 }
 
 func (b *bench) builds() int {
-	text, _ := os.ReadFile(b.log) // absent: none
+	text, _ := os.ReadFile(b.log) // empty if absent
 	return strings.Count(string(text), "\n")
 }
 
@@ -193,7 +193,7 @@ func TestAnExplicitPulumiOutOfRangeIsAnError(t *testing.T) {
 	}
 }
 
-func TestMissingToolsAreBuiltOnceByTwoAtATime(t *testing.T) {
+func TestTwoConcurrentBuildsBuildMissingToolsOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.options.Report = toolchain.Reporter{}

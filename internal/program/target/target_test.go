@@ -20,7 +20,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// emulator answers TLS on loopback; the result is its address and the file of its CA.
+// emulator serves TLS on loopback and returns its address and the file of its CA.
 func emulator(t *testing.T) (endpoint, caFile string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
@@ -33,7 +33,7 @@ func emulator(t *testing.T) (endpoint, caFile string) {
 	return server.URL, caFile
 }
 
-// certificate writes a certificate that signed nothing.
+// certificate writes a certificate that has signed nothing.
 func certificate(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// faultsOf are what is said of a local configuration, as "path: message".
+// faultsOf returns the errors of a local configuration, as "path: message".
 func faultsOf(t *testing.T, config stack) []string {
 	t.Helper()
 	_, err := topology.Parse(local(config), "local")
@@ -85,9 +85,9 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 	}
 }
 
-// `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and
+// `pulumi config set --path` writes numbers and booleans where users mean strings (pulumi/pulumi issues 4295 and
 // 17586).
-func TestNumbersAreAcceptedAsTexts(t *testing.T) {
+func TestNumbersAreAcceptedAsStrings(t *testing.T) {
 	t.Parallel()
 	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
 		!strings.HasPrefix(got[0], "hubSettings.HUB-2: unknown hub") {
@@ -139,7 +139,7 @@ func TestALocationHasOneSpelling(t *testing.T) {
 	}
 }
 
-// TestNoConfigurationShowsAPrivateKey puts one, alone and beside a certificate, wherever a text is taken.
+// TestNoConfigurationShowsAPrivateKey puts a private key, alone and beside a certificate, into every string.
 func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 	t.Parallel()
 	a, err := deviceca.Open(t.TempDir(), time.Now())

@@ -10,8 +10,8 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// service are the inputs of a provisioning service with links, each the host name of a hub with "=key" or "=****"
-// behind it.
+// service returns the inputs of a provisioning service with links: each text is the host name of a hub, followed by
+// "=key" or "=****".
 func service(links ...string) resource.PropertyMap {
 	list := []resource.PropertyValue{}
 	for _, link := range links {
