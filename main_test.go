@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// cloud records what the program registers and answers as the providers do.
+// cloud records what the program registers and answers like the providers.
 type cloud struct {
 	mu   sync.Mutex
 	made map[string]resource.PropertyMap // by type and name
@@ -47,7 +47,7 @@ func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
 		resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
 }
 
-// after returns which resources a resource was registered after, by their names.
+// after returns the names of the resources that were registered before a resource.
 func (c *cloud) after(typeAndName string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +69,7 @@ func (c config) Get(key string) (string, bool) {
 // File is the content of any file.
 func (config) File(string) ([]byte, error) { return []byte("secret of a file\n"), nil }
 
-// declared runs the program with a configuration and returns what it registered.
+// declared runs the program with a configuration and returns its resources.
 func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 	t.Helper()
 	return run(t, settings).made
@@ -109,7 +109,7 @@ func links(t *testing.T, made map[string]resource.PropertyMap) []resource.Proper
 	return list
 }
 
-func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
+func TestTwoHubsAreLinkedToOneServiceWithEvenDistribution(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{})
 	service := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()
@@ -163,7 +163,8 @@ func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
 	}
 }
 
-// Azure takes no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the service's own is said.
+// Azure accepts no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the program sends the service's
+// own policy.
 func TestHubsComeWithAPolicy(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{
@@ -183,7 +184,7 @@ func TestHubsComeWithAPolicy(t *testing.T) {
 	}
 }
 
-func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
+func TestRemovingAHubDoesNotChangeTheOthers(t *testing.T) {
 	t.Parallel()
 	all := declared(t, config{"hubs": "3"})
 	without := declared(t, config{"hubs": "3", "hubSettings": `{"hub-2":{"remove":true}}`})
@@ -199,7 +200,7 @@ func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
+func TestOnlyTheResourceGroupHasTheTagsOfTheLifetime(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z",
 		"origin": "p@0", "keep": "true"})
@@ -222,7 +223,7 @@ func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 	}
 }
 
-func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T) {
+func TestDevicesWithCertificatesRegisterByTheirAuthority(t *testing.T) {
 	t.Parallel()
 	authority, err := deviceca.Open(t.TempDir(), time.Now())
 	if err != nil {
@@ -242,7 +243,7 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		"EnrollmentSet/manifest"} {
 		entry, way := program.made["azure-dps:index:"+name], []resource.PropertyKey{"attestation", "x509"}
 		if name == "EnrollmentSet/manifest" {
-			way = []resource.PropertyKey{"defaults"} // for rows that say nothing of it
+			way = []resource.PropertyKey{"defaults"} // for rows that do not set it
 		}
 		for _, member := range way {
 			entry = entry[member].ObjectValue()
@@ -296,7 +297,7 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	}
 }
 
-func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
+func TestARotationChangesOnlyTheKeysOfItsRole(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
 	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1,
@@ -310,13 +311,13 @@ func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
 	}
 }
 
-func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
+func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
 		settings config
 		prefix   string
-		service  bool // of its own
+		service  bool // the stack owns the service
 	}{
 		"the owner": {config{"shared": "true"}, "", true},
 		"a guest":   {config{"provisioningService": id}, "local-", false},
@@ -367,7 +368,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 	}
 }
 
-func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
+func TestTheManifestOfAStackThatSharesAServiceUsesItsPrefix(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
@@ -408,7 +409,7 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 	}
 }
 
-func TestDroppingLinksDeclaresNone(t *testing.T) {
+func TestDroppingLinksDeclaresNoLinks(t *testing.T) {
 	t.Parallel()
 	const service = "azure-native:devices:IotDpsResource/provisioning"
 	program := run(t, config{"shared": "true", "dropLinks": "true"})

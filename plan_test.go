@@ -42,18 +42,18 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// filed is a configuration whose files are real ones.
+// filed is a configuration whose files are real files.
 type filed struct{ config }
 
 func (filed) File(name string) ([]byte, error) { return os.ReadFile(name) }
 
-// deployment is the program under Pulumi's own engine, with the providers that a local stack uses, against an emulator.
+// deployment is the program in Pulumi's own engine, with the providers of a local stack, against an emulator.
 type deployment struct {
 	t        *testing.T
 	at       emulator.Endpoints
 	settings config
 	state    *deploy.Snapshot
-	// told are the last operation's messages.
+	// told are the messages of the last operation.
 	told strings.Builder
 }
 
@@ -66,7 +66,7 @@ func newDeployment(t *testing.T) *deployment {
 	return d
 }
 
-// write makes a file of the test and returns its name.
+// write creates a file and returns its name.
 func (d *deployment) write(name, content string) string {
 	d.t.Helper()
 	name = filepath.Join(d.t.TempDir(), name)
@@ -76,7 +76,7 @@ func (d *deployment) write(name, content string) string {
 	return name
 }
 
-// serve starts a provider for the engine, which speaks to it as to any plugin: secrets are taken off where it does not
+// serve starts a provider for the engine, which calls it like any plugin: it removes secrets if the provider does not
 // accept them.
 func (d *deployment) serve(server pulumirpc.ResourceProviderServer) (plugin.Provider, error) {
 	stop := make(chan bool)
@@ -144,7 +144,7 @@ func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
 	return d.serve(server)
 }
 
-// program is main's, after the guard of its target.
+// program is that of main.go, after the check of its target.
 func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor) error {
 	cfg, err := topology.Parse(filed{d.settings}, "local")
 	if err != nil {
@@ -172,12 +172,12 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	})
 }
 
-// quiet keeps the engine's messages, which may hold keys, out of the test's output.
+// quiet discards the engine's messages, which may contain keys.
 type quiet struct{ *testing.T }
 
 func (quiet) Logf(string, ...any) {}
 
-// update runs an update of the engine, or a preview, and returns the plan that a preview makes.
+// update runs an update or a preview of the engine, and returns the plan of a preview.
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
 	d.told.Reset()
@@ -217,8 +217,8 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 	return nil, failure
 }
 
-// TestAnUpdatePlanHolds: the plan of a preview constrains the update after it, for the first deployment as for a
-// change. What is unknown in the preview is known in the update, and secret in both.
+// TestAnUpdatePlanHolds: the plan of a preview constrains the update after it, for the first deployment and for a
+// change. A value that is unknown in the preview is known in the update, and secret in both.
 func TestAnUpdatePlanHolds(t *testing.T) {
 	t.Parallel()
 	type step struct{ name, key, value string }
@@ -261,7 +261,7 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 	}
 }
 
-// TestAnUpdatePlanRefusesOtherChanges: what the preview did not show is not deployed.
+// TestAnUpdatePlanRefusesOtherChanges: a change that the preview did not show is not deployed.
 func TestAnUpdatePlanRefusesOtherChanges(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -275,9 +275,9 @@ func TestAnUpdatePlanRefusesOtherChanges(t *testing.T) {
 	}
 }
 
-// TestALinkIsNotPlannedBeforeItsProvider holds what the documentation says of shared services: the engine leaves an
-// unknown secret out of a plan when the configuration of the resource's provider is unknown too, so the plan of a first
-// deployment refuses the key of a link. When this fails the engine has learnt it: say so in the documentation.
+// TestALinkIsNotPlannedBeforeItsProvider checks what the documentation says about shared services: the engine omits an
+// unknown secret from a plan if the configuration of the resource's provider is unknown too, so the plan of a first
+// deployment refuses the key of a link. If this test fails, a newer engine plans it: update the documentation.
 func TestALinkIsNotPlannedBeforeItsProvider(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -294,7 +294,7 @@ func TestALinkIsNotPlannedBeforeItsProvider(t *testing.T) {
 	}
 }
 
-// withoutKeys shortens messages to what comes before a value.
+// withoutKeys cuts messages before the first value.
 func withoutKeys(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

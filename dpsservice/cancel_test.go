@@ -103,7 +103,7 @@ func TestACancelledCallEndsAtOnce(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a connection that nobody speaks on", func(t *testing.T) {
+	t.Run("a server that sends nothing", func(t *testing.T) {
 		t.Parallel()
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

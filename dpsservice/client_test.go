@@ -270,9 +270,9 @@ func TestRetriesWaitForRetryAfterAndEnd(t *testing.T) {
 	}{
 		{name: "throttled for long", failures: 10, status: 429, header: "1", requests: 11},
 		{name: "unavailable for long", failures: 10, status: 503, header: "1", requests: 11},
-		{name: "throttled for ever", failures: 1000, status: 429, header: "1", requests: 13, fails: true},
-		{name: "a server error that passes", failures: 2, status: 500, requests: 3},
-		{name: "a server error that stays", failures: 1000, status: 502, requests: 3, fails: true},
+		{name: "throttled without end", failures: 1000, status: 429, header: "1", requests: 13, fails: true},
+		{name: "a transient server error", failures: 2, status: 500, requests: 3},
+		{name: "a permanent server error", failures: 1000, status: 502, requests: 3, fails: true},
 		{name: "a bad request", failures: 1000, status: 400, requests: 1, fails: true},
 	}
 	for _, test := range tests {
@@ -478,7 +478,7 @@ func TestConnectionStrings(t *testing.T) {
 				t.Errorf("%q: got %+v, %v, want %+v", test.text, got, err, test.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("%q: the error tells the key", test.text)
+				t.Errorf("%q: the error contains the key", test.text)
 			}
 		})
 	}

@@ -116,8 +116,8 @@ func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
 	}
 }
 
-// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens elsewhere answers to addresses and to the names
-// that it was told, not to whatever name leads to it.
+// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens on other addresses serves IP addresses and its
+// configured names, not every name that resolves to it.
 func TestRebindingIsRefusedBeyondThisMachine(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t, emulator.Options{AllowRemote: true, ControlHosts: []string{"Emulator.Test"}})

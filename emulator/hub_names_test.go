@@ -94,10 +94,10 @@ func TestTheCertificateOfAHubHasTheNameThatIsDialed(t *testing.T) {
 	}
 }
 
-// TestADeviceIsToldTheLinkedNameOfItsHub: assignedHub is the linked name, as the live tests of azure-iot-cli-extension
+// TestADeviceGetsTheLinkedNameOfItsHub: assignedHub is the linked name, as the live tests of azure-iot-cli-extension
 // show (test_dps_linked_hub_int). Each name of the hub in an enrollment means the same hub, and a change of the name
 // moves nothing.
-func TestADeviceIsToldTheLinkedNameOfItsHub(t *testing.T) {
+func TestADeviceGetsTheLinkedNameOfItsHub(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	key := y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/hub-1/IotHubKeys/iothubowner", hubVersion)

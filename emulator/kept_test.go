@@ -157,7 +157,7 @@ func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	check(t, err)
 	check(t, e.Start())
 	check(t, e.Close())
-	const again, refused = "made again", "refused"
+	const again, refused = "recreated", "refused"
 	for name, want := range map[string]struct{ missing, blank, damaged string }{
 		// without its certificate no client trusts a CA, so the first start was interrupted
 		"ca.pem":                 {again, refused, refused},

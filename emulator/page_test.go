@@ -68,7 +68,7 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 	}
 	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 ||
 		!strings.Contains(page, "No hub.") {
-		t.Errorf("got %d of an empty emulator, want a page that says so", response.StatusCode)
+		t.Errorf("got %d of an empty emulator, want a page without hubs", response.StatusCode)
 	}
 }
 

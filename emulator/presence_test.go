@@ -85,9 +85,9 @@ func TestAResetLeavesNothingOfAConnectedDevice(t *testing.T) {
 	}
 }
 
-// TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne, by whatever way it is rotated; the new one lets the
-// device in.
-func TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne(t *testing.T) {
+// TestARotationOfACertificateEndsTheConnectionWithTheOldOne in each way to rotate it; the device connects with the new
+// one.
+func TestARotationOfACertificateEndsTheConnectionWithTheOldOne(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	w := plain(t, e)

@@ -112,12 +112,13 @@ func startOne(t *testing.T, dir string, more ...string) (*child, error) {
 // kill ends the child without a warning; once more does nothing.
 func (c *child) kill() {
 	if c.cmd.ProcessState == nil {
-		_ = c.cmd.Process.Kill() // it may have ended by itself
+		_ = c.cmd.Process.Kill() // it may have ended already
 		_ = c.cmd.Wait()
 	}
 }
 
-// fleet are devices of the group "fleet" in an emulator that is a child, and what they were told.
+// fleet is the devices of the group "fleet" in an emulator that runs as a child process, and the hubs that were
+// acknowledged to them.
 type fleet struct {
 	*yard
 	dir, groupKey string
@@ -155,8 +156,8 @@ func (f *fleet) register(ctx context.Context, id string, by dpsdevice.Transport)
 	})
 }
 
-// registerUntil lets many devices register at once, each client one after another, until that many were told their
-// hubs; then the child is killed, whatever the others were doing. It returns who was told.
+// registerUntil lets many clients register devices concurrently until that many registrations were acknowledged, and
+// then kills the child. It returns the devices with an acknowledgement.
 func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgements int) []string {
 	const clients = 64
 	var told []string
@@ -195,7 +196,7 @@ func (f *fleet) verify(ids []string) {
 		status, body := f.on(serviceHost, "GET", "/registrations/"+id+"?api-version=2021-10-01", "", f.owner)
 		if status != http.StatusOK || body["status"] != "assigned" || body["assignedHub"] != f.assigned[id] {
 			if lost++; lost < 5 {
-				f.t.Errorf("%s: got %d %v, want it assigned to %s as it was told", id, status, body, f.assigned[id])
+				f.t.Errorf("%s: got %d %v, want it assigned to %s as acknowledged", id, status, body, f.assigned[id])
 			}
 		}
 	}

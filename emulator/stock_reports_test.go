@@ -15,8 +15,7 @@ import (
 	"evenkeel/emulator"
 )
 
-// The rest of the stock clients' methods: what hubs and services tell of themselves, private endpoints, providers,
-// quotas, pages.
+// The other methods of Azure's own clients: reports of hubs and services, private endpoints, providers, quotas, pages.
 
 func TestHubReports(t *testing.T) {
 	t.Parallel()
@@ -282,7 +281,7 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 		t.Errorf("got %s with %d types, want NotRegistered with two", *provider.RegistrationState,
 			len(provider.ResourceTypes))
 	}
-	c.putHub(t, "hub-1", aHub()) // the stock client registers by itself when it is told
+	c.putHub(t, "hub-1", aHub()) // Azure's own client registers automatically after this error
 	registered, err := c.providers.Register(t.Context(), "Microsoft.Devices", nil)
 	check(t, err)
 	if *registered.RegistrationState != "Registered" {

@@ -58,7 +58,7 @@ type reaped struct {
 type reaper struct {
 	*app
 	folder environment.Folder
-	// owner is whose environments are removed, "" for anybody's.
+	// owner is the owner whose environments are removed, "" for those of all owners.
 	owner string
 	yes   bool
 }

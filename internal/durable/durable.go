@@ -193,7 +193,8 @@ func (d Disk) ReadDir(name string) ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, TempPrefix) }), err
 }
 
-// Clean deletes the leftovers of interrupted writes in a folder. Nobody may write to the folder at the same time.
+// Clean deletes the leftovers of interrupted writes in a folder. No other process may write to the folder at the same
+// time.
 func (d Disk) Clean(folder string) error {
 	names, err := d.files().ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -47,7 +47,7 @@ func TestCheckReportsAllErrorsAtOnceAtPathsOfTheSchema(t *testing.T) {
 			want: []string{"attestation.x509.clientCertificates.primary"}},
 		{name: "an expired certificate", inputs: certificates("clientCertificates", expired),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "somebody else's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf),
+		{name: "another device's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
 		{name: "a certificate by thumbprint", inputs: certificates("clientCertificates", "sha256:00"),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
@@ -87,7 +87,7 @@ func TestCheckReportsAllErrorsAtOnceAtPathsOfTheSchema(t *testing.T) {
 		{name: "a webhook as an import writes it", inputs: object{"allocationPolicy": "custom",
 			"customAllocation": object{"webhookUrl": "https://f.example/a?****", "apiVersion": "2021-10-01"}},
 			want: []string{"customAllocation.webhookUrl"}},
-		{name: "unknown values are passed over", inputs: object{
+		{name: "unknown values are not checked", inputs: object{
 			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown,
 			"allocationPolicy": "static", "deviceId": unknown,
 		}},

@@ -129,7 +129,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "a login without its parts", inputs: object{"clientSecret": "s"},
 			want: []string{"clientId", "tenantId"}},
 		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}},
-		{name: "a cloud that nobody knows", inputs: object{"environment": "moon", "metadataHost": "https://x"},
+		{name: "an unknown cloud", inputs: object{"environment": "moon", "metadataHost": "https://x"},
 			want: []string{"environment", "metadataHost"}},
 		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c",
 			"useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},

@@ -47,11 +47,11 @@ func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 		}
 		set.id, set.inputs, set.state = r.created.ID, checked, r.created.Properties
 	case <-time.After(long):
-		t.Fatal("the creation goes on after it was cancelled")
+		t.Fatal("the creation still runs after it was cancelled")
 	}
 	// The ten of each unfinished operation may have been created or not, and the state reports that.
 	if got := len(unansweredOf(set)); got == 0 || got%10 != 0 {
-		t.Errorf("devices of which nobody knows: got %d, want some tens", got)
+		t.Errorf("devices with an unknown outcome: got %d, want some tens", got)
 	}
 	hold.Release() // the service carries out the held request although no client waits for it
 	must(t, hold.Done(t.Context()))
@@ -192,7 +192,7 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 			set.server = direct
 			next(t, set, inputs)
 			if got := foreign.refresh(); got != nil {
-				t.Errorf("somebody else's enrollment: got %v, want it untouched", got)
+				t.Errorf("another owner's enrollment: got %v, want it untouched", got)
 			}
 			if name != "destroy" {
 				set.delete()

@@ -203,11 +203,11 @@ func TestASetReportsAndRevertsDrift(t *testing.T) {
 	}
 	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
 	if _, err := set.tryUp(object{"items": numbered(120, 3)}); err == nil {
-		t.Error("a change over somebody else's: got no failure")
+		t.Error("an update over another client's change: got no failure")
 	}
 	if status := invoke(t, server, "getIndividualEnrollment",
 		object{"registrationId": "device-00001"}).Get("provisioningStatus"); status.AsString() != "disabled" {
-		t.Error("somebody else's change was overwritten unseen")
+		t.Error("another client's change was overwritten silently")
 	}
 }
 
@@ -287,7 +287,7 @@ func TestASetComesFromManifests(t *testing.T) {
 		t.Run(hash, func(t *testing.T) {
 			elided := object{"manifest": property.New(&asset.Asset{Sig: asset.AssetSig, Hash: hash})}.properties()
 			if got, _ := set.diff(elided); !slices.Equal(got, want) {
-				t.Errorf("an asset of which only the hash %s is told: got %v, want %v", hash, got, want)
+				t.Errorf("an asset of which only the hash %s is known: got %v, want %v", hash, got, want)
 			}
 		})
 	}
@@ -325,7 +325,7 @@ func TestASetIsImported(t *testing.T) {
 			}
 		})
 	}
-	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)",
+	for id, want := range map[string]string{"a-1,x-1,x-2": "2 of them do not exist (x-1, x-2)",
 		"b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
 		t.Run(id, func(t *testing.T) {
 			missing := manage(t, server, "EnrollmentSet", "missing")

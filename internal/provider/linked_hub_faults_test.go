@@ -68,7 +68,7 @@ func TestAnErrorNeverRemovesALinkFromTheState(t *testing.T) {
 	}{
 		"another secret":       {config: object{"clientSecret": "wrong"}},
 		"another tenant":       {config: object{"tenantId": "00000000-0000-0000-0000-0000000000ff"}},
-		"nobody there":         {config: object{"metadataHost": "127.0.0.1:1"}},
+		"an unreachable host":  {config: object{"metadataHost": "127.0.0.1:1"}},
 		"no authority":         {config: object{"caFile": nil}},
 		"another subscription": {id: elsewhere},
 	} {

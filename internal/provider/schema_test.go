@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/provider"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func readSchema(t *testing.T) schema.PackageSpec {
 	t.Helper()

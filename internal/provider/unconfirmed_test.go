@@ -52,7 +52,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 					created, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
 					m.id, m.inputs, m.state = created.ID, checked, created.Properties
 					if created.PartialState == nil || m.id == "" || m.state.Get("etag").AsString() != "?" {
-						t.Fatalf("got %v, id %q, %v, want a state that says that nobody knows", created.PartialState,
+						t.Fatalf("got %v, id %q, %v, want a state that says that it is unconfirmed", created.PartialState,
 							m.id, err)
 					}
 					m.server = direct
@@ -61,7 +61,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 						other.up(object{made.idName: id, "provisioningStatus": "disabled"})
 						defer func() {
 							if got := other.refresh(); got != nil {
-								t.Errorf("somebody else's entry: got %v, want it untouched", got)
+								t.Errorf("another owner's entry: got %v, want it untouched", got)
 							}
 						}()
 					}
@@ -118,7 +118,7 @@ func (m *managed) goOn(t *testing.T, fate, next string, inputs object) {
 		must(t, err)
 		m.inputs, m.state = checked, updated.Properties
 		if m.state.Get("etag").AsString() == "?" {
-			t.Error("up: nobody knows still")
+			t.Error("up: still unconfirmed")
 		}
 		if got := m.refresh(); got != nil {
 			t.Errorf("refresh after up: got %v, want none", got)

@@ -65,8 +65,8 @@ func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	}
 }
 
-// TestAWaitOfASessionEndsWithItsClient: while a session works, nobody reads what the client sends, and yet its end is
-// noticed.
+// TestAWaitOfASessionEndsWithItsClient: while a session works, the broker does not read from the client, but still
+// notices that the client has disconnected.
 func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(server, client){

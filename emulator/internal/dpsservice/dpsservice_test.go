@@ -284,7 +284,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		status, code int
 	}{
 		{"no api-version", call{method: "GET", path: "/enrollments/a?x=1"}, 400, 400004},
-		{"an api-version that is no date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
+		{"an api-version that is not a date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
 		{"an unknown service", call{method: "GET", path: "/enrollments/a",
 			host: "dps-9.azure-devices-provisioning.net"}, 404, 404202},
 		{"an unknown collection", call{method: "GET", path: "/certificates/a"}, 404, 404201},
@@ -297,8 +297,8 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"an absent registration", call{method: "GET", path: "/registrations/a"}, 404, 404201},
 		{"an absent mechanism", call{method: "POST", path: "/enrollments/a/attestationmechanism"}, 404, 404201},
 		{"deleting what is absent", call{method: "DELETE", path: "/enrollments/a"}, 404, 404201},
-		{"a body that is no JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
-		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
+		{"a body that is not JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
+		{"a body that is not an object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
 		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400,
 			400004},
 		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}",

@@ -208,7 +208,7 @@ func TestBadEntries(t *testing.T) {
 			"signingCertificates or caReferences"},
 		{"an unknown status", "/enrollments/a", individual(`"provisioningStatus":"paused",` + key),
 			"provisioningStatus"},
-		{"a status that is no text", "/enrollments/a", individual(`"provisioningStatus":true,` + key),
+		{"a status that is not a string", "/enrollments/a", individual(`"provisioningStatus":true,` + key),
 			"provisioningStatus"},
 		{"half a reprovision policy", "/enrollments/a", individual(`"reprovisionPolicy":{"updateHubAssignment":true},` +
 			key), "reprovisionPolicy"},

@@ -17,7 +17,7 @@ func (w world) answered(t *testing.T, c call) {
 		t.Fatalf("%s %s %q: got %d %s", c.method, c.path, c.body, r.status, r.body)
 	}
 	if r.body != "" && !json.Valid([]byte(r.body)) {
-		t.Errorf("%s %s: got %q, which is no JSON", c.method, c.path, r.body)
+		t.Errorf("%s %s: got %q, which is not JSON", c.method, c.path, r.body)
 	}
 }
 

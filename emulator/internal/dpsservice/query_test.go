@@ -58,9 +58,9 @@ func TestBadQueries(t *testing.T) {
 	}{
 		{"no query", "/enrollments/query", `{}`, nil},
 		{"no body", "/enrollments/query", ``, nil},
-		{"a query that is no text", "/enrollments/query", `{"query":7}`, nil},
+		{"a query that is not a string", "/enrollments/query", `{"query":7}`, nil},
 		{"a page of none", "/enrollments/query", `{"query":"SELECT *"}`, map[string]string{"x-ms-max-item-count": "0"}},
-		{"a page size that is no number", "/enrollments/query", `{"query":"SELECT *"}`,
+		{"a page size that is not a number", "/enrollments/query", `{"query":"SELECT *"}`,
 			map[string]string{"x-ms-max-item-count": "many"}},
 		{"a foreign continuation", "/enrollments/query", `{"query":"SELECT *"}`,
 			map[string]string{"x-ms-continuation": "abc"}},

@@ -200,7 +200,7 @@ func FuzzBody(f *testing.F) {
 				t.Fatalf("%s %s %q: got %d %s", method, path, body, w.Code, w.Body)
 			}
 			if strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s %s: got %q, which is no JSON", method, path, w.Body)
+				t.Errorf("%s %s: got %q, which is not JSON", method, path, w.Body)
 			}
 		}
 	})

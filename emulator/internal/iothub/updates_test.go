@@ -24,7 +24,7 @@ func etagNumber(t *testing.T, a answer) int {
 }
 
 // Recorded: DevicesClient_IdentityLifecycle, 2020-03-13.
-func TestAChangeRaisesTheETagByOneAndShowsNoParentsWhereThereAreNone(t *testing.T) {
+func TestAChangeIncrementsTheETagAndOmitsEmptyParents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	made := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create", http.StatusOK)

@@ -23,7 +23,7 @@ type authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate that is valid for a day around from, signed by issuer, or by itself when nil.
+// issue creates a certificate that is valid for a day around from, signed by issuer, or self-signed if issuer is nil.
 func issue(t *testing.T, issuer *authority, name string, ca bool, from time.Time) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

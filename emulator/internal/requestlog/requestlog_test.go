@@ -43,7 +43,7 @@ func TestLogKeepsTheLastRecordsInOrder(t *testing.T) {
 	}
 	l.Reset()
 	l.Record(requestlog.Record{})
-	// Whoever follows the log asks for what came after the last record that they know, a reset between or not.
+	// A follower requests the records after the last one that it has, whether or not the log was reset in between.
 	for after, want := range map[uint64][]uint64{0: {7}, 6: {7}, 7: {}} {
 		t.Run(fmt.Sprintf("after %d and a reset", after), func(t *testing.T) {
 			if got := sequences(l.Records(requestlog.Filter{After: after})); !slices.Equal(got, want) {

@@ -19,7 +19,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// patience bounds what must end by itself, on a loaded machine too.
+// patience limits waits for what must end without help, even on a loaded machine.
 const patience = time.Minute
 
 // within fails the test when f does not return.
@@ -96,8 +96,8 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 	}
 }
 
-// TestADiskThatRefusesTablesStopsChangesNotReads lets every write succeed but those of tables, which the database would
-// try for ever.
+// TestADiskThatRefusesTablesStopsChangesNotReads: every write succeeds except those of tables, which the database would
+// retry without end.
 func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()

@@ -16,7 +16,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// ledger is what callers were told, by the thing it is about.
+// ledger records what was acknowledged to callers, by object.
 type ledger struct {
 	mu    sync.Mutex
 	facts map[string]string
@@ -149,7 +149,7 @@ func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int)
 			}
 			l.erase("enrollment " + previous)
 		}
-		// What a reader was shown is acknowledged too, whoever wrote it.
+		// What was returned to a reader counts as acknowledged too, whichever client wrote it.
 		other := fmt.Sprintf("device-%d-%d", (caller+1)%16, round)
 		if r, err := w.Registration(w.scope, other); err == nil {
 			l.write("registration "+other, r.AssignedHub)

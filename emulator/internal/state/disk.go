@@ -16,7 +16,7 @@ import (
 
 // disk is the file system that the database sees. The first write that the real one refuses fails the store, and disk
 // then stops writing: new data goes to memory and nothing is removed. So the files stay as they were while the
-// database, which would otherwise retry for ever or end the process, can be read and closed. What the database then
+// database, which would otherwise retry without end or end the process, can be read and closed. What the database then
 // considers synced is not acknowledged: see store.guard.
 //
 // After each sync of the log it checks that the log is still where a restart looks for it.
@@ -40,7 +40,7 @@ type disk struct {
 }
 
 // compactionWrites are the writes of compactions, by the database's names. They would fill the memory and, when
-// failing, be retried for ever.
+// failing, be retried without end.
 const compactionWrites = "pebble-compaction"
 
 // How often, and at which interval, creating a file is retried while too many files are open.

@@ -129,7 +129,7 @@ func outcome(t *testing.T, f files, want map[string]string) error {
 	defer func() { _ = s.Close() }()
 	got, err := s.Rows()
 	if err == nil && !maps.Equal(got, want) {
-		return fmt.Errorf("opened with %d rows, or others, without a word; want %d", len(got), len(want))
+		return fmt.Errorf("opened with %d rows, or others, without an error; want %d", len(got), len(want))
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func storedKey(l Link, known []Link) string {
 // StoredKey returns the key of a service's link to that hub by that policy, or "" without such a link.
 func (v *Service) StoredKey(l Link) string { return storedKey(l, v.Links) }
 
-// keptHub returns the name under which a device that was assigned to a hub was told of it: the linked one.
+// keptHub returns the name that an assigned device got for its hub: the linked name.
 func (r *registering) keptHub() string {
 	if r.prior.hub == "" {
 		return ""

@@ -200,8 +200,8 @@ func TestDeviceOnAnUnreachableHubStaysConnected(t *testing.T) {
 	}
 }
 
-// TestConnectIsRefusedAfterAChange: a device is re-keyed again and again while it connects with the key that it read
-// before. Whoever is in at the end has the key of the end.
+// TestConnectIsRefusedAfterAChange: a device gets new keys repeatedly while it connects with the key that it read
+// before. A connection that remains was made with the last key.
 func TestConnectIsRefusedAfterAChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()

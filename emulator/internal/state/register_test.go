@@ -308,7 +308,7 @@ func TestAFailureDoesNotForgetTheAssignment(t *testing.T) {
 	}
 	w.putService(w.links, state.Hashed)
 	if r := w.register(e); r.Substatus != state.SameAssignment {
-		t.Errorf("got %q after the key was mended, want %q", r.Substatus, state.SameAssignment)
+		t.Errorf("got %q after the key was corrected, want %q", r.Substatus, state.SameAssignment)
 	}
 }
 

@@ -132,8 +132,8 @@ func (s *State) Services(subscription, group string) ([]Service, error) {
 
 // PutService creates or replaces a provisioning service and refuses as PutHub does. The ID scope is generated at
 // creation. An empty Allocation keeps the current one, which is Hashed at first. Nil Links keep the current ones,
-// empty ones unlink all; a link without Key keeps the stored key for its hub and key name, or is Invalid if there is
-// none.
+// empty ones unlink all; a link without Key keeps the stored key for its hub and key name, or is Invalid
+// without one.
 func (s *State) PutService(v Service, etag string, took time.Duration) (Service, bool, error) {
 	leave, err := s.alter()
 	if err != nil {

@@ -90,7 +90,7 @@ func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 		"of Resource Manager": {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`,
 			"Conflict", "m (D: n)"},
 		"of Microsoft.Devices": {`{"code":409002,"httpStatusCode":"Conflict","message":"m"}`, "409002", "m"},
-		"of nobody":            {"<html>\n no </html>", "", "<html> no </html>"},
+		"an HTML page":         {"<html>\n no </html>", "", "<html> no </html>"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

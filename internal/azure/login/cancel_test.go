@@ -35,13 +35,13 @@ func endsWhenCancelled(t *testing.T, account *login.Account, waits <-chan struct
 	case err := <-ended:
 		t.Fatalf("the login ended before it was cancelled: %v", err)
 	case <-enough:
-		t.Fatal("nobody was asked")
+		t.Fatal("got no request")
 	}
 	cancel()
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("got a token that nobody gave")
+			t.Error("got a token from no server")
 		}
 	case <-enough:
 		t.Fatal("the login waits for an answer although it is cancelled")

@@ -237,7 +237,7 @@ func TestLoginsAreRefused(t *testing.T) {
 		}, "AADSTS70021"},
 		"no tenant": {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" },
 			"ARM_TENANT_ID"},
-		"a cloud that nobody knows": {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" },
+		"an unknown cloud": {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" },
 			"moon"},
 		"a host that describes nothing": {func(s *login.Settings) {
 			s.MetadataHost = strings.TrimPrefix(w.Data, "https://")

@@ -157,8 +157,8 @@ func (p Process) Find() (Record, error) {
 	return record, nil
 }
 
-// free reports whether no process runs. A record that is left over from one that died is removed: while the lock is
-// shared nobody can be announcing itself.
+// free reports whether no process runs. It removes the record of a dead process: while the lock is shared, no process
+// can be announcing itself.
 func (p Process) free() (bool, error) {
 	switch _, err := os.Stat(p.lockFile()); {
 	case errors.Is(err, fs.ErrPermission):

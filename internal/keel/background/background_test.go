@@ -404,6 +404,6 @@ func TestTheHolderOfAPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := background.Holder(port); got != "" {
-		t.Errorf("closed port: got %q, want nobody", got)
+		t.Errorf("closed port: got %q, want no holder", got)
 	}
 }

@@ -96,7 +96,7 @@ func TestABusyClaimNamesItsHolderAndIsFreeAfterItDies(t *testing.T) {
 	}
 	c.Release()
 	if got := claim.Holders(path); got != nil {
-		t.Errorf("after the release: got %v, want nobody", got)
+		t.Errorf("after the release: got %v, want no holder", got)
 	}
 	if left, err := filepath.Glob(path + ".*"); err != nil || left != nil {
 		t.Errorf("got %v, %v left over, want no note", left, err)
@@ -202,7 +202,7 @@ func TestAChildThatInheritsAClaimDoesNotWaitForIt(t *testing.T) {
 	}
 	defer own.Release()
 	if own.Token() == "" || own.Token() == token {
-		t.Errorf("got token %q: a dead process's claim is nobody's", own.Token())
+		t.Errorf("got token %q: a claim of a dead process has no holder", own.Token())
 	}
 }
 

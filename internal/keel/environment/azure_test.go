@@ -184,6 +184,6 @@ func TestHubNamesAreChecked(t *testing.T) {
 		t.Errorf("a free name: got %q, %v", taken, err)
 	}
 	if taken, err := azure.HubName(t.Context(), "a_b"); err != nil || taken == "" {
-		t.Errorf("a name that is none: got %q, %v", taken, err)
+		t.Errorf("an invalid name: got %q, %v", taken, err)
 	}
 }

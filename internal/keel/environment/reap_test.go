@@ -27,7 +27,7 @@ func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 		"expired":               {environment.Lifetime{Owner: "me", Created: past, Expires: past}, "me", true},
 		"this very moment":      {environment.Lifetime{Owner: "me", Created: past, Expires: now}, "me", true},
 		"still alive":           {environment.Lifetime{Owner: "me", Created: past, Expires: future}, "me", false},
-		"for ever":              {environment.Lifetime{Owner: "me", Created: past}, "me", false},
+		"without an end":        {environment.Lifetime{Owner: "me", Created: past}, "me", false},
 		"without creation time": {environment.Lifetime{Owner: "me", Expires: past}, "me", false},
 		"another's":             {environment.Lifetime{Owner: "you", Created: past, Expires: past}, "me", false},
 		"nobody's":              {environment.Lifetime{Created: past, Expires: past}, "me", false},
@@ -109,7 +109,7 @@ func TestAChildOfAClaimsHolderDoesNotWait(t *testing.T) {
 	busy := (*claim.BusyError)(nil)
 	if _, err := e.ClaimNow(t.Context()); !errors.As(err, &busy) ||
 		!strings.Contains(err.Error(), "keel exec (process ") || hint.Of(err) == "" {
-		t.Errorf("anybody else: got %v, hint %q, want the holder named", err, hint.Of(err))
+		t.Errorf("another keel: got %v, hint %q, want the holder named", err, hint.Of(err))
 	}
 	release()
 	if env := e.Environ(); slices.ContainsFunc(env,
@@ -167,7 +167,7 @@ func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 			environment.Deployed, false},
 		"configured elsewhere, expired": {&environment.Stack{Name: "a"}, group("a", "expiresat", past),
 			environment.Deployed, true},
-		"configured elsewhere, for ever": {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
+		"configured elsewhere, without end": {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
 		"configured elsewhere, of another": {&environment.Stack{Name: "a"}, group("a", "expiresat", past, "owner",
 			"you"), environment.Deployed, false},
 		"endless here, whatever the tag": {&environment.Stack{Name: "a", Configured: true,

@@ -450,7 +450,7 @@ func TestADeletionIsCancelledWithThePulumiThatHoldsTheLock(t *testing.T) {
 		case <-ctx.Done():
 			return nil // this deletion succeeds nevertheless
 		case <-time.After(time.Minute):
-			return errors.New("the deletion goes on for a minute without the lock")
+			return errors.New("the deletion still runs a minute after the lock was lost")
 		}
 	}
 	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, context.Canceled) {
@@ -546,9 +546,9 @@ func stranger(group string) environment.Tagged {
 func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
 	for name, consent := range map[string]func(ids []string) (bool, error){
-		"nobody to ask": nil,
-		"no":            func([]string) (bool, error) { return false, nil },
-		"yes":           func([]string) (bool, error) { return true, nil },
+		"no terminal": nil,
+		"no":          func([]string) (bool, error) { return false, nil },
+		"yes":         func([]string) (bool, error) { return true, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)

@@ -137,7 +137,7 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := b.out.String(); got != "" {
-		t.Errorf("got %q said, want nothing: nobody builds", got)
+		t.Errorf("got %q said, want nothing, since no other build runs", got)
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *run) survey(ctx context.Context, ids []string, visit func(id string, fo
 			}
 			visit(id, found)
 			if delete(wanted, key); len(wanted) == 0 {
-				break // the other pages contain none of ours
+				break // the other pages contain none of these devices
 			}
 		}
 		return nil
