@@ -24,7 +24,7 @@ const (
 	secret = "SharedAccessSignature sr=x&sig=y&se=1"
 )
 
-// front accepts user names that begin with "ours/" with the right password; what follows names the session.
+// front accepts user names that begin with "ours/" with the right password; the rest names the session.
 type front struct {
 	mu       sync.Mutex
 	connects []broker.Connect
@@ -59,7 +59,7 @@ type session struct {
 	id     string
 	client broker.Client
 	events chan string
-	// goOn ends what waits when it is closed.
+	// goOn ends the waits when it is closed.
 	goOn chan struct{}
 }
 
@@ -179,7 +179,7 @@ func (s server) await(t testing.TB, want string) {
 	}
 }
 
-// client is a raw MQTT client without any automatic behaviour.
+// client is a raw MQTT client that does nothing automatically.
 type client struct {
 	net.Conn
 	t testing.TB
@@ -337,7 +337,7 @@ func TestMessagesFollowTheConnackAndSuback(t *testing.T) {
 	s.await(t, "welcome a acknowledged last")
 }
 
-func TestSubscriptionsAreGrantedAsTheSessionSays(t *testing.T) {
+func TestTheSessionDecidesTheGrantedQoS(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	c := s.connect(t, "ours/a")

@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestMessagesNeverPrecedeTheSuback, though others send to the client all the while: a client may
-// drop what it has no subscription for yet.
+// TestMessagesNeverPrecedeTheSuback although others send to the client continuously: a client may drop a message for
+// which it has no subscription yet.
 func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -21,7 +21,7 @@ func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	s.front.mu.Lock()
 	session := s.front.sessions[0]
 	s.front.mu.Unlock()
-	slots := make(chan struct{}, 32) // as many as the client has not read yet
+	slots := make(chan struct{}, 32) // as many messages as the client may leave unread
 	go func() {
 		for {
 			select {
@@ -96,7 +96,7 @@ func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	}
 }
 
-// TestPacketsSentDuringAWaitAreReadAfterIt: the look for the client's end takes no byte of the next packet.
+// TestPacketsSentDuringAWaitAreReadAfterIt: the check for the client's end takes no byte of the next packet.
 func TestPacketsSentDuringAWaitAreReadAfterIt(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -119,7 +119,7 @@ func TestPacketsSentDuringAWaitAreReadAfterIt(t *testing.T) {
 	}
 }
 
-// webSocketConn is a test's WebSocket as a connection.
+// webSocketConn is a WebSocket of a test as a connection.
 type webSocketConn struct{ *socket }
 
 func (c webSocketConn) Read(p []byte) (int, error) { return c.socket.Read(p) }

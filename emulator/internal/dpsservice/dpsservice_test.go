@@ -25,7 +25,7 @@ const (
 	key2 = "oiK77Oy7rBw8YB6IS6ukRChAw+Yq6GC61RMrPLSTiOOtdI+XDu0LmLuNm11p+qv2I+adqGUdZHm46zXAQdZoOA=="
 )
 
-// start is the time of the tests' clock. Replies show its seven digits.
+// start is the time of the tests' clock. Replies contain its seven digits.
 var start = time.Date(2026, 5, 4, 3, 2, 1, 123456700, time.UTC)
 
 // world is an emulated cloud with the provisioning service dps-1, two hubs linked to it and one not.
@@ -87,7 +87,7 @@ func newWorld(t testing.TB, opts dpsservice.Options) world {
 	return world{st: st, http: dpsservice.New(st, opts), scope: service.IDScope}
 }
 
-// call is one request; empty members have working defaults.
+// call is one request; empty members have usable defaults.
 type call struct {
 	method, path, body string
 	policy, token      string

@@ -8,7 +8,7 @@ import (
 	"evenkeel/emulator/internal/dpsservice"
 )
 
-// The bodies and replies have the shape of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning,
+// The bodies and replies have the form of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning,
 // 2021-10-01).
 func TestSymmetricKeyEnrollment(t *testing.T) {
 	t.Parallel()
@@ -119,8 +119,8 @@ func TestPutReplacesTheWholeEntry(t *testing.T) {
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
 }
 
-// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without
-// its keys, which GET does not show; its device registers as before.
+// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) read an enrollment, change its hubs and write it back
+// without its keys, which GET omits; its device registers as before.
 func TestOmittedKeysAreKept(t *testing.T) {
 	t.Parallel()
 	keys := func(primary, secondary string) string {

@@ -125,7 +125,7 @@ func TestBulkOfGroups(t *testing.T) {
 		"errors":[{"enrollmentGroupId":"h","errorCode":400004,"errorStatus":"attestation is required."}]}`)
 }
 
-// register lets a device in through the state, as the device API does.
+// register registers a device through the state, as the device API does.
 func (w world) register(t *testing.T, id string, group *state.EnrollmentGroup, enrollment *state.Enrollment) {
 	t.Helper()
 	operation, err := w.st.Register(context.Background(), state.RegisterRequest{

@@ -66,7 +66,7 @@ func TestFindingAnOperation(t *testing.T) {
 
 var now = time.Date(2026, 5, 4, 3, 2, 1, 7, time.UTC)
 
-// serve answers with what run returns, and says what it panicked with.
+// serve answers with the result of run, and returns the value that it panicked with.
 func serve(run func() (dpswire.Reply, error)) (answer *http.Response, body dpswire.ErrorBody, fault any) {
 	recorder := httptest.NewRecorder()
 	func() {

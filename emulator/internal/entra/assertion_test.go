@@ -30,8 +30,8 @@ const (
 	anyIssuer = "https://issuer.example"
 )
 
-// signer is a key with a certificate, as a client or another issuer has one. Only RSA is needed by Microsoft's clients;
-// ECDSA is quick to make.
+// signer is a key with a certificate, as a client or another issuer has it. Microsoft's clients need only RSA; ECDSA is
+// fast to generate.
 type signer struct {
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
@@ -69,7 +69,7 @@ func (s signer) sign(t *testing.T, header map[string]any, claims jwt.MapClaims) 
 	return text
 }
 
-// present sends an assertion for a token and returns the status and what the answer says of an error.
+// present exchanges an assertion for a token and returns the status and the error in the answer.
 func present(t *testing.T, a *entra.Authority, tenant, assertion string) (int, string) {
 	t.Helper()
 	var answer struct {
@@ -116,7 +116,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		newSigner(t, time.Now().Add(-time.Hour))
 	plain := func(s signer) string { return base64.StdEncoding.EncodeToString(sumOf(s)) }
 	marked := own
-	for !strings.ContainsAny(plain(marked), "+/") { // what the two base64s write differently
+	for !strings.ContainsAny(plain(marked), "+/") { // until the two base64 alphabets differ
 		marked = newSigner(t, time.Now().Add(time.Hour))
 	}
 	a.TrustCertificate(marked.certificate)
@@ -235,7 +235,7 @@ func TestIssuerTokenNeedsTheFederatedAudience(t *testing.T) {
 	}
 }
 
-// TestAccessTokensAreChecked signs with the authority's own key, so that each claim alone is what is wrong.
+// TestAccessTokensAreChecked signs with the authority's own key, so that only the claim is wrong.
 func TestAccessTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)

@@ -57,7 +57,7 @@ func fuzzToken(f *testing.F, resource, policy string) string {
 	return text
 }
 
-// deaf is a client that hears everything and keeps nothing.
+// deaf is a client that ignores everything that it receives.
 type deaf struct{}
 
 func (deaf) Send(broker.Message) error { return nil }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The shapes are those recorded with the Azure SDK for .NET: DevicesClient_TwinLifecycle, 2020-03-13.
+// The formats are those recorded with the Azure SDK for .NET: DevicesClient_TwinLifecycle, 2020-03-13.
 func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -22,7 +22,7 @@ func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	if got.body != want {
 		t.Errorf("got %s\nwant %s", got.body, want)
 	}
-	// The client sends back what it read, and a change.
+	// The client sends back what it read, with a change.
 	a := f.owner("PATCH", "/twins/d1",
 		`{"deviceId":"d1","properties":{"desired":{"$metadata":{"$lastUpdated":"2020-06-25T20:25:29.3360931Z"},"$version":1,
 		"username":"userA"},"reported":{"$version":1,"ignored":true}},"etag":"AAAAAAAAAAE=","version":2,"tags":{"site":{"floor":2}}}`, "If-Match", "*").want(t, "patch", http.StatusOK)

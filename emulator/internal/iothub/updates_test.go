@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// etagNumber is the number in a device's etag.
+// etagNumber returns the number in a device's etag.
 func etagNumber(t *testing.T, a answer) int {
 	t.Helper()
 	text, err := base64.StdEncoding.DecodeString(a.field(t, "etag").(string))

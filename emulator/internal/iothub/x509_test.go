@@ -56,7 +56,7 @@ func issue(t *testing.T, issuer *authority, name string, ca bool, from time.Time
 	return &authority{parsed, key}
 }
 
-// upload gives hub-1 a certificate.
+// upload uploads a certificate to hub-1.
 func (f *fixture) upload(name string, a *authority, verified bool) {
 	f.Helper()
 	child := state.Child{Parent: host, Kind: state.CertificateKind, Name: name}

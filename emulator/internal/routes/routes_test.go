@@ -83,7 +83,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestAddPanicsOnAPatternThatIsInTheTable(t *testing.T) {
+func TestAddPanicsOnADuplicatePattern(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {

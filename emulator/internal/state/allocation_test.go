@@ -28,8 +28,8 @@ func hubs(weights ...int) []state.Candidate {
 	return cs
 }
 
-// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: five standard deviations are allowed,
-// which a right formula misses once in two million runs, and the ids are always the same.
+// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: the test allows five standard deviations,
+// which a correct formula exceeds once in two million runs, and the ids are always the same.
 func TestHashedSpreadsByWeight(t *testing.T) {
 	t.Parallel()
 	const devices = 20_000

@@ -22,7 +22,7 @@ import (
 // patience limits waits for what must end without help, even on a loaded machine.
 const patience = time.Minute
 
-// within fails the test when f does not return.
+// within fails the test if f does not return.
 func within[T any](t *testing.T, what string, f func() T) T {
 	t.Helper()
 	done := make(chan T, 1)
@@ -36,7 +36,7 @@ func within[T any](t *testing.T, what string, f func() T) T {
 	}
 }
 
-// full refuses writes, from the n-th of those that are chosen on.
+// full refuses writes, beginning with the n-th of those that are selected.
 type full struct {
 	writes atomic.Int64
 	from   int64
@@ -55,7 +55,7 @@ func (f *full) MaybeError(op errorfs.Op) error {
 
 func (f *full) String() string { return "full" }
 
-// TestAStartOnAFullDiskEnds lets the disk be full from each write of a start on.
+// TestAStartOnAFullDiskEnds fills the disk at each write of a start.
 func TestAStartOnAFullDiskEnds(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
@@ -150,7 +150,7 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	}
 }
 
-// TestADiskThatRefusesAnythingStopsChanges lets the disk be full from some write on, while callers write.
+// TestADiskThatRefusesAnythingStopsChanges fills the disk at some write while callers write.
 func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 	t.Parallel()
 	for _, from := range []int64{1, 2, 5, 20, 50, 100, 300} {
@@ -187,8 +187,8 @@ func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 	}
 }
 
-// TestAStopOnAFullDiskIsCleanWithoutItsNote has no room for the note of the stop.
-func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
+// TestAStopOnAFullDiskIsCleanWithoutItsRecord has no space for the record of the stop.
+func TestAStopOnAFullDiskIsCleanWithoutItsRecord(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
 	var on atomic.Bool
@@ -213,8 +213,8 @@ func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
 	}
 }
 
-// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log nothing more is
-// acknowledged at all.
+// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log, no further change is
+// acknowledged.
 func TestRemovedFilesStopChanges(t *testing.T) {
 	t.Parallel()
 	remove := func(patterns ...string) func(dir string) error {
@@ -235,7 +235,7 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		harm func(dir string) error
-		// atOnce says that the very next change is refused, without a look.
+		// atOnce means that the next change is refused, without the periodic check.
 		atOnce bool
 	}{
 		"the log":                {remove("*.log"), true},
@@ -282,7 +282,7 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 	}
 }
 
-// replaceLog puts a copy in the place of each log, as a backup program does.
+// replaceLog replaces each log by a copy, as a backup program does.
 func replaceLog(dir string) error {
 	found, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	for _, file := range found {
@@ -292,7 +292,7 @@ func replaceLog(dir string) error {
 	return err
 }
 
-// awaitErr returns when the state takes no more changes.
+// awaitErr returns when the state accepts no more changes.
 func awaitErr(s *state.State) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -304,8 +304,8 @@ func awaitErr(s *state.State) error {
 	return nil
 }
 
-// TestAQuietStoreIsNotCalledRemoved looks while the database replaces its own files.
-func TestAQuietStoreIsNotCalledRemoved(t *testing.T) {
+// TestFilesThatTheDatabaseReplacesAreNotReportedAsRemoved checks the files while the database replaces its own ones.
+func TestFilesThatTheDatabaseReplacesAreNotReportedAsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{Dir: filepath.Join(t.TempDir(), "store")}, 1)
 	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
@@ -318,7 +318,7 @@ func TestAQuietStoreIsNotCalledRemoved(t *testing.T) {
 }
 
 // TestADamagedTableThatIsReadStopsChanges damages a table of a store after a clean stop in many places, some of which
-// only a read meets.
+// only a read finds.
 func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -345,7 +345,7 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 			var told journal
 			s, err := state.Open(state.Options{Dir: "store", FS: whole.with(name, bad).disk(t), Logger: told.logger()})
 			if err != nil {
-				continue // found at once
+				continue // found when the store was opened
 			}
 			got, err := s.Rows()
 			if err == nil && maps.Equal(got, rows) {

@@ -20,10 +20,10 @@ import (
 type ledger struct {
 	mu    sync.Mutex
 	facts map[string]string
-	// gone are things whose deletion was acknowledged.
+	// gone are objects whose deletion was acknowledged.
 	gone  map[string]bool
 	count int
-	// at are the counts at which the disk loses its power; crash is called with the ledger held.
+	// at are the counts at which the disk loses its power; crash is called with the ledger locked.
 	at    map[int]bool
 	crash func(facts map[string]string, gone map[string]bool)
 }
@@ -60,9 +60,9 @@ func (l *ledger) tick() {
 }
 
 // TestAcknowledgedChangesSurviveALossOfUnsyncedData runs callers in parallel on a disk that keeps only what was synced,
-// cuts the power right after seeded acknowledgements, and looks for everything acknowledged until then. Each caller
-// works on things of its own, so that an acknowledged state can only have been followed by changes that were not yet
-// acknowledged; those it announces.
+// cuts the power right after seeded acknowledgements, and looks for everything that was acknowledged until then. Each
+// caller has its own objects, so that only changes that were not yet acknowledged can follow an acknowledged state; the
+// caller announces them.
 func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	const callers, rounds, cuts = 16, 40, 12
@@ -116,7 +116,7 @@ func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	}
 }
 
-// work registers, enrolls and patches, and writes down each answer after it came.
+// work registers, enrolls and patches, and records each answer after it arrived.
 func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int) error {
 	for round := range rounds {
 		name := fmt.Sprintf("device-%d-%d", caller, round)
@@ -140,7 +140,7 @@ func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int)
 		l.write("enrollment "+e.RegistrationID, e.ETag)
 		if round%4 == 3 {
 			previous := fmt.Sprintf("own-device-%d-%d", caller, round-2)
-			// From here on neither its presence nor its absence is promised, until the answer.
+			// From here on until the answer, it may be present or absent.
 			l.mu.Lock()
 			delete(l.facts, "enrollment "+previous)
 			l.mu.Unlock()
@@ -205,7 +205,7 @@ func lookUp(t *testing.T, s *state.State, scope, fact string) string {
 	return ""
 }
 
-// TestResourcesSurviveALossOfUnsyncedData does the same for the calls of the ARM side, one after the other.
+// TestResourcesSurviveALossOfUnsyncedData does the same sequentially for the calls of ARM.
 func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()

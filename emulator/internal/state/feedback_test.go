@@ -68,7 +68,7 @@ func TestFeedbackReportsTheOutcome(t *testing.T) {
 	}
 }
 
-func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
+func TestFeedbackIsLockedSettledAndExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	for _, id := range []string{"a", "b"} {
@@ -103,7 +103,7 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	wantKind(t, last(w.TakeFeedback("hub-9.azure-devices.net", 64, time.Minute, time.Hour)), state.ParentNotFound)
 }
 
-func TestFeedbackEndsWithItsDevice(t *testing.T) {
+func TestFeedbackIsDeletedWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: state.AckFull,
@@ -117,7 +117,7 @@ func TestFeedbackEndsWithItsDevice(t *testing.T) {
 	}
 }
 
-func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
+func TestSubscriptionsAreDeletedWithTheirDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	wants := func(want state.Subscriptions) {

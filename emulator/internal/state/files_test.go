@@ -20,7 +20,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// journal is a log that a test reads while others write it.
+// journal is a log that a test reads while others write to it.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -40,17 +40,17 @@ func (j *journal) String() string {
 
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// files are those of a store, by name.
+// files are the files of a store by name.
 type files map[string][]byte
 
-// filesOf reads the files of a store. A file that an open store removes meanwhile is not among them.
+// filesOf reads the files of a store. Files that an open store removes meanwhile are omitted.
 func filesOf(t *testing.T, disk vfs.FS) files {
 	t.Helper()
 	for {
 		names, err := disk.List("store")
 		must(t, err)
 		all, err := readFiles(disk, names)
-		if errors.Is(err, fs.ErrNotExist) { // removed since it was listed
+		if errors.Is(err, fs.ErrNotExist) { // removed after it was listed
 			continue
 		}
 		must(t, err)
@@ -87,7 +87,7 @@ func (f files) disk(t *testing.T) *vfs.MemFS {
 	return disk
 }
 
-// with is a copy in which one file has another content; nil removes it.
+// with returns a copy in which one file has another content; nil removes it.
 func (f files) with(name string, data []byte) files {
 	changed := maps.Clone(f)
 	if changed[name] = data; data == nil {
@@ -96,7 +96,8 @@ func (f files) with(name string, data []byte) files {
 	return changed
 }
 
-// someStore is a store with rows in a table and in the log: after a clean stop, and as a kill right before leaves it.
+// someStore returns a store with rows in a table and in the log: after a clean stop, and as a kill right before it
+// leaves the store.
 func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
@@ -106,7 +107,7 @@ func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 			state.Settings{InitialTwin: []byte(fmt.Sprintf(`{"tags":{"n":"%040d"}}`, i))})
 	}
 	must(t, w.Close())
-	// moves what the log holds into a table
+	// This moves the rows in the log into a table.
 	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now})
 	must(t, err)
 	for i := range 40 {
@@ -119,7 +120,7 @@ func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 	return filesOf(t, disk), killed, rows
 }
 
-// outcome opens a store and reads all of it. It is nil when every row is there.
+// outcome opens a store and reads all of it. It returns nil if every row is there.
 func outcome(t *testing.T, f files, want map[string]string) error {
 	t.Helper()
 	s, err := state.Open(state.Options{Dir: "store", FS: f.disk(t), Now: newClock().Now})
@@ -134,8 +135,8 @@ func outcome(t *testing.T, f files, want map[string]string) error {
 	return err
 }
 
-// TestAfterACleanStopDamageToAnyFileIsFound flips bits all over each file of a store, cuts it, empties it, and removes
-// it. Either the store is refused as damaged, when it is opened or read, or everything is there.
+// TestAfterACleanStopDamageToAnyFileIsFound flips bits throughout each file of a store, truncates it, empties it, and
+// removes it. Either the store is refused as damaged, when it is opened or read, or everything is there.
 func TestAfterACleanStopDamageToAnyFileIsFound(t *testing.T) {
 	t.Parallel()
 	whole, _, rows := someStore(t)
@@ -192,9 +193,9 @@ func offsets(size int) []int {
 	return at
 }
 
-// TestMissingFilesAreNamedWithoutANoteToo removes files from the store of a killed emulator, which left no note of how
-// they were.
-func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
+// TestMissingFilesAreNamedEvenWithoutARecord removes files from the store of a killed emulator, which left no record of
+// its files.
+func TestMissingFilesAreNamedEvenWithoutARecord(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
 	if err := outcome(t, killed, rows); err != nil {
@@ -217,7 +218,7 @@ func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
 	}
 }
 
-// TestAStoreOfAnotherFormatIsRefused changes the markers of the format, the database's and our own.
+// TestAStoreOfAnotherFormatIsRefused changes the markers of the format, the database's and the emulator's.
 func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	_, whole, _ := someStore(t)
@@ -282,9 +283,8 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 	}
 }
 
-// TestAKilledStoreIsNotCalledDamaged kills a store whose log was followed by others, which leave nothing of theirs in
-// it.
-func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
+// TestAKilledStoreIsNotReportedAsDamaged kills a store whose log was followed by others, which are empty.
+func TestAKilledStoreIsNotReportedAsDamaged(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 1)
@@ -306,7 +306,7 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 	}
 }
 
-// TestALogIsNeverWrittenOverAnotherOne has the database use an old log again, whose end would look like a damaged one.
+// TestALogIsNeverWrittenOverAnotherOne makes the database reuse an old log, whose end would look like a damaged one.
 func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -324,8 +324,8 @@ func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 	}
 }
 
-// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until there is a new
-// one: a store without any is refused.
+// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until a new one exists:
+// a store without a log is refused.
 func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
@@ -338,7 +338,7 @@ func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 			defer func() { removed <- struct{}{} }()
 		}
 		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".log") {
-			select { // the database removes files beside its other work
+			select { // the database removes files in the background
 			case <-removed:
 			case <-time.After(300 * time.Millisecond):
 			}
@@ -384,9 +384,9 @@ func TestDamagedStopRecordDoesNotFailTheStart(t *testing.T) {
 	}
 }
 
-// TestTheNoteOfAStopEndsWithTheNextStart kills a store that was started after a clean stop: the old note says nothing
-// of its files.
-func TestTheNoteOfAStopEndsWithTheNextStart(t *testing.T) {
+// TestTheNextStartRemovesTheRecordOfAStop kills a store that was started after a clean stop: the old record does not
+// apply to its files.
+func TestTheNextStartRemovesTheRecordOfAStop(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	s, err := state.Open(state.Options{Dir: "store", FS: disk})

@@ -13,7 +13,7 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*testing.T, *world)
-		// hosts are how many there are afterwards.
+		// hosts is their number afterwards.
 		hosts int
 	}{
 		"a hub made": {func(t *testing.T, w *world) { must(t, second(w.PutHub(hubOf("hub-2"), "", 0))) }, 3},

@@ -13,7 +13,7 @@ func TestEachNameOfAHubHasOneClassicName(t *testing.T) {
 		"Hub-1.azure-devices.net":         "hub-1.azure-devices.net",
 		"hub-1.DEVICE.azure-devices.net":  "hub-1.azure-devices.net",
 		"hub-1.service.azure-devices.net": "hub-1.azure-devices.net",
-		// A hub may be called so.
+		// A hub may have such a name.
 		"device.azure-devices.net":        "device.azure-devices.net",
 		"device.device.azure-devices.net": "device.azure-devices.net",
 		"a.b.device.azure-devices.net":    "a.b.device.azure-devices.net",

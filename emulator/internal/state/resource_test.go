@@ -32,7 +32,7 @@ func TestResourceGroups(t *testing.T) {
 	}
 }
 
-func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
+func TestDeletingAGroupDeletesItsContents(t *testing.T) {
 	t.Parallel()
 	for _, took := range []time.Duration{0, time.Minute} {
 		w := newWorld(t, state.Options{}, 2)

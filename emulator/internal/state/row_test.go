@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rows are all kinds of row. It is an internal test because the point is what a surface cannot see: that no field is
-// left out.
+// rows returns one row of each kind. This is an internal test because a surface cannot see whether a field is omitted.
 func rows() []row {
 	var all []row
 	for _, kind := range kinds {
@@ -42,12 +41,12 @@ func TestEveryTableIsInSnapshots(t *testing.T) {
 	}
 }
 
-// elsewhere are fields that a row does not hold: of the key, or of this process.
+// elsewhere are fields that a row does not contain: those of the key, or of this process.
 var elsewhere = map[string]bool{"Twin.DeviceID": true, "Device.Connected": true, "Device.ConnectionTime": true,
 	"Device.LastActivity": true, "Hub.Settings": true, "Service.Settings": true, "CloudMessage.Sequence": true,
 	"CloudMessage.Lock": true, "CloudMessage.Resent": true, "Feedback.Lock": true}
 
-// fill gives every field a value of its own.
+// fill gives every field its own value.
 func fill(v reflect.Value, path string, n *int) {
 	*n++
 	if v.Type() == reflect.TypeFor[time.Time]() {
@@ -141,7 +140,7 @@ func TestADamagedRowIsRefusedNotMisread(t *testing.T) {
 		if err := decode(append(whole, 0), fresh()); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s with a byte too many: got %v, want %v", name, err, ErrCorrupt)
 		}
-		for i := range whole { // any answer will do, but an answer
+		for i := range whole { // any result is right, but not a panic
 			damaged := append([]byte(nil), whole...)
 			damaged[i] ^= 0xff
 			_ = decode(damaged, fresh())

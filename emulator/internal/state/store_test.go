@@ -66,7 +66,7 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
+func TestAStoreOfANewerFormatIsRefusedUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, err := state.Open(state.Options{Dir: dir})
@@ -96,7 +96,7 @@ func TestAStoreWhoseFormatCannotBeReadIsRefused(t *testing.T) {
 	}
 }
 
-// setRows writes to a store that is closed, past the state, as another version would.
+// setRows writes to a closed store without the state, as another version would.
 func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	t.Helper()
 	must(t, os.Remove(filepath.Join(dir, "closed.json")))
@@ -108,7 +108,7 @@ func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	must(t, db.Close())
 }
 
-func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedAndLeftAlone(t *testing.T) {
+func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedUnchanged(t *testing.T) {
 	t.Parallel()
 	for format := byte(1); format < 4; format++ {
 		dir := t.TempDir()
@@ -125,7 +125,7 @@ func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedAndLeftAlone(t *testing.T)
 	}
 }
 
-// TestRecordedStoresAreRead opens the stores that older versions left, and reads every row of them.
+// TestRecordedStoresAreRead opens the stores of older versions, and reads every row of them.
 func TestRecordedStoresAreRead(t *testing.T) {
 	t.Parallel()
 	recorded, err := filepath.Glob("../../../acceptance/recorded/20*/emulator/store")
@@ -155,8 +155,8 @@ func (silent) Infof(string, ...any)           {}
 func (silent) Errorf(string, ...any)          {}
 func (silent) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-// TestDamagedFilesAreReportedNotRepaired damages each file of a store that matters, in several places and a copy for
-// each.
+// TestDamagedFilesAreReportedNotRepaired damages each important file of a store, in several places, each in its own
+// copy.
 func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -169,7 +169,7 @@ func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	}
 	must(t, s.Close())
 	damageEach(t, dir, ".log")
-	// Opening again moves what the log holds into a table.
+	// Opening again moves the rows in the log into a table.
 	s, err = state.Open(state.Options{Dir: dir})
 	must(t, err)
 	must(t, s.Close())
@@ -215,7 +215,7 @@ func damageEach(t *testing.T, dir, kind string) {
 	}
 }
 
-// TestAFullDiskRefusesAndKeepsWhatWasAcknowledged lets every write to the log fail from some point on.
+// TestAFullDiskRefusesAndKeepsWhatWasAcknowledged makes every write to the log fail from some point on.
 func TestAFullDiskRefusesAndKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
@@ -267,7 +267,7 @@ func TestResetLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
+func TestOldOperationRecordsAreDeletedWhenTheStoreIsOpened(t *testing.T) {
 	t.Parallel()
 	clock, disk := newClock(), vfs.NewMem()
 	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: clock.Now})
@@ -283,7 +283,7 @@ func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
 	}
 }
 
-func TestOldOperationRecordsGoWhileNewOnesCome(t *testing.T) {
+func TestOldOperationRecordsAreDeletedWhileNewOnesCome(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 0)
 	must(t, w.PutAsync(state.Async{ID: "old", Due: w.clock.Now()}))
