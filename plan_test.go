@@ -53,8 +53,8 @@ type deployment struct {
 	at       emulator.Endpoints
 	settings config
 	state    *deploy.Snapshot
-	// told are the messages of the last operation.
-	told strings.Builder
+	// messages are the messages of the last operation.
+	messages strings.Builder
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -180,7 +180,7 @@ func (quiet) Logf(string, ...any) {}
 // update runs an update or a preview of the engine, and returns the plan of a preview.
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
-	d.told.Reset()
+	d.messages.Reset()
 	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	options := framework.TestUpdateOptions{
 		T: quiet{d.t}, SkipDisplayTests: true,
@@ -195,7 +195,7 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 		err error) error {
 		for _, event := range events {
 			if event.Type == engine.DiagEvent {
-				fmt.Fprintln(&d.told, event.Payload().(engine.DiagEventPayload).Message)
+				fmt.Fprintln(&d.messages, event.Payload().(engine.DiagEventPayload).Message)
 			}
 		}
 		failure = err
@@ -251,10 +251,11 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 					plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 				}
 				if err != nil {
-					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.told.String()))
+					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.messages.String()))
 				}
 				if _, err := d.update(false, plan); err != nil {
-					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.told.String()))
+					t.Fatalf("%s: update by its plan failed:\n%s", step.name,
+						withoutKeys(err.Error()+d.messages.String()))
 				}
 			}
 		})

@@ -394,7 +394,7 @@ func TestFailuresWithoutAnAnswer(t *testing.T) {
 			t.Errorf("got %v, want an untrusted certificate", err)
 		}
 		if strings.Contains(err.Error(), key) || strings.Contains(err.Error(), "SharedAccessSignature") {
-			t.Error("the error tells a credential")
+			t.Error("the error contains a credential")
 		}
 	})
 	t.Run("another host's certificate is not trusted", func(t *testing.T) {

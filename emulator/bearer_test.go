@@ -72,10 +72,10 @@ func TestTheServiceAPITakesEntraTokens(t *testing.T) {
 		}
 	}
 
-	stranger := emulator.RunT(t)
+	other := emulator.RunT(t)
 	for name, authorization := range map[string]string{
 		"the audience of ARM":      "Bearer " + tokenFor(t, y.e, "https://management.azure.com/.default"),
-		"a token of another cloud": "Bearer " + tokenFor(t, stranger, dps),
+		"a token of another cloud": "Bearer " + tokenFor(t, other, dps),
 		"a changed signature":      good[:len(good)-6] + "AAAAAA",
 		"no token":                 "Bearer ",
 		"another scheme":           "Basic " + url.QueryEscape(y.scope),

@@ -90,11 +90,11 @@ func TestResourceManagerRefusesTokens(t *testing.T) {
 	if got := call(good); got != http.StatusOK {
 		t.Fatalf("a good token: got %d, want 200", got)
 	}
-	stranger := emulator.RunT(t)
+	other := emulator.RunT(t)
 	for name, token := range map[string]string{
 		"another audience":         tokenFor(t, e, "https://azure-devices-provisioning.net/.default"),
-		"another cloud's issuer":   tokenFor(t, stranger, management),
-		"another cloud's audience": tokenFor(t, stranger, stranger.Endpoints().ARM+"/.default"),
+		"another cloud's issuer":   tokenFor(t, other, management),
+		"another cloud's audience": tokenFor(t, other, other.Endpoints().ARM+"/.default"),
 		"another signature":        good[:len(good)-6] + "AAAAAA",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,7 +125,7 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 	wantLine(t, all, "after")
 	wantLine(t, fresh, "after")
 
-	// An emulator that ends tells those who follow, rather than to cut them off after its grace.
+	// An emulator that ends closes the streams of followers in order, before its grace period is over.
 	check(t, w.e.Close())
 	other.End()
 }

@@ -160,7 +160,7 @@ func (f *fleet) register(ctx context.Context, id string, by dpsdevice.Transport)
 // then kills the child. It returns the devices with an acknowledgement.
 func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgements int) []string {
 	const clients = 64
-	var told []string
+	var acknowledged []string
 	var running errgroup.Group
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -175,7 +175,7 @@ func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgem
 				}
 				f.mu.Lock()
 				f.assigned[id] = r.Hub
-				if told = append(told, id); len(told) == acknowledgements {
+				if acknowledged = append(acknowledged, id); len(acknowledged) == acknowledgements {
 					c.kill()
 					stop()
 				}
@@ -185,7 +185,7 @@ func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgem
 		})
 	}
 	_ = running.Wait() // the error does not matter
-	return told
+	return acknowledged
 }
 
 // verify asks the service where devices are.
@@ -219,21 +219,21 @@ func TestAssignmentsSurviveAKill(t *testing.T) {
 		ctx := await.Context(t)
 		c, err := startChild(t, f.dir)
 		check(t, err)
-		told := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
+		acknowledged := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
 		c.kill()
 		if ctx.Err() != nil {
-			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(told),
+			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(acknowledged),
 				c.stderr.String())
 		}
 		if c, err = startChild(t, f.dir); err != nil {
 			t.Fatalf("round %d: start again: %v", round, err)
 		}
-		f.verify(told)
+		f.verify(acknowledged)
 		// Who registers again stays where it is.
-		again, err := f.register(ctx, told[0], dpsdevice.HTTPS)
-		if err != nil || again.Hub != f.assigned[told[0]] {
-			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, told[0], again.Hub, err,
-				f.assigned[told[0]])
+		again, err := f.register(ctx, acknowledged[0], dpsdevice.HTTPS)
+		if err != nil || again.Hub != f.assigned[acknowledged[0]] {
+			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, acknowledged[0], again.Hub, err,
+				f.assigned[acknowledged[0]])
 		}
 		c.kill()
 	}

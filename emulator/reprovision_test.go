@@ -67,13 +67,13 @@ func TestReprovisioning(t *testing.T) {
 					t.Fatalf("%s: change the twin: got %d %v", test.name, status, body)
 				}
 				entry(test.to)
-				told := test.substatus
+				substatus := test.substatus
 				if d.apiVersion() < "2019-04-15" {
-					told = "initialAssignment"
+					substatus = "initialAssignment"
 				}
 				got := register(y, d)
-				if got.status != 200 || got.state("substatus") != told || got.state("assignedHub") != test.on {
-					t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, told, test.on)
+				if got.status != 200 || got.state("substatus") != substatus || got.state("assignedHub") != test.on {
+					t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, substatus, test.on)
 					continue
 				}
 				if record := y.service("GET", "/registrations/"+id, ""); record["substatus"] != test.substatus {
@@ -119,7 +119,7 @@ func TestRefusedDevices(t *testing.T) {
 		return device{scope: scope, id: id, token: text}
 	}
 	soon := time.Now().Add(time.Hour)
-	stranger := issue(t, nil, "a", false)
+	unknown := issue(t, nil, "a", false)
 	badBody, otherBody := y.holding("a", primary), y.holding("a", primary)
 	badBody.body, otherBody.body = "{", `{"registrationId":"b"}`
 	badVersion := y.holding("a", primary)
@@ -153,7 +153,7 @@ func TestRefusedDevices(t *testing.T) {
 			401, "401002", ""},
 		{"no credential", device{scope: y.scope, id: "a"}, 401, refused, "401002", ""},
 		{"an invalid token", device{scope: y.scope, id: "a", token: "SharedAccessSignature ?"}, 401, 401, "401000", ""},
-		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: stranger.presented(0)}, 401, 401,
+		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: unknown.presented(0)}, 401, 401,
 			"401002", ""},
 		{"a disabled enrollment", y.holding("off", primary), 200, 200, "", "disabled"},
 		{"a disabled enrollment hides the group", y.holding("off", derived(primary, "off")), 401, 401, "401000", ""},

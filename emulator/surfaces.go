@@ -97,7 +97,7 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 func (e *Emulator) openSurfaces() (err error) {
 	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{
-		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
+		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.dialName,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 			Transport: e.webhooks,

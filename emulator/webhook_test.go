@@ -266,7 +266,7 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 						test.code, test.text)
 				}
 				if strings.Contains(got.state("errorMessage"), "s3cret") {
-					t.Errorf("%s over %s: the message tells the webhook's key: %s", test.name, name,
+					t.Errorf("%s over %s: the message contains the webhook's key: %s", test.name, name,
 						got.state("errorMessage"))
 				}
 			}

@@ -16,7 +16,7 @@ import (
 // moments.
 const pollMemory = 10 * time.Millisecond
 
-// errNoPeak: only Linux tells the peak of another process's memory.
+// errNoPeak: only Linux reports the peak of another process's memory.
 var errNoPeak = errors.New("this system does not report the peak memory of a process")
 
 // watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than

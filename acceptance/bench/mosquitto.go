@@ -165,7 +165,7 @@ func (m *mosquitto) connect(f *fleet, d settled) (*session, error) {
 	return greet(conn, d.id, func() (string, string, error) { return "", "", nil })
 }
 
-// mosquittoVersion is the first line of its help, which is all that tells.
+// mosquittoVersion is the first line of its help, which is the only place with it.
 func mosquittoVersion(ctx context.Context, path string) string {
 	out, _ := exec.CommandContext(ctx, path, "-h").Output() // it ends with status 3
 	first, _, _ := strings.Cut(string(out), "\n")

@@ -55,7 +55,7 @@ func openStacks(ctx context.Context, folder string) (*stacks, error) {
 	return s, s.noop.create(ctx)
 }
 
-// programVariable tells the language host which program is built already.
+// programVariable is the environment variable with the path of the built program, for the language host.
 const programVariable = "EVENKEEL_PROGRAM="
 
 // built is where a checkout has a built program.

@@ -94,7 +94,7 @@ func (s *session) publish(topic string, body []byte) error {
 	return nil
 }
 
-// ask publishes a request and reads until the answer under a topic; what comes after the topic is told with it.
+// ask publishes a request and reads until the answer under a topic; it returns the rest of the topic too.
 func (s *session) ask(topic string, body []byte, answers string) (rest string, answer []byte, err error) {
 	if err := s.send(topic, body); err != nil {
 		return "", nil, err

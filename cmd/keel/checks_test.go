@@ -53,14 +53,14 @@ func newPatient(t *testing.T) *diagnosis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := httptest.NewTLSServer(nil)
-	t.Cleanup(stranger.Close)
+	other := httptest.NewTLSServer(nil)
+	t.Cleanup(other.Close)
 	release, err := d.process.Claim()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(release)
-	if err := d.process.Announce("http://127.0.0.1:1/readyz", environment.Endpoints{Data: stranger.URL}); err != nil {
+	if err := d.process.Announce("http://127.0.0.1:1/readyz", environment.Endpoints{Data: other.URL}); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -146,7 +146,7 @@ func TestTheErrorForATakenPortNamesItsHolder(t *testing.T) {
 	_, err = net.Listen("tcp", listener.Addr().String())
 	err = portTaken(fmt.Errorf("start: %w", err))
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells")
+		t.Skip("only Linux reports the holder")
 	}
 	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) ||
 		!strings.Contains(hint.Of(err), "--new-ports") {
@@ -178,7 +178,7 @@ func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 		t.Error("no answer: got no error")
 	}
 	if (&app{interactive: true}).consent() != nil || (&app{terminal: true}).consent() != nil {
-		t.Error("without a terminal: got somebody to ask")
+		t.Error("without a terminal: got a prompt")
 	}
 	if agreed, err := (&app{yes: true}).consent()(nil); err != nil || !agreed {
 		t.Errorf("--yes: got %v, %v", agreed, err)

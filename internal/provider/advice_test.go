@@ -106,7 +106,7 @@ func TestAnImportOfWhatAKilledRunCreatedIsKept(t *testing.T) {
 	s.mustUp()
 	s.declare(set)
 	s.mustUp()
-	want["enrollments/keyed-press-1"] = "*" // its keys are derived from the set's name: it was taken over and got new keys
+	want["enrollments/keyed-press-1"] = "*" // taken over with new keys, which depend on the set's name
 	service.holds(t, want)
 	s.mustUp()
 	service.holds(t, want)

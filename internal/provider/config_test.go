@@ -149,7 +149,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 			for _, failure := range checked.Failures {
 				got = append(got, plainPath(failure))
 				if strings.Contains(failure.Reason, key) {
-					t.Errorf("the failure at %s tells the key", failure.Property)
+					t.Errorf("the failure at %s contains the key", failure.Property)
 				}
 			}
 			if !slices.Equal(got, test.want) {

@@ -123,7 +123,7 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	}
 	key := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"}).Get("primaryKey").AsString()
 	if text := fmt.Sprint(set.state.Get("devices")); strings.Contains(text, key) || strings.Contains(text, given) {
-		t.Error("the state tells a key")
+		t.Error("the state contains a key")
 	}
 	other := list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}},
 		"allocationPolicy": "hashed"}})

@@ -104,7 +104,7 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "not-the-secret") ||
 				strings.Contains(err.Error(), config["clientSecret"].(string)) {
-				t.Errorf("the error tells a secret: %v", err)
+				t.Errorf("the error contains a secret: %v", err)
 			}
 		})
 	}

@@ -54,10 +54,10 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		later object
 		want  []string
 	}{
-		"told":       {inputs: object{"deleteRegistrations": true}},
-		"told later": {later: object{"deleteRegistrations": true}},
-		"not told":   {want: []string{"of-group-1", "of-group-2"}},
-		"told to keep": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false},
+		"set":       {inputs: object{"deleteRegistrations": true}},
+		"set later": {later: object{"deleteRegistrations": true}},
+		"not set":   {want: []string{"of-group-1", "of-group-2"}},
+		"set and reset": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false},
 			want: []string{"of-group-1", "of-group-2"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -115,7 +115,7 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 	t.Parallel()
 	service := runFake(t)
 	configured, unconfigured := startProvider(t, service.config()), startProvider(t, object{})
-	stranger := startProvider(t, service.config().edited(object{"key": newKey(t)}))
+	wrongKey := startProvider(t, service.config().edited(object{"key": newKey(t)}))
 	for name, test := range map[string]struct {
 		server   integration.Server
 		function string
@@ -130,10 +130,10 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 			"enrollmentGroupId"},
 		"an empty id":      {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
 		"an invalid group": {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
-		"another key": {stranger, "getEnrollmentGroup", object{"enrollmentGroupId": "a"},
+		"another key": {wrongKey, "getEnrollmentGroup", object{"enrollmentGroupId": "a"},
 			"policyName and key"},
-		"another key, a device": {stranger, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
-		"another key, a list": {stranger, "listRegistrations", object{"enrollmentGroupId": "a"},
+		"another key, a device": {wrongKey, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
+		"another key, a list": {wrongKey, "listRegistrations", object{"enrollmentGroupId": "a"},
 			"policyName and key"},
 		"no configuration": {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"},
 			"is not configured"},

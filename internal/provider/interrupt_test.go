@@ -163,11 +163,12 @@ func (g *gate) hold(_ http.ResponseWriter, r *http.Request) bool {
 func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
 	const crowd = 16 // as many as run at once
-	told := object{"deleteRegistrations": true}
+	deleting := object{"deleteRegistrations": true}
 	for name, test := range map[string]struct {
 		held           string // method and path
 		passing, crowd int
-		before, inputs object // before exists before the operation, or is nil; inputs are those of the operation, nil for a deletion
+		// before exists before the operation, or is nil. inputs are those of the operation, nil for a deletion.
+		before, inputs object
 		look           func(set *managed) error
 		// made, gone, unanswered and etagless are numbers of devices in the state.
 		made, gone, unanswered, etagless int
@@ -191,10 +192,10 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 			inputs: object{"items": numbered(10, 0)},
 			made:   230, left: 230},
 		"removal, the records": {held: "DELETE /registrations/device-.*", passing: 5, crowd: 4,
-			before: object{"items": numbered(40, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+			before: object{"items": numbered(40, 0)}, inputs: deleting.edited(object{"items": numbered(4, 0)}),
 			made: 40, left: 40},
 		"removal, the records once more": {held: "DELETE /registrations/device-.*", passing: 10, crowd: 1,
-			before: object{"items": numbered(14, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+			before: object{"items": numbered(14, 0)}, inputs: deleting.edited(object{"items": numbered(4, 0)}),
 			made: 4, gone: 10, left: 4},
 		"deletion": {held: "POST /enrollments", passing: 2, crowd: crowd, before: object{"items": numbered(250, 0)},
 			made: 250, left: 230},

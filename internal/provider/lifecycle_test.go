@@ -293,7 +293,7 @@ func TestKeysThatAnotherClientChangedAreNotOverwritten(t *testing.T) {
 	changed := object{"enrollmentGroupId": "devices", "provisioningStatus": "disabled"}
 	if _, err := m.tryUp(changed); !errors.Is(err, dpsservice.ErrPrecondition) ||
 		!strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
-		t.Errorf("update over renewed keys: got %v, want them named and not told", err)
+		t.Errorf("update over renewed keys: got %v, want the keys named and not shown", err)
 	}
 	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
 		t.Errorf("refresh: got %v, want the renewed key taken over, and no change to heal", got)
@@ -332,7 +332,7 @@ func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 				m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
 				_, err := m.tryUp(inputs)
 				if (err != nil) != theirs || theirs && !errors.Is(err, dpsservice.ErrConflict) {
-					t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
+					t.Errorf("%s, changed by another client %t: got %v", name, theirs, err)
 				}
 			}
 		})

@@ -65,7 +65,7 @@ type life struct {
 	// foreign are the etags of entries that the stack never declares.
 	foreign map[string]string
 	made    int
-	told    []string
+	steps   []string
 }
 
 func newLife(t *testing.T, service serviceAPI, seed uint64) *life {
@@ -93,7 +93,7 @@ func (l *life) live() {
 		l.check(nil)
 	}
 	if l.t.Failed() {
-		l.t.Logf("the steps:\n%s", strings.Join(l.told, "\n"))
+		l.t.Logf("the steps:\n%s", strings.Join(l.steps, "\n"))
 	}
 }
 
@@ -266,7 +266,7 @@ func (l *life) check(same map[string]string) {
 }
 
 func (l *life) tell(format string, args ...any) {
-	l.told = append(l.told, fmt.Sprintf(format, args...))
+	l.steps = append(l.steps, fmt.Sprintf(format, args...))
 }
 
 // add declares a new id.

@@ -70,7 +70,7 @@ func TestTheErrorForARejectedKeyNamesTheLoginWithEntra(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), key) {
-				t.Errorf("%s: the error tells the key", name)
+				t.Errorf("%s: the error contains the key", name)
 			}
 		})
 	}

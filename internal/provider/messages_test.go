@@ -17,10 +17,10 @@ type messages struct {
 	byURN map[string][]string
 }
 
-var told = &messages{Handler: slog.DiscardHandler, byURN: map[string][]string{}}
+var logged = &messages{Handler: slog.DiscardHandler, byURN: map[string][]string{}}
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(told))
+	slog.SetDefault(slog.New(logged))
 	os.Exit(m.Run())
 }
 
@@ -43,9 +43,9 @@ func (m *messages) Handle(_ context.Context, record slog.Record) error {
 
 // messages returns the messages about the resource since the last call.
 func (m *managed) messages() []string {
-	told.mu.Lock()
-	defer told.mu.Unlock()
-	list := slices.Clone(told.byURN[string(m.urn)])
-	delete(told.byURN, string(m.urn))
+	logged.mu.Lock()
+	defer logged.mu.Unlock()
+	list := slices.Clone(logged.byURN[string(m.urn)])
+	delete(logged.byURN, string(m.urn))
 	return list
 }

@@ -124,12 +124,12 @@ func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` +
 				column + `":"` + quoted + `"}]`} {
 				t.Run(form, func(t *testing.T) {
-					told := reasons(t, content)
-					if len(told) == 0 {
+					failures := reasons(t, content)
+					if len(failures) == 0 {
 						t.Errorf("%s: a private key in the column %s was taken", form, column)
 					}
-					if strings.Contains(strings.Join(told, "\n"), mark) {
-						t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
+					if strings.Contains(strings.Join(failures, "\n"), mark) {
+						t.Errorf("%s: the faults of the column %s show the key: %s", form, column, failures)
 					}
 				})
 			}

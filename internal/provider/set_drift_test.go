@@ -220,7 +220,7 @@ func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 		t.Errorf("got %v, want that it was changed since the last refresh", err)
 	}
 	if entry := service.entry(t, "/enrollments/one"); entry["provisioningStatus"] != "disabled" {
-		t.Errorf("the service holds %v, want it as somebody else left it", entry)
+		t.Errorf("the service holds %v, want it as the other client left it", entry)
 	}
 	set.refresh()
 	set.up(tpm)

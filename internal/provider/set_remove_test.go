@@ -99,18 +99,19 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		later       object // a change in between that must change nothing at the service
 		want        []string
 	}{
-		"the set goes, told":       {first: object{"deleteRegistrations": true}},
-		"the set goes, told later": {later: object{"deleteRegistrations": true}},
-		"the set goes, not told":   {want: []string{"a", "b", "c"}},
-		"the set goes, told to keep": {first: object{"deleteRegistrations": true},
+		"the set is deleted, with records":              {first: object{"deleteRegistrations": true}},
+		"the set is deleted, with records as set later": {later: object{"deleteRegistrations": true}},
+		"the set is deleted, without records":           {want: []string{"a", "b", "c"}},
+		"the set is deleted, without records as set later": {first: object{"deleteRegistrations": true},
 			later: object{"deleteRegistrations": false}, want: []string{"a", "b", "c"}},
-		"a device goes, told": {first: object{"deleteRegistrations": true},
+		"a device is removed, with records": {first: object{"deleteRegistrations": true},
 			then: object{"items": plain("a", "c"), "deleteRegistrations": true}, want: []string{"a", "c"}},
-		"a device goes, told now": {then: object{"items": plain("a", "c"), "deleteRegistrations": true},
+		"a device is removed, with records as set now": {
+			then: object{"items": plain("a", "c"), "deleteRegistrations": true},
 			want: []string{"a", "c"}},
-		"a device goes, not told": {first: object{"deleteRegistrations": true},
+		"a device is removed, without records": {first: object{"deleteRegistrations": true},
 			then: object{"items": plain("a", "c")}, want: []string{"a", "b", "c"}},
-		"another attestation, told": {then: object{"deleteRegistrations": true,
+		"another attestation, with records": {then: object{"deleteRegistrations": true,
 			"items": items(object{"registrationId": "a"},
 				object{"registrationId": "b", "endorsementKey": endorsementKey},
 				object{"registrationId": "c"}, object{"registrationId": "silent"})}, want: []string{"a", "c"}},
@@ -192,7 +193,7 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 // failure then is kept for the next up, although the enrollment no longer exists.
 func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 	t.Parallel()
-	told := object{"deleteRegistrations": true}
+	deleting := object{"deleteRegistrations": true}
 	begin := func(t *testing.T) (*managed, *recordKeeper) {
 		service, _ := openService(t)
 		records := keepRecords("b")
@@ -203,10 +204,12 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 		}
 		set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
 			"devices")
-		set.up(told.edited(object{"items": plain("a", "b")}))
+		set.up(deleting.edited(object{"items": plain("a", "b")}))
 		return set, records
 	}
-	for name, inputs := range map[string]object{"removed": told.edited(object{"items": plain("a")}), "destroyed": nil} {
+	for name, inputs := range map[string]object{
+		"removed": deleting.edited(object{"items": plain("a")}), "destroyed": nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			set, records := begin(t)
@@ -221,15 +224,15 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 		})
 	}
 	for name, last := range map[string]object{
-		"and stays away":           told.edited(object{"items": plain("a")}),
-		"and comes back":           told.edited(object{"items": plain("a", "b")}),
-		"and is not told any more": {"items": plain("a")},
+		"and stays away":          deleting.edited(object{"items": plain("a")}),
+		"and comes back":          deleting.edited(object{"items": plain("a", "b")}),
+		"and keeps records again": {"items": plain("a")},
 	} {
 		t.Run("a fault then, "+name, func(t *testing.T) {
 			t.Parallel()
 			set, records := begin(t)
 			records.refuse = func(_ string, nth int) bool { return nth == 2 }
-			if _, err := set.tryUp(told.edited(object{"items": plain("a")})); err == nil ||
+			if _, err := set.tryUp(deleting.edited(object{"items": plain("a")})); err == nil ||
 				!strings.Contains(err.Error(), `delete registration "b"`) {
 				t.Fatalf("up: got %v, want the record of b", err)
 			}
@@ -246,7 +249,7 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 				t.Error("the next up has nothing to do")
 			}
 			want := map[string][]string{"and stays away": nil, "and comes back": {"b"},
-				"and is not told any more": {"b"}}[name]
+				"and keeps records again": {"b"}}[name]
 			if got := records.left(); !slices.Equal(got, want) {
 				t.Errorf("got records of %v, want %v", got, want)
 			}

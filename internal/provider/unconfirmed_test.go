@@ -52,8 +52,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 					created, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
 					m.id, m.inputs, m.state = created.ID, checked, created.Properties
 					if created.PartialState == nil || m.id == "" || m.state.Get("etag").AsString() != "?" {
-						t.Fatalf("got %v, id %q, %v, want a state that says that it is unconfirmed", created.PartialState,
-							m.id, err)
+						t.Fatalf("got %v, id %q, %v, want an unconfirmed state", created.PartialState, m.id, err)
 					}
 					m.server = direct
 					if fate == "foreign" {

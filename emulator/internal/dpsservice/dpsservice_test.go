@@ -284,7 +284,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		status, code int
 	}{
 		{"no api-version", call{method: "GET", path: "/enrollments/a?x=1"}, 400, 400004},
-		{"an api-version that is not a date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
+		{"an api-version without a date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
 		{"an unknown service", call{method: "GET", path: "/enrollments/a",
 			host: "dps-9.azure-devices-provisioning.net"}, 404, 404202},
 		{"an unknown collection", call{method: "GET", path: "/certificates/a"}, 404, 404201},

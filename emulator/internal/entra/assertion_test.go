@@ -112,7 +112,7 @@ func longSumOf(s signer) string {
 func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
-	own, stranger, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)),
+	own, unknown, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)),
 		newSigner(t, time.Now().Add(-time.Hour))
 	plain := func(s signer) string { return base64.StdEncoding.EncodeToString(sumOf(s)) }
 	marked := own
@@ -137,9 +137,9 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		"kid alone": {assertion: own.sign(t,
 			map[string]any{"kid": base64.URLEncoding.EncodeToString(sumOf(own))}, good)},
 		"kid of SHA-256": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, good)},
-		"kid unknown": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(stranger)}, good),
+		"kid unknown": {assertion: unknown.sign(t, map[string]any{"kid": longSumOf(unknown)}, good),
 			want: "AADSTS700027"},
-		"kid, another signature": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(own)}, good),
+		"kid, another signature": {assertion: unknown.sign(t, map[string]any{"kid": longSumOf(own)}, good),
 			want: "AADSTS700027"},
 		"kid, another issuer": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)},
 			edited(good, "iss", anyIssuer)), want: "AADSTS700021"},
@@ -150,7 +150,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		"another tenant's address": {assertion: own.sign(t, header(own),
 			edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))),
 			want: "AADSTS700023"},
-		"another signature": {assertion: stranger.sign(t, header(own), good), want: "AADSTS700027"},
+		"another signature": {assertion: unknown.sign(t, header(own), good), want: "AADSTS700027"},
 		"expiry": {assertion: own.sign(t, header(own),
 			edited(good, "exp", time.Now().Add(-time.Minute).Unix())), want: "AADSTS700024"},
 		"no expiry": {assertion: own.sign(t, header(own), edited(good, "exp", nil)),
@@ -161,7 +161,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 			edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
 		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")),
 			want: "AADSTS700021"},
-		"unknown certificate": {assertion: stranger.sign(t, header(stranger), good), want: "AADSTS700027"},
+		"unknown certificate": {assertion: unknown.sign(t, header(unknown), good), want: "AADSTS700027"},
 		"expired certificate": {assertion: expired.sign(t, header(expired), good), want: "AADSTS700027"},
 		"no token":            {assertion: "x.y", want: "AADSTS50027"},
 	} {
@@ -181,7 +181,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
-	issuer, stranger := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour))
+	issuer, unknown := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour))
 	a.Trust(entra.Federation{Issuer: anyIssuer, Subject: "repo:a/b",
 		Keys: map[string]crypto.PublicKey{"k1": issuer.key.Public()}})
 	header := map[string]any{"kid": "k1"}
@@ -192,7 +192,7 @@ func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 		"another audience":  {issuer.sign(t, header, edited(good, "aud", "https://github.com/a")), "AADSTS70021"},
 		"another issuer":    {issuer.sign(t, header, edited(good, "iss", "https://else.example")), "AADSTS70021"},
 		"another subject":   {issuer.sign(t, header, edited(good, "sub", "repo:a/c")), "AADSTS70021"},
-		"another signature": {stranger.sign(t, header, good), "AADSTS700027"},
+		"another signature": {unknown.sign(t, header, good), "AADSTS700027"},
 		"an unknown key":    {issuer.sign(t, map[string]any{"kid": "k2"}, good), "AADSTS700027"},
 		"expiry": {issuer.sign(t, header, edited(good, "exp", time.Now().Add(-time.Minute).Unix())),
 			"AADSTS700024"},

@@ -137,7 +137,7 @@ func TestConnectionsEndWithTheirDeviceOrHub(t *testing.T) {
 	f := newFixture(t)
 	key := f.device("d1")
 	_, first := f.accept(key, true)
-	if err := f.state.DeleteDevice(host, "d1", ""); err != nil { // as a provisioning service does when it moves the device
+	if err := f.state.DeleteDevice(host, "d1", ""); err != nil { // as a service does to move it
 		t.Fatal(err)
 	}
 	if first.end() == nil {

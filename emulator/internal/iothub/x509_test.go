@@ -72,7 +72,7 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	now := f.clock.Now()
-	root, unproven, stranger := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now),
+	root, unproven, unknown := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now),
 		issue(t, nil, "root", true, now)
 	f.upload("root", root, true)
 	f.upload("unproven", unproven, false)
@@ -99,7 +99,7 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 		"with the root":               {"ca", chain(leaf, middle, root), true},
 		"a link is missing":           {"ca", chain(leaf), false},
 		"authority without a proof":   {"ca", chain(issue(t, unproven, "ca", false, now), unproven), false},
-		"unknown authority":           {"ca", chain(issue(t, stranger, "ca", false, now), stranger), false},
+		"unknown authority":           {"ca", chain(issue(t, unknown, "ca", false, now), unknown), false},
 		"self-signed":                 {"ca", chain(issue(t, nil, "ca", false, now)), false},
 		"signed by another leaf":      {"ca", chain(issue(t, leaf, "ca", false, now), leaf, middle), false},
 		"another name":                {"ca", chain(issue(t, root, "key", false, now)), false},

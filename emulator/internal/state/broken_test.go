@@ -68,10 +68,10 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 					s   *state.State
 					err error
 				}
-				var told journal
+				var logged journal
 				r := within(t, fmt.Sprintf("start of a store, %s, full from write %d on", name, from), func() result {
 					s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults),
-						Logger: told.logger()})
+						Logger: logged.logger()})
 					return result{s, err}
 				})
 				if r.err == nil {
@@ -103,8 +103,8 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	var on atomic.Bool
 	faults := &full{chosen: func(op errorfs.Op) bool { return on.Load() && strings.HasSuffix(op.Path, ".sst") }}
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: logged.logger()})
 	must(t, err)
 	w := &world{State: s, t: t, clock: newClock()}
 	w.build(1)
@@ -135,8 +135,8 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 		writers.Wait()
 		return nil
 	})
-	if !errors.Is(s.Err(), state.ErrUnwritable) || strings.Count(told.String(), "level=ERROR") != 1 {
-		t.Errorf("got %v and the log %q, want %v, told once", s.Err(), told.String(), state.ErrUnwritable)
+	if !errors.Is(s.Err(), state.ErrUnwritable) || strings.Count(logged.String(), "level=ERROR") != 1 {
+		t.Errorf("got %v and the log %q, want %v, logged once", s.Err(), logged.String(), state.ErrUnwritable)
 	}
 	if n := within(t, "reads", func() int { c, _ := s.Counts(); return c.Enrollments }); n < len(kept) {
 		t.Errorf("got %d enrollments to read, want at least %d", n, len(kept))
@@ -193,13 +193,13 @@ func TestAStopOnAFullDiskIsCleanWithoutItsRecord(t *testing.T) {
 	disk := vfs.NewMem()
 	var on atomic.Bool
 	faults := &full{chosen: func(op errorfs.Op) bool { return on.Load() && strings.Contains(op.Path, "closed.json") }}
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: logged.logger()})
 	must(t, err)
 	must(t, s.PutAsync(state.Async{ID: "op", Due: s.Now()}))
 	on.Store(true)
 	must(t, s.Close())
-	if text := told.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
+	if text := logged.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
 		t.Errorf("got the log %q, want a warning and no error", text)
 	}
 	for name := range filesOf(t, disk) {
@@ -256,8 +256,8 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 			must(t, err)
 			must(t, first.PutAsync(state.Async{ID: "first", Due: first.Now()}))
 			must(t, first.Close())
-			var told journal
-			s, err := state.Open(state.Options{Dir: dir, Logger: told.logger()})
+			var logged journal
+			s, err := state.Open(state.Options{Dir: dir, Logger: logged.logger()})
 			must(t, err)
 			must(t, s.PutAsync(state.Async{ID: "op", Due: s.Now()}))
 			must(t, s.Look())
@@ -272,8 +272,8 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 				t.Errorf("a change afterwards: got %v, want %v", err, state.ErrRemoved)
 			}
 			must(t, within(t, "close", s.Close))
-			if !errors.Is(s.Err(), state.ErrRemoved) || strings.Count(told.String(), "level=ERROR") != 1 {
-				t.Errorf("got %v and the log %q, want %v, told once", s.Err(), told.String(), state.ErrRemoved)
+			if !errors.Is(s.Err(), state.ErrRemoved) || strings.Count(logged.String(), "level=ERROR") != 1 {
+				t.Errorf("got %v and the log %q, want %v, logged once", s.Err(), logged.String(), state.ErrRemoved)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "closed.json")); err == nil {
 				t.Error("the stop is noted as a clean one")
@@ -342,8 +342,9 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 		for part := range 20 {
 			bad := append([]byte(nil), data...)
 			bad[len(bad)*part/20+50] ^= 1
-			var told journal
-			s, err := state.Open(state.Options{Dir: "store", FS: whole.with(name, bad).disk(t), Logger: told.logger()})
+			var logged journal
+			s, err := state.Open(state.Options{Dir: "store", FS: whole.with(name, bad).disk(t),
+				Logger: logged.logger()})
 			if err != nil {
 				continue // found when the store was opened
 			}
@@ -354,9 +355,9 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 			}
 			found++
 			if !errors.Is(err, state.ErrCorrupt) || !errors.Is(s.Err(), state.ErrCorrupt) ||
-				!strings.Contains(told.String(), "the store is damaged") {
+				!strings.Contains(logged.String(), "the store is damaged") {
 				t.Errorf("%s: got %v, the state's %v and the log %q; want %v in each", name, err, s.Err(),
-					told.String(), state.ErrCorrupt)
+					logged.String(), state.ErrCorrupt)
 			}
 			if err := s.PutAsync(state.Async{ID: "late", Due: s.Now()}); !errors.Is(err, state.ErrCorrupt) {
 				t.Errorf("%s: a change afterwards: got %v, want %v", name, err, state.ErrCorrupt)

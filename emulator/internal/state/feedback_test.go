@@ -60,7 +60,7 @@ func TestFeedbackReportsTheOutcome(t *testing.T) {
 					Expiry: w.clock.Now().Add(time.Minute)})))
 				test.end(t, w)
 				got, _ := w.outcomes()
-				if outcome, told := got["m"]; told != wanted || told && outcome != test.want {
+				if outcome, ok := got["m"]; ok != wanted || ok && outcome != test.want {
 					t.Errorf("got %v, want %s: %t", got, test.want, wanted)
 				}
 			})

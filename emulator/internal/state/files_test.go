@@ -262,9 +262,9 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 		"something follows": {append(slices.Clone(data), "more than a header of a chunk"...), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var told journal
+			var logged journal
 			s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t),
-				Logger: told.logger()})
+				Logger: logged.logger()})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -275,7 +275,7 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 			if lost := len(rows) - len(got); lost > 0 && !c.dropped {
 				t.Errorf("%s: got %d rows lost, want none", name, lost)
 			}
-			if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped ||
+			if line := logged.String(); strings.Contains(line, "level=WARN") != c.dropped ||
 				strings.Contains(line, "bytes=") != c.dropped {
 				t.Errorf("%s: got the log %q, want a warning with the bytes: %v", name, line, c.dropped)
 			}
@@ -294,13 +294,13 @@ func TestAKilledStoreIsNotReportedAsDamaged(t *testing.T) {
 		if i%40 != 17 {
 			continue
 		}
-		var told journal
+		var logged journal
 		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
-			Logger: told.logger(), Now: w.clock.Now})
+			Logger: logged.logger(), Now: w.clock.Now})
 		must(t, err)
-		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || told.String() != "" {
+		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || logged.String() != "" {
 			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
-				told.String())
+				logged.String())
 		}
 		must(t, after.Close())
 	}
@@ -372,14 +372,15 @@ func TestDamagedStopRecordDoesNotFailTheStart(t *testing.T) {
 	whole, _, rows := someStore(t)
 	bad := slices.Clone(whole["closed.json"])
 	bad[bytes.Index(bad, []byte(".log"))+1] ^= 1
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: whole.with("closed.json", bad).disk(t), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: whole.with("closed.json", bad).disk(t),
+		Logger: logged.logger()})
 	must(t, err)
 	got, err := s.Rows()
 	must(t, err)
 	must(t, s.Close())
-	if !maps.Equal(got, rows) || !strings.Contains(told.String(), "closed.json") {
-		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), told.String(),
+	if !maps.Equal(got, rows) || !strings.Contains(logged.String(), "closed.json") {
+		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), logged.String(),
 			len(rows))
 	}
 }

@@ -49,7 +49,7 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 			services, err := w.Services("", "")
 			must(t, err)
 			if heard == 0 || len(hubs)+len(services) != tc.hosts {
-				t.Errorf("%s: got told %d times, %d hosts left; want told, and %d",
+				t.Errorf("%s: got %d calls, %d hosts left; want at least one, and %d",
 					name, heard, len(hubs)+len(services), tc.hosts)
 			}
 		})

@@ -80,8 +80,8 @@ func (r *registering) keptHub() string {
 	if r.prior.hub == "" {
 		return ""
 	}
-	if told := r.prior.AssignedHub; ClassicHost(told) == r.prior.hub {
-		return told
+	if given := r.prior.AssignedHub; ClassicHost(given) == r.prior.hub {
+		return given
 	}
 	if l, ok := r.link(r.prior.hub); ok {
 		return l.HubHost

@@ -147,7 +147,7 @@ func TestWebhooks(t *testing.T) {
 			faults := enrollment.CheckWebhook("w", address)
 			expect(t, address, faults, want)
 			if len(faults) > 0 && strings.Contains(faults[0].Message, "hush") {
-				t.Errorf("%s: the message tells the query", address)
+				t.Errorf("%s: the message contains the query", address)
 			}
 		})
 	}

@@ -196,8 +196,8 @@ func TestCertificateFiles(t *testing.T) {
 func TestDecodeText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		content    []byte
-		want, told string
+		content     []byte
+		want, fault string
 	}{
 		"UTF-8":               {[]byte("Köln\n"), "Köln\n", ""},
 		"mark":                {[]byte(mark + "Köln"), "Köln", ""},
@@ -211,9 +211,9 @@ func TestDecodeText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := enrollment.DecodeText(test.content)
-			if got != test.want || (err == nil) != (test.told == "") ||
-				err != nil && !strings.Contains(err.Error(), test.told) {
-				t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.told)
+			if got != test.want || (err == nil) != (test.fault == "") ||
+				err != nil && !strings.Contains(err.Error(), test.fault) {
+				t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.fault)
 			}
 		})
 	}

@@ -196,7 +196,7 @@ func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 func TestLoginsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, stranger := clientCertificate(t)
+	_, unknown := clientCertificate(t)
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	must(t, os.WriteFile(garbage, []byte("nothing"), 0o600))
 	const secret = "not-the-secret"
@@ -210,7 +210,7 @@ func TestLoginsAreRefused(t *testing.T) {
 		}, "AADSTS90002"},
 		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" },
 			"AADSTS700016"},
-		"a stranger's certificate": {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
+		"an unknown certificate": {func(s *login.Settings) { s.ClientCertificatePath = unknown }, "AADSTS700027"},
 		"a file of no certificate": {func(s *login.Settings) { s.ClientCertificatePath = garbage },
 			"clientCertificatePath"},
 		"a file that is not there": {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" },
@@ -254,7 +254,7 @@ func TestLoginsAreRefused(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 			if err != nil && strings.Contains(err.Error(), secret) {
-				t.Errorf("the error tells a secret: %v", err)
+				t.Errorf("the error contains a secret: %v", err)
 			}
 		})
 	}

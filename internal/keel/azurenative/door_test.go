@@ -54,7 +54,7 @@ func TestCallsWithoutTheSecretAreRejected(t *testing.T) {
 		}
 	}
 	if calls := arm.requests(); len(calls) > 0 {
-		t.Errorf("got the requests %v of strangers, want none", calls)
+		t.Errorf("got the requests %v of clients without the secret, want none", calls)
 	}
 }
 

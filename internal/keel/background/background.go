@@ -112,8 +112,8 @@ func (p Process) Announce(ready string, detail any) error {
 	return nil
 }
 
-// Fingerprint tells builds of a Go program apart by its size and its beginning, where the linker writes the build id.
-// (The time of the file does not: the go command renews it without a change.) It is "" for a file that cannot be read.
+// Fingerprint identifies a build of a Go program by its size and its beginning, where the linker writes the build id.
+// The time of the file identifies nothing: the go command renews it without a change. It is "" for an unreadable file.
 func Fingerprint(program string) string {
 	file, err := os.Open(program)
 	if err != nil {

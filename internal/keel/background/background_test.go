@@ -390,7 +390,7 @@ func TestAnAnnouncementThatCannotBeWrittenIsAnError(t *testing.T) {
 func TestTheHolderOfAPortIsNamed(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells")
+		t.Skip("only Linux reports the holder")
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -150,7 +150,7 @@ func TestAWaitEndsWithTheHolderOrTimesOut(t *testing.T) {
 	select {
 	case h := <-waits:
 		if len(h) != 1 || h[0].Command != "keel up" {
-			t.Errorf("told of %v, want the holder", h)
+			t.Errorf("got a notice of %v, want the holder", h)
 		}
 	case err := <-got:
 		t.Fatalf("got %v, want it to wait and to tell for whom", err)

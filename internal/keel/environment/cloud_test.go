@@ -44,7 +44,7 @@ func TestOnPulumiCloudEachOrganizationIsASeparateOrigin(t *testing.T) {
 		"another organization":      {"", "other\n", "me", false},
 		"the user's own":            {"", noOrganization, "me", false},
 		"a user of that name":       {"", noOrganization, "acme", true},
-		"somebody's own cloud":      {"https://api.acme.example", "acme\n", "me", false},
+		"another cloud":             {"https://api.acme.example", "acme\n", "me", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := origin(tc.backend, tc.organization, tc.user); (got == acme) != tc.same {

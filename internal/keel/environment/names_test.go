@@ -69,10 +69,10 @@ func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 		filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"),
 		"config:\n  myproject:hubSettings: {hub-1: {name: x}}\n",
 	)
-	var told []string
-	e.Notice = func(text string) { told = append(told, text) }
-	if err := e.CheckNames(t.Context(), &registrar{err: errors.New("403")}); err != nil || len(told) != 1 {
-		t.Errorf("without the permission to ask: got %v, notices %q", err, told)
+	var notices []string
+	e.Notice = func(text string) { notices = append(notices, text) }
+	if err := e.CheckNames(t.Context(), &registrar{err: errors.New("403")}); err != nil || len(notices) != 1 {
+		t.Errorf("without the permission to ask: got %v, notices %q", err, notices)
 	}
 	var _ environment.Registrar = &environment.ResourceManager{}
 }

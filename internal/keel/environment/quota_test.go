@@ -122,11 +122,11 @@ func TestATeamsLimitOfServicesOverridesTheDefault(t *testing.T) {
 func TestTheQuotaIsReadOnlyForAdditionsAndMayBeUnreadable(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	var told []string
-	e.Notice = func(text string) { told = append(told, text) }
+	var notices []string
+	e.Notice = func(text string) { notices = append(notices, text) }
 	m := &meter{err: errors.New("403")}
-	if err := e.CheckQuota(t.Context(), m); err != nil || len(told) != 1 || m.asked != 1 {
-		t.Errorf("got %v, notices %q, want one notice and no error", err, told)
+	if err := e.CheckQuota(t.Context(), m); err != nil || len(notices) != 1 || m.asked != 1 {
+		t.Errorf("got %v, notices %q, want one notice and no error", err, notices)
 	}
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), deployedHubs)
 	write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:hubs: 1\n")

@@ -45,8 +45,8 @@ func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	told := make(chan string, 1)
-	e.Notice = func(text string) { told <- text }
+	notices := make(chan string, 1)
+	e.Notice = func(text string) { notices <- text }
 	release, err := e.Claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 		got <- err
 	}()
 	select {
-	case text := <-told:
+	case text := <-notices:
 		if !strings.Contains(text, "environment local is in use by another keel (process ") {
 			t.Errorf("got notice %q", text)
 		}

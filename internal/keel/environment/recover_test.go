@@ -234,7 +234,7 @@ func TestRecoveryDoesNothingAfterASuccess(t *testing.T) {
 func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 	t.Parallel()
 	mineToo := subscription + "mine-too"
-	inMine := stranger("mine")
+	inMine := foreign("mine")
 	for name, tc := range map[string]struct {
 		pending []string
 		consent func([]string) (bool, error)
@@ -281,12 +281,12 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 				if got := s.pending(t); slices.Contains(got, "creating") {
 					t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
 				}
-				if told := strings.Join(
+				if notices := strings.Join(
 					*s.notices,
 					"\n",
 				); tc.consent == nil &&
-					!strings.Contains(told, "kept resources of resource group mine that are not in stack local") {
-					t.Errorf("%s: got notices %q, want a notice of what stays", name, told)
+					!strings.Contains(notices, "kept resources of resource group mine that are not in stack local") {
+					t.Errorf("%s: got notices %q, want a notice of what stays", name, notices)
 				}
 			}
 		})
@@ -304,7 +304,7 @@ func TestAnOrphanedGroupWithForeignResourcesStays(t *testing.T) {
 	inside := subscription + "mine-too" + hubs + "orphan"
 	s.cloud.holds[subscription+"mine-too"] = []environment.Tagged{
 		{ID: inside, Tags: s.cloud.groups[subscription+"mine"]},
-		stranger("mine-too"),
+		foreign("mine-too"),
 	}
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
@@ -535,8 +535,8 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 	}
 }
 
-// stranger returns a resource that a user has created by hand in a group of the environment.
-func stranger(group string) environment.Tagged {
+// foreign returns a resource that a user has created by hand in a group of the environment.
+func foreign(group string) environment.Tagged {
 	return environment.Tagged{
 		ID:   subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group,
 		Tags: map[string]string{"purpose": "mine"},
@@ -553,7 +553,7 @@ func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			for _, group := range []string{"mine", "mine-too"} {
-				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
+				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], foreign(group))
 			}
 			s.Consent = consent
 			err := s.ConfirmUnknownResources(t.Context(), s.cloud)
@@ -568,7 +568,7 @@ func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 func TestAnUnreadableAnswerStopsTheRecovery(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"))
-	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))
+	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], foreign("mine"))
 	broken := errors.New("no terminal")
 	s.Consent = func([]string) (bool, error) { return false, broken }
 	if err := s.Recover(

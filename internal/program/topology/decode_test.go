@@ -23,11 +23,11 @@ func faultsOf(t *testing.T, config stack) []string {
 	if err != nil && !errors.As(err, &faults) {
 		t.Fatal(err)
 	}
-	var told []string
+	var messages []string
 	for _, f := range faults.List {
-		told = append(told, f.Error())
+		messages = append(messages, f.Error())
 	}
-	return told
+	return messages
 }
 
 func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
@@ -179,24 +179,24 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 				"rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
 			} {
 				t.Run(name, func(t *testing.T) {
-					told := faultsOf(t, config)
-					if len(told) == 0 {
+					faults := faultsOf(t, config)
+					if len(faults) == 0 {
 						t.Errorf("%s: a private key was taken", name)
 					}
-					if strings.Contains(strings.Join(told, "\n"), mark) {
-						t.Errorf("%s: the fault shows the key: %s", name, told)
+					if strings.Contains(strings.Join(faults, "\n"), mark) {
+						t.Errorf("%s: the fault shows the key: %s", name, faults)
 					}
 				})
 			}
 		})
 	}
-	told := faultsOf(
+	faults := faultsOf(
 		t,
 		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
 	)
-	if len(told) != 1 ||
-		!strings.HasPrefix(told[0], "devices[0].certificate: contains a private key: remove it") {
-		t.Errorf("got %q, want what is wrong with the certificate alone", told)
+	if len(faults) != 1 ||
+		!strings.HasPrefix(faults[0], "devices[0].certificate: contains a private key: remove it") {
+		t.Errorf("got %q, want what is wrong with the certificate alone", faults)
 	}
 }
 
