@@ -48,8 +48,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// claimFolder returns an empty folder, and a function that removes it. It is the same one in every run, because the go
-// command compiles packages in another folder again.
+// claimFolder returns an empty folder and a function that removes it. Every run gets the same folder: in another one,
+// the go command would compile the packages again.
 func claimFolder() (folder string, release func(), err error) {
 	if folder, err = filepath.Abs(filepath.Join("..", ".evenkeel", "acceptance")); err != nil {
 		return "", nil, err
@@ -59,7 +59,7 @@ func claimFolder() (folder string, release func(), err error) {
 	}
 	lock := flock.New(folder + ".lock")
 	if ok, err := lock.TryLock(); err != nil || !ok {
-		return "", nil, fmt.Errorf("lock %s: another run of the stories has it (%v)", lock.Path(), err)
+		return "", nil, fmt.Errorf("lock %s: another test run holds it (%v)", lock.Path(), err)
 	}
 	if err := os.RemoveAll(folder); err != nil {
 		return "", nil, err

@@ -33,7 +33,7 @@ func TestStatesInAzureBlobStorage(t *testing.T) {
 	mustKeel(t, "extend", "far", "--ttl", "2h")
 	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 
-	// Killed in the middle: the lock stays, and so does a hub that the state does not know.
+	// The engine is killed during a creation: its lock remains, and so does a hub that is missing from the state.
 	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
 	held := setHold(t, s.Endpoints.Control, "arm", 1)
 	running, output := start(t, "up", "far")

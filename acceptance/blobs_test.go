@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// blobs is a container of Azure Blob Storage in memory, as far as Pulumi's backend uses one: put, get, properties,
-// delete, copy and list of block blobs (REST API of the Blob service). It accepts every request without authentication.
+// blobs emulates a container of Azure Blob Storage in memory, with the operations that Pulumi's backend uses: put, get,
+// properties, delete, copy and list of block blobs (REST API of the Blob service). It does not authenticate requests.
 type blobs struct {
 	mu   sync.Mutex
 	held map[string]blob // by name

@@ -28,7 +28,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// killEmulator: kill9 — ends the emulator as a power cut would.
+// killEmulator implements `kill9`, which ends the emulator as a power cut would.
 func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 	s, err := own.EmulatorStatus(checkout)
 	ts.Check(err)
@@ -39,13 +39,14 @@ func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 	deadline := time.Now().Add(await.Limit)
 	for syscall.Kill(s.PID, 0) == nil {
 		if time.Now().After(deadline) {
-			ts.Fatalf("the emulator, process %d, does not end", s.PID)
+			ts.Fatalf("the emulator, process %d, is still running", s.PID)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// emulated: emulated KIND N — the emulated cloud holds N hubs, services, groups, enrollments or devices.
+// emulated implements `emulated KIND N`, which checks that the emulated cloud contains N hubs, services, groups,
+// enrollments or devices.
 func checkCount(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: emulated KIND N")
@@ -95,8 +96,8 @@ func getJSONOf(folder, address string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// editEnrollment: enrollment ID FIELD VALUE — sets a field (JSON value) of an individual enrollment through the service
-// API; enrollment ID FIELD — prints the field from the service.
+// editEnrollment implements `enrollment ID FIELD VALUE`, which sets a field (JSON value) of an individual enrollment
+// through the service API, and `enrollment ID FIELD`, which prints the field.
 func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: enrollment ID FIELD [VALUE]")
@@ -110,7 +111,7 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stdout(), string(entry[args[1]]))
 		return
 	}
-	// The entry that was read has no keys; without them it would get new ones.
+	// GET leaves the keys out, and a PUT without keys would create new ones.
 	var attestation map[string]json.RawMessage
 	ts.Check(service.call(http.MethodPost, path+"/attestationmechanism", nil, "", &attestation))
 	whole, err := json.Marshal(attestation)
@@ -122,7 +123,7 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(service.call(http.MethodPut, path, body, "*", nil))
 }
 
-// service calls the service API of the deployed provisioning service without any client of this project.
+// service calls the service API of the deployed provisioning service without this project's own client.
 type service struct {
 	host, policy, key string
 	client            *http.Client

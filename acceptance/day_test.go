@@ -17,8 +17,8 @@ const dayPage = "docs/how-to/environments.md"
 
 const dayHeading = "## A day"
 
-// TestTheDocumentedDay runs every documented command of a day in order, each in its own shell, and checks the
-// environment after those that change it.
+// TestTheDocumentedDay runs the documented commands of a day in order, each in its own shell, and checks the
+// environment after each command that changes it.
 func TestTheDocumentedDay(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -46,7 +46,7 @@ func TestTheDocumentedDay(t *testing.T) {
 		}
 	}
 	for command := range after {
-		t.Errorf("the documented day has no command %q, which this test checks", command)
+		t.Errorf("the documented day lacks the command %q, which this test checks", command)
 	}
 	if _, err := own.EmulatorStatus(checkout); err == nil {
 		t.Error("the emulator is still running after the day")
@@ -76,7 +76,7 @@ func dayCommands(t *testing.T) (commands []string) {
 		}
 	}
 	if len(commands) < 8 {
-		t.Fatalf("got commands %q, want a day full", commands)
+		t.Fatalf("got commands %q, want more", commands)
 	}
 	return commands
 }

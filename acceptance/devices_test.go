@@ -47,8 +47,8 @@ func (d deviceSide) register(ctx context.Context, id, key string) (dpsdevice.Reg
 	})
 }
 
-// registerDevice: [!] register ID KEY — registers a device with its own symmetric key, and prints its hub and its id
-// there.
+// registerDevice implements `[!] register ID KEY`, which registers a device with its own symmetric key and prints its
+// hub and its device id.
 func registerDevice(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: register ID KEY")
@@ -58,7 +58,7 @@ func registerDevice(ts *testscript.TestScript, neg bool, args []string) {
 	got, err := devices.register(context.Background(), args[0], args[1])
 	switch {
 	case err == nil && neg:
-		ts.Fatalf("%s was let in", args[0])
+		ts.Fatalf("%s was accepted, want it refused", args[0])
 	case err != nil && !neg:
 		ts.Fatalf("%v", err)
 	case err == nil:

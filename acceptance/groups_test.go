@@ -83,7 +83,8 @@ func portalCommand(do func(portal, *armresources.ResourceGroup, []string) error)
 	}
 }
 
-// wantTags: grouptags STACK TAG=PREFIX... — the group has these tags, with values that begin with PREFIX.
+// wantTags implements `grouptags STACK TAG=PREFIX...`, which checks that the group has these tags and that their values
+// begin with PREFIX.
 func wantTags(_ portal, group *armresources.ResourceGroup, wants []string) error {
 	for _, want := range wants {
 		name, value, _ := strings.Cut(want, "=")
@@ -94,7 +95,7 @@ func wantTags(_ portal, group *armresources.ResourceGroup, wants []string) error
 	return nil
 }
 
-// setTag: grouptag STACK TAG=VALUE — sets a tag of the group; an empty value removes it.
+// setTag implements `grouptag STACK TAG=VALUE`, which sets a tag of the group; an empty value removes the tag.
 func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 	name, value, _ := strings.Cut(args[0], "=")
 	tags := maps.Clone(group.Tags)
@@ -105,7 +106,7 @@ func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 	return err
 }
 
-// addForeignHub: stranger STACK — creates a hub in the group without keel.
+// addForeignHub implements `stranger STACK`, which creates a hub in the group without keel.
 func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) error {
 	poller, err := p.hubs.BeginCreateOrUpdate(context.Background(), *group.Name, "stranger", armiothub.Description{
 		Location: group.Location, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
@@ -117,8 +118,8 @@ func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) erro
 	return err
 }
 
-// stackTags: stacktags FILE — writes all tags except expiresAt, of the cloud and of the state, so that two files can be
-// compared.
+// stackTags implements `stacktags FILE`, which writes all tags in the cloud and in the state except expiresAt, so that
+// two files can be compared.
 func stackTags(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: stacktags FILE")

@@ -52,7 +52,8 @@ func TestTwoClonesRunAtTheSameTime(t *testing.T) {
 	if err := own.Clone("..", other); err != nil {
 		t.Fatal(err)
 	}
-	// The built programs do not depend on their folder, and are fresh: the files of both clones are as old.
+	// The built programs do not depend on their folder and are up to date, because the files of both clones have the
+	// same times.
 	if err := os.CopyFS(filepath.Join(other, ".evenkeel", "bin"),
 		os.DirFS(filepath.Join(checkout, ".evenkeel", "bin"))); err != nil {
 		t.Fatal(err)

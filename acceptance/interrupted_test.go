@@ -27,10 +27,10 @@ type hold struct {
 	Request struct{ Method, Path string }
 }
 
-// interruption is a command to interrupt, with its preparation and the check after the same command has run again.
+// interruption is a command to interrupt, with what precedes it and the check after the command has run again.
 type interruption struct {
 	command []string
-	// surfaces are those at which the command changes something.
+	// surfaces are the interfaces at which the command changes something.
 	surfaces []string
 	before   func(*testing.T)
 	finish   func(*testing.T, own.Status)
@@ -71,7 +71,7 @@ func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 			}
 			key := strings.TrimSpace(mustKeel(t, "devices", "key", "device-1"))
 			if _, err := devices.register(t.Context(), "device-1", key); err != nil {
-				t.Errorf("device-1 with the key that the stack knows: %v", err)
+				t.Errorf("device-1 with the key in the state: %v", err)
 			}
 		},
 	})
@@ -121,7 +121,7 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 	return true
 }
 
-// finishUp runs up again and checks that nothing is doubled, orphaned or left to do.
+// finishUp runs up again and checks that nothing is duplicated, orphaned or left to do.
 func finishUp(t *testing.T, s own.Status) {
 	t.Helper()
 	mustKeel(t, "up")
@@ -154,14 +154,14 @@ func wantCounts(t *testing.T, s own.Status, wants map[string]int) {
 	}
 }
 
-// start runs keel in a process group of its own, as a shell would.
+// start runs keel in its own process group, as a shell would.
 func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	var output bytes.Buffer
 	return startInto(t, &output, args...), &output
 }
 
-// startInto is start with the output written as it comes.
+// startInto is like start, but writes the output while the command runs.
 func startInto(t *testing.T, output io.Writer, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(checkout, ".evenkeel", "bin", "keel"), args...)
@@ -193,7 +193,7 @@ func endEngine(t *testing.T, keelPID int, signal syscall.Signal) {
 	}
 }
 
-// child is the process of that name whose parent is parent, or 0.
+// child returns the process of that name whose parent is parent, or 0.
 func child(parent int, name string) int {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
@@ -231,7 +231,7 @@ func awaitHeld(t *testing.T, control string, h hold, ended chan error, output *b
 		default:
 		}
 	}
-	t.Fatalf("nothing held and the command not done after three minutes:\n%s", output)
+	t.Fatalf("no request was held, and the command is still running after three minutes:\n%s", output)
 	return false
 }
 
@@ -243,7 +243,7 @@ func awaitEnd(t *testing.T, ended chan error, output *bytes.Buffer) {
 			t.Errorf("an interrupted command reports success:\n%s", output)
 		}
 	case <-time.After(2 * time.Minute):
-		t.Fatalf("keel does not end after its engine:\n%s", output)
+		t.Fatalf("keel is still running after its engine has ended:\n%s", output)
 	}
 }
 

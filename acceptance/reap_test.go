@@ -12,8 +12,8 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestConcurrentReapAndUp lets the one meet the other in the middle of its work, in both orders: up waits for
-// reap, reap leaves alone what is in use, both end well, and what is there afterwards is whole.
+// TestConcurrentReapAndUp starts each command while the other one is running: up waits for reap, reap skips what is in
+// use, both succeed, and the environment is complete afterwards.
 func TestConcurrentReapAndUp(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
@@ -71,7 +71,7 @@ func TestConcurrentReapAndUp(t *testing.T) {
 						t.Fatalf("%v\n%s", err, firstSays)
 					}
 				case <-time.After(2 * time.Minute):
-					t.Fatal("the command does not end")
+					t.Fatal("the command is still running")
 				}
 			}
 			wantCounts(t, s, map[string]int{"hubs": 3, "services": 1, "groups": 1})

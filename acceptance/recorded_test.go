@@ -15,11 +15,11 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// recordedCheckout is where the recordings were made; their stack files name it.
+// recordedCheckout is the folder in which the recordings were made. The recorded stack files contain it.
 const recordedCheckout = "/srv/evenkeel"
 
-// TestRecordedStacksAreUnchanged: stacks and a store that an older version wrote are imported, previewed and brought up
-// with the code of today. Nothing changes, and the service holds the same versions of all entries.
+// TestRecordedStacksAreUnchanged imports stacks and a store that an older version wrote, and previews and updates them
+// with today's code. Nothing changes, and all entries at the service keep their etags.
 func TestRecordedStacksAreUnchanged(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
@@ -36,7 +36,7 @@ func TestRecordedStacksAreUnchanged(t *testing.T) {
 					filepath.Join(".evenkeel", "recorded", stack+".json"))
 				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
 			}
-			// Before any update: the state holds no secret for the local plugin yet.
+			// Before the first update, the state has no secret for the local plugin.
 			mustKeel(t, "exec", "-s", "local", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			before, held := map[string]int{}, map[string]string{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &before); err != nil {
@@ -78,8 +78,7 @@ func TestRecordedStacksAreUnchanged(t *testing.T) {
 	}
 }
 
-// TestRecordedStacksCanBeRemoved: keel removes stacks whose state an older version wrote, before any update with the
-// code of today.
+// TestRecordedStacksCanBeRemoved removes stacks whose state an older version wrote, without an update in between.
 func TestRecordedStacksCanBeRemoved(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
@@ -105,8 +104,8 @@ func TestRecordedStacksCanBeRemoved(t *testing.T) {
 	}
 }
 
-// importRecording puts a recording into the checkout and starts its emulator. The files name the checkout's own path,
-// and the ports of today.
+// importRecording copies a recording into the checkout and starts its emulator. Paths and ports in the files are
+// replaced by the checkout's own.
 func importRecording(t *testing.T, folder string) own.Status {
 	t.Helper()
 	real, err := filepath.EvalSymlinks(checkout)

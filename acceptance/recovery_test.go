@@ -27,9 +27,9 @@ func inBlobs(t *testing.T) *blobs {
 	return storage
 }
 
-// TestARecoveryDuringAnotherUpdateChangesNothing: a colleague's Pulumi, which takes no turn with keel, is making a
-// hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
-// afterwards.
+// TestARecoveryDuringAnotherUpdateChangesNothing runs keel while a colleague's plain Pulumi, which does not take keel's
+// lock, creates a hub. The state shows a pending create, as after a crash. keel is refused, and the colleague's hub
+// exists afterwards.
 func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
 	for name, backend := range map[string]func(*testing.T){
 		"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
@@ -59,7 +59,7 @@ func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
 			}
 			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3})
 			if said := mustKeel(t, "up", "far"); strings.Contains(said, "deleted") {
-				t.Errorf("got something deleted:\n%s", said)
+				t.Errorf("got a deletion, want none:\n%s", said)
 			}
 			mustKeel(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1})
@@ -67,8 +67,8 @@ func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAnUpDuringTheLastDownKeepsTheEmulator: whichever comes first, the emulator is there for the one that is
-// up in the end.
+// TestAnUpDuringTheLastDownKeepsTheEmulator runs both at once: whichever is first, the emulator runs for the
+// environment that exists at the end.
 func TestAnUpDuringTheLastDownKeepsTheEmulator(t *testing.T) {
 	startEmulator(t)
 	mustKeel(t, "up", "first")

@@ -15,10 +15,10 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions:
-// resource groups 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are the defaults of
-// azure-native 2.92.3. Each is looked for, put, its long-running operation polled until the resource is read as its
-// result, and read once more, as the real plugin takes its state from a GET of its own.
+// The requests that one up sends to Azure Resource Manager, for each resource, written by hand from the REST
+// descriptions: resource groups 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are
+// the defaults of azure-native 2.92.3. The plugin reads a resource, sends the PUT, polls the long-running operation
+// until it returns the resource, and reads the resource again for the state, as the real plugin does.
 var (
 	groupRequests = []string{
 		"GET /subscriptions/S/resourcegroups/environment 2022-09-01 404",
@@ -47,7 +47,7 @@ func hubRequests(name string) []string {
 	}
 }
 
-// quotaRequests are keel's own, before it starts Pulumi: what the subscription has, and how much of it.
+// quotaRequests are sent by keel before it starts Pulumi: the subscription's hubs and services, and its quotas.
 var quotaRequests = []string{"GET /subscriptions/S/resources 2021-04-01 200",
 	"GET /subscriptions/S/providers/microsoft.devices/usages 2023-06-30 200"}
 
@@ -92,8 +92,8 @@ var (
 	operation = regexp.MustCompile(`(operationresults)/[^/ ]+`)
 )
 
-// requestLog is what ARM was asked, one line a request: method, path in lower case without the parts that chance
-// decides, api-version and status.
+// requestLog returns the requests to ARM, one a line: method, path in lower case without random parts, api-version and
+// status.
 func requestLog(t *testing.T, control string) []string {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, control+"/requests?surface=arm", http.NoBody)

@@ -17,12 +17,11 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// unknown is how Pulumi writes a value that a preview does not know.
+// unknown is Pulumi's form of a value that is not known during a preview.
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-// TestARotationInterruptsNoDevice raises the keys of the links and of the enrollments three times, so that each key of
-// a pair is replaced once. All the while a device that its hub knows, and one that it does not know yet, register every
-// 100 ms.
+// TestARotationInterruptsNoDevice rotates the keys of the links and of the enrollments three times, so that each key of
+// a pair is replaced once. Meanwhile a device that has registered before and a new device register every 100 ms.
 func TestARotationInterruptsNoDevice(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -40,12 +39,12 @@ func TestARotationInterruptsNoDevice(t *testing.T) {
 		began := fleet.done.Load()
 		mustKeel(t, "up")
 		if fleet.done.Load() == began {
-			t.Errorf("rotation %d: nobody registered while it ran", rotation)
+			t.Errorf("rotation %d: no device registered while it ran", rotation)
 		}
 		mustKeel(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
 		after := keysInUse(t)
 		if after == before {
-			t.Errorf("rotation %d: the enrollments are reached with the same key as before", rotation)
+			t.Errorf("rotation %d: the provider still uses the key from before", rotation)
 		}
 		before = after
 	}
@@ -66,7 +65,7 @@ func TestARotationInterruptsNoDevice(t *testing.T) {
 	}
 }
 
-// keysInUse is the connection string by which the stack's enrollments are reached.
+// keysInUse returns the connection string with which the provider manages the stack's enrollments.
 func keysInUse(t *testing.T) string {
 	t.Helper()
 	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString",
@@ -99,7 +98,7 @@ func checkPreview(t *testing.T, rotation int) {
 		if step.Op == "update" {
 			updates++
 		} else if step.Op != "same" {
-			t.Errorf("the preview will %s %s, want updates alone", step.Op, step.URN)
+			t.Errorf("the preview will %s %s, want only updates", step.Op, step.URN)
 		}
 		if strings.Contains(string(step.NewState.Inputs), unknown) {
 			t.Errorf("the preview does not know all inputs of %s", step.URN)

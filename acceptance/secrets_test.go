@@ -14,11 +14,11 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// encoded is what may be a shared access key in base64.
+// encoded matches text that may be a shared access key in base64.
 var encoded = regexp.MustCompile(`[A-Za-z0-9+/]{40,}={0,2}`)
 
-// noPlainKeys: noplainkeys — no key of the stack is in its plain export, in the emulator's log, or in any file of the
-// environment but the emulator's own store and secrets.
+// noPlainKeys implements `noplainkeys`, which checks that no key of the stack is in its plain export, in the emulator's
+// log, or in any file of the environment except the emulator's own store and secrets.
 func checkNoPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: noplainkeys")

@@ -13,8 +13,8 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAProjectWithAnotherName makes the project "myiot" with `pulumi new`, as somebody does with a backend of their
-// own, and brings it up, by keel and by plain pulumi.
+// TestAProjectWithAnotherName creates the project "myiot" with `pulumi new`, as somebody with their own backend does,
+// and brings it up with keel and with plain pulumi.
 func TestAProjectWithAnotherName(t *testing.T) {
 	out, err := own.Keel(checkout, "build", "--json")
 	if err != nil {
@@ -37,7 +37,7 @@ func TestAProjectWithAnotherName(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pulumi new: %v\n%s", err, out)
 	}
-	// The go command compiles nothing again for a project in the place of the checkout.
+	// In the folder of the checkout, the go command compiles nothing again for the project.
 	own.TearDown(checkout)
 	away := checkout + " away"
 	if err := errors.Join(os.Rename(checkout, away), os.Rename(made, checkout)); err != nil {
@@ -72,7 +72,7 @@ func TestAProjectWithAnotherName(t *testing.T) {
 	if err != nil || !strings.Contains(string(config), "myiot:hubs: \"3\"") {
 		t.Errorf("got %v and configuration\n%swant it under the project's name", err, config)
 	}
-	// Plain pulumi, in a shell that has evaluated keel env: another hub count, and nothing left over.
+	// Plain pulumi, in a shell that has evaluated `keel env`, changes the number of hubs and leaves nothing behind.
 	shell := bounded(t, "sh", "-e", "-c",
 		`eval "$(.evenkeel/bin/keel env -s dev)"; pulumi config set hubs 2; pulumi up --yes --skip-preview; pulumi preview --expect-no-changes`)
 	shell.Dir = project

@@ -13,14 +13,14 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// parallel is how many environments are worked on at a time.
+// parallel is the number of environments that commands run for at the same time.
 const parallel = 4
 
 // inAMillion is how many standard deviations a normal variable exceeds, in either direction, once in a million times.
 const inAMillion = 4.8916
 
-// TestTwelveEnvironmentsOnOneEmulator brings up eight environments with provisioning services of their own and four
-// that share a ninth, which the first of them owns; four at a time, with Azure's quotas on.
+// TestTwelveEnvironmentsOnOneEmulator brings up twelve environments, four at a time, with Azure's quotas on. Eight have
+// their own provisioning service; four share a ninth service, which the first of the four owns.
 func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -55,11 +55,11 @@ func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 		return keel("-s", name, "exec", "--", "pulumi", "preview", "--refresh", "--expect-no-changes")
 	})
 
-	// 24 of 50 hubs are there.
+	// 24 of 50 hubs exist.
 	mustKeel(t, "-s", "large", "exec", "--", "pulumi", "config", "set", "hubs", "27")
 	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(),
 		"it needs 27 more IoT hubs (24 of 50 in use)") {
-		t.Errorf("got %v, want the quota to forbid it", err)
+		t.Errorf("got %v, want an error for the quota", err)
 	}
 
 	inParallel(t, guests, func(name string) error { return keel("down", name) })
@@ -73,7 +73,7 @@ func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(left) != 2 || left[0].Name != "bystander" || left[1].Name != "large" {
-		t.Errorf("got %v, want those alone that were never up", left)
+		t.Errorf("got %v, want only the environments that were never up", left)
 	}
 }
 
@@ -82,7 +82,7 @@ func keel(args ...string) error {
 	return err
 }
 
-// inParallel calls do for several environments, a few at a time.
+// inParallel calls do for all environments, a few at a time.
 func inParallel(t *testing.T, names []string, do func(name string) error) {
 	t.Helper()
 	var wait sync.WaitGroup

@@ -15,7 +15,7 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// workflow is the part of a GitHub Actions workflow that is run here.
+// workflow is the part of a GitHub Actions workflow that the test runs.
 type workflow struct {
 	Jobs map[string]struct {
 		Steps []struct {
@@ -24,8 +24,8 @@ type workflow struct {
 	} `yaml:"jobs"`
 }
 
-// TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown runs the steps of the documented workflow as the runner
-// would: for a pull request that is opened, pushed to and merged.
+// TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown runs the steps of the documented workflow as GitHub's runner
+// would, for a pull request that is opened, pushed to and merged.
 func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -109,7 +109,7 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 	}
 	run("reap")
 	if got := environments(); !slices.Equal(got, []string{"pr-41"}) {
-		t.Errorf("got environments %v after a night, want pr-41, which lives on", got)
+		t.Errorf("got environments %v after the nightly reap, want pr-41 kept", got)
 	}
 	run("down")
 	if got := environments(); len(got) != 0 {

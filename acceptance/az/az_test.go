@@ -1,7 +1,7 @@
 //go:build az
 
-// Package az_test runs the Azure CLI against the emulator (`make az`): the infrastructure of the tutorial by its core
-// commands, and enrollments by `az rest`. The CLI must be installed; without it the tests fail.
+// Package az_test runs the Azure CLI against the emulator (`make az`): core commands create the tutorial's
+// infrastructure, and `az rest` creates enrollments. Without an installed CLI the tests fail.
 package az_test
 
 import (
@@ -25,9 +25,9 @@ const (
 	dataToken = "https://azure-devices-provisioning.net"
 )
 
-// withoutDiscovery keeps the Azure CLI from asking Azure about the emulator's login endpoint. From 2.53 on it has a
-// setting for that (AZURE_CORE_INSTANCE_DISCOVERY=false); Debian's is older, so that the test switches it off inside
-// MSAL, and nothing else.
+// withoutDiscovery keeps the Azure CLI from asking Azure about the emulator's login endpoint. From version 2.53 the CLI
+// has a setting for that (AZURE_CORE_INSTANCE_DISCOVERY=false). Debian's version is older, so the test switches
+// instance discovery off inside MSAL.
 const withoutDiscovery = `
 try:
     import msal.application
@@ -43,7 +43,7 @@ else:
     msal.application.ClientApplication.__init__ = _without_discovery
 `
 
-// cli is a separate Azure CLI, without files of the user.
+// cli is an Azure CLI with its own configuration folder, separate from the user's.
 type cli struct {
 	*testing.T
 	path        string
@@ -51,7 +51,7 @@ type cli struct {
 	at          emulator.Endpoints
 }
 
-// newCLI logs in at a new emulator.
+// newCLI starts an emulator and logs in to it.
 func newCLI(t *testing.T) *cli {
 	t.Helper()
 	path, err := exec.LookPath("az")
@@ -103,7 +103,7 @@ func (c *cli) az(into any, arguments ...string) {
 	}
 }
 
-// refused runs a command that must fail with a text.
+// refused runs a command that must fail with an error that contains want.
 func (c *cli) refused(want string, arguments ...string) {
 	c.Helper()
 	if output, complaint, err := c.run(arguments...); err == nil || !strings.Contains(complaint, want) {
@@ -122,8 +122,8 @@ func (c *cli) rest(into any, method, path, body string) {
 	c.az(into, arguments...)
 }
 
-// TestTheTutorialByTheAzureCLI makes what the tutorial makes: two hubs, a provisioning service with both linked,
-// enrollments.
+// TestTheTutorialByTheAzureCLI creates the tutorial's infrastructure: two hubs, a provisioning service with both hubs
+// linked, and enrollments.
 func TestTheTutorialByTheAzureCLI(t *testing.T) {
 	c := newCLI(t)
 	c.az(nil, "group", "create", "-n", group, "-l", "westeurope")
@@ -166,8 +166,7 @@ func TestTheTutorialByTheAzureCLI(t *testing.T) {
 	c.refused("could not be found", "iot", "hub", "show", "-g", group, "-n", hubs[0])
 }
 
-// TestHubsByTheAzureCLI changes a hub in each of the ways that the core commands have; all of them send the whole hub
-// back.
+// TestHubsByTheAzureCLI changes a hub with each core command that can. All of them send the whole hub back.
 func TestHubsByTheAzureCLI(t *testing.T) {
 	c := newCLI(t)
 	c.az(nil, "group", "create", "-n", group, "-l", "westeurope")
@@ -224,7 +223,8 @@ func TestHubsByTheAzureCLI(t *testing.T) {
 	}
 }
 
-// TestTheCloudIsRegisteredByTheAzureCLI: without ARM_CLOUD_METADATA_URL, by the address of Resource Manager alone.
+// TestTheCloudIsRegisteredByTheAzureCLI registers the cloud by the address of Resource Manager, without
+// ARM_CLOUD_METADATA_URL.
 func TestTheCloudIsRegisteredByTheAzureCLI(t *testing.T) {
 	c := newCLI(t)
 	c.environment = append(c.environment, "ARM_CLOUD_METADATA_URL=", "AZURE_CONFIG_DIR="+c.TempDir())

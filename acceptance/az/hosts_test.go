@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestTheHostsPage needs the right to listen on Azure's ports.
+// TestTheHostsPage runs the commands of the page on host names. It needs the right to listen on Azure's ports.
 func TestTheHostsPage(t *testing.T) {
 	r := newReader(t, "--names", "azure")
 	if out := r.follow("docs/how-to/hosts.md", "keel emulator stop"); strings.TrimSpace(

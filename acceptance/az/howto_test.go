@@ -73,8 +73,8 @@ func newReader(t *testing.T, flags ...string) *reader {
 
 var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
 
-// follow runs the shell commands of a page, one block after the other, in one shell that ends at the first failure.
-// skip are the beginnings of blocks that it does not run.
+// follow runs the shell commands of a page in order, in one shell that exits at the first failure. It skips blocks that
+// begin with one of the texts in skip.
 func (r *reader) follow(page string, skip ...string) string {
 	r.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(page)))
@@ -117,6 +117,6 @@ func TestTheTerraformPage(t *testing.T) {
 	r := newReader(t)
 	r.follow("docs/how-to/terraform.md")
 	if _, err := os.Stat(filepath.Join(r.folder, "client.pfx")); err != nil {
-		t.Errorf("the page makes no container of the certificate: %v", err)
+		t.Errorf("the page's commands did not create the certificate's PKCS#12 file: %v", err)
 	}
 }

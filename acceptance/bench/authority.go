@@ -19,7 +19,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// certifiedGroup is the enrollment group of the devices with certificates.
+// certifiedGroup is the enrollment group for the devices with certificates.
 const certifiedGroup = "bench-certificates"
 
 // authority signs the certificates of devices: ECDSA P-256, each a leaf of one root.
@@ -46,8 +46,8 @@ func (a authority) root() []byte {
 	return block.Bytes
 }
 
-// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are
-// rejected, whatever their enrollment.
+// verify uploads the root as a verified certificate to the provisioning service with a host name. The service rejects
+// devices of an unverified root, whatever their enrollment.
 func (a authority) verify(ctx context.Context, host string, e environment.Endpoints) error {
 	credential, client, err := environment.Client(e)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// bareParallel is how many requests of the bare client are under way at once: as many as a set's.
+// bareParallel is the number of concurrent requests of the bare client: the same as a set's.
 const bareParallel = 16
 
-// bareBulk creates enrollments by bulk operations over net/http with nothing around it: no retries, no rate limit, no
-// record of what was done. Returned is how many a second.
+// bareBulk creates enrollments by bulk operations over net/http, without retries, a rate limit or a record of what was
+// done. It returns the number of enrollments per second.
 func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64, error) {
 	token, err := sas.New(f.access.Host, f.access.PolicyName, f.access.Key, time.Now().Add(time.Hour))
 	if err != nil {
@@ -58,7 +58,8 @@ func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64
 	return float64(count) / time.Since(start).Seconds(), err
 }
 
-// bulkBody is a bulk operation that creates ten enrollments from a number on, with new keys.
+// bulkBody returns the body of a bulk operation that creates ten enrollments, numbered from the argument, with new
+// keys.
 func bulkBody(prefix string, from int) ([]byte, error) {
 	var enrollments []map[string]any
 	for i := range dpsservice.BulkSize {

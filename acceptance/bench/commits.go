@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// storeProbe is the benchmarks of the emulator's store, built once. The store is the emulator's own affair: nothing
-// outside may import it, so its package measures it.
+// storeProbe is the test binary with the benchmarks of the emulator's store, built once. Only the emulator may import
+// its store, so the store's own package measures it.
 type storeProbe struct{ binary, temporary string }
 
 func buildStoreProbe(ctx context.Context, folder string) (storeProbe, error) {
@@ -29,14 +29,14 @@ func buildStoreProbe(ctx context.Context, folder string) (storeProbe, error) {
 	return p, nil
 }
 
-// command runs one of the benchmarks, on the disk that the emulator's store lies on.
+// command runs one of the benchmarks on the disk of the emulator's store.
 func (p storeProbe) command(ctx context.Context, benchmark, span string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.binary, "-test.run=^$", "-test.bench=^"+benchmark+"$", "-test.benchtime="+span)
 	cmd.Env = append(os.Environ(), "TMPDIR="+p.temporary)
 	return cmd
 }
 
-// commits measures for a while how many bare commits there are in a second.
+// commits measures the number of bare commits per second.
 func (p storeProbe) commits(ctx context.Context, span time.Duration) (float64, *CommitSize, error) {
 	out, err := p.command(ctx, "BenchmarkCommit", span.String()).Output()
 	if err != nil {

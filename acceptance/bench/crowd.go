@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Crowd is how fast devices register for the first time beside so many that are connected to their hubs.
+// Crowd is the rate of first registrations while a number of other devices are connected to their hubs.
 type Crowd struct {
 	Connected     int     `json:"connected"`
 	Registrations float64 `json:"registrations"`
 }
 
-// measureCrowd connects more and more devices, and registers new ones beside each crowd: registering n beside n costs
-// n times what one does when the rates are alike.
+// measureCrowd connects more and more devices and registers new ones beside each number. If the rates are equal, the
+// cost of registering n devices beside n connections is linear.
 func measureCrowd(ctx context.Context, o options, s *stacks, report *Report) error {
 	crowds, newcomers := []int{0, 500, 1_000, 2_000}, 2_000
 	if o.quick {

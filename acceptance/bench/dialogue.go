@@ -17,13 +17,13 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// answers is the topic under which the provisioning service answers ("Communicate with DPS using the MQTT protocol").
+// answers is the topic prefix of the provisioning service's answers ("Communicate with DPS using the MQTT protocol").
 const answers = "$dps/registrations/res/"
 
 // deviceVersion is the api-version that the device SDKs send.
 const deviceVersion = "api-version=2019-03-31"
 
-// device is one that registers: by a key, or by a certificate.
+// device is a device that registers with a key or with a certificate.
 type device struct {
 	id, key     string
 	certificate *tls.Certificate
@@ -31,7 +31,7 @@ type device struct {
 
 func (f *fleet) resource(d device) string { return f.scope + "/registrations/" + d.id }
 
-// token is the device's proof; none where its certificate is.
+// token authenticates the device; "" for a device with a certificate.
 func (f *fleet) token(d device) (string, error) {
 	if d.certificate != nil {
 		return "", nil
@@ -39,7 +39,7 @@ func (f *fleet) token(d device) (string, error) {
 	return sas.New(f.resource(d), sas.Policy, d.key, time.Now().Add(time.Hour))
 }
 
-// open connects to an address of the emulator, under the name that Azure has there.
+// open connects to an address of the emulator, with Azure's host name in TLS.
 func (f *fleet) open(address, host string, certificate *tls.Certificate) (net.Conn, error) {
 	config := f.tls(certificate)
 	config.ServerName = host
@@ -54,14 +54,13 @@ func (f *fleet) open(address, host string, certificate *tls.Certificate) (net.Co
 	return conn, nil
 }
 
-// result is what the service says of a registration, as far as it matters here.
+// result holds the members of a registration result that the benchmark reads.
 type result struct {
 	OperationID, Status string
 	RegistrationState   struct{ AssignedHub string }
 }
 
-// conclude registers by the one function and polls by the other until the device is assigned; it returns the host name
-// of the hub.
+// conclude calls register once and then poll until the device is assigned, and returns the host name of the hub.
 func conclude(id string, register func(body string) (result, error), poll func(operation string) (result,
 	error)) (string, error) {
 	r, err := register(`{"registrationId":"` + id + `"}`)
@@ -70,7 +69,7 @@ func conclude(id string, register func(body string) (result, error), poll func(o
 		r, err = poll(operation)
 	}
 	if err == nil && r.Status != "assigned" {
-		err = fmt.Errorf("the registration of %s is %s", id, r.Status)
+		err = fmt.Errorf("register %s: the status is %s", id, r.Status)
 	}
 	return r.RegistrationState.AssignedHub, err
 }

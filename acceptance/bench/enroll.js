@@ -1,7 +1,6 @@
 'use strict';
-// Creates enrollments with Azure's service SDK for Node, as many as the second argument says with ids that begin with the first one, in
-// the way that the third names, and prints how many seconds that took. The Go program beside this file says in the environment where the
-// service is.
+// Creates enrollments with Azure's service SDK for Node and prints how many seconds that took. The arguments are the prefix of the ids,
+// the number of enrollments, and the way to create them. The Go program beside this file passes the service's address in the environment.
 
 require('../node/redirect');
 const crypto = require('node:crypto');
@@ -18,7 +17,7 @@ const entry = (i) => ({
 
 const single = (i) => service.createOrUpdateIndividualEnrollment(entry(i));
 
-// bulk creates ten from i on. The promise of this method never settles, so it is called back.
+// bulk creates ten enrollments from number i. It uses the callback, because the promise of this method never settles.
 const bulk = (i) => new Promise((resolve, reject) => {
   const enrollments = Array.from({ length: bulkSize }, (_, k) => entry(i + k));
   service.runBulkEnrollmentOperation({ mode: 'create', enrollments }, (err, result) => {

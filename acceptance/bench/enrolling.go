@@ -8,7 +8,7 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// Enrolling is how fast enrollments are created by one set and by other clients of the same emulator; medians, per
+// Enrolling holds the rates at which one set and other clients of the same emulator create enrollments: medians, per
 // second.
 type Enrolling struct {
 	Count int    `json:"count"`
@@ -17,25 +17,24 @@ type Enrolling struct {
 	Goal float64 `json:"goal"`
 }
 
-// Rise is how many enrollments a second one client creates.
+// Rise is the number of enrollments that one client creates per second.
 type Rise struct {
 	Name      string  `json:"name"`
 	PerSecond float64 `json:"perSecond"`
 }
 
-// enrolling creates count enrollments whose ids begin with the prefix, and says how many a second.
+// enrolling creates count enrollments whose ids begin with the prefix, and returns the number per second.
 type enrolling struct {
 	name   string
 	isNode bool
 	create func(ctx context.Context, prefix string, count int) (float64, error)
 }
 
-// beforeEnrolling is the snapshot that each client begins with.
+// beforeEnrolling is the name of the snapshot that each client starts from.
 const beforeEnrolling = "before-enrolling"
 
-// measureEnrolling lets all clients take turns, round for round. What one creates is taken back before the next one
-// comes, by a snapshot: thousands of deleted rows would make each query slower than it is for anybody who does not
-// create and delete all day.
+// measureEnrolling lets all clients take turns in each round. A snapshot removes what one client created before the
+// next one starts: thousands of deleted rows would make each query slower than in normal use.
 func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report) error {
 	f, status, err := openFleet(ctx, s)
 	if err != nil {

@@ -13,31 +13,31 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// The goals of environments: how many times as long as Pulumi itself, and how many seconds more than Pulumi's own list.
+// The goals of environments: the factor to plain Pulumi, and the seconds that `keel ls` may add to Pulumi's own list.
 const (
 	environmentGoal = 1.5
 	listGoal        = 1.0
 )
 
-// Listing is how long it takes to list many environments, beside Pulumi's own list of the same backend; medians in
-// seconds.
+// Listing compares `keel ls` of many environments with Pulumi's own list of the same backend; medians in seconds.
 type Listing struct {
 	Environments int     `json:"environments"`
 	Keel         float64 `json:"keelSeconds"`
 	Pulumi       float64 `json:"pulumiSeconds"`
-	// More is how much longer keel takes, the median of the rounds'; Goal is what it may be at most.
+	// More is the difference of the two, the median of the rounds; Goal is its upper bound.
 	More float64 `json:"moreSeconds"`
 	Goal float64 `json:"goalSeconds"`
 }
 
-// measureEnvironments times `keel up` of a new environment and its `keel down` beside what plain Pulumi takes to make,
-// bring up, destroy and remove a stack of as many resources that do nothing; then `keel ls`.
+// measureEnvironments times `keel up` of a new environment and its `keel down`, and compares them with plain Pulumi
+// that creates, brings up, destroys and removes a stack of the same number of resources that do nothing; then `keel
+// ls`.
 func measureEnvironments(ctx context.Context, o options, s *stacks, report *Report) error {
 	report.Resources = s.resources
 	var keelUp, keelDown, noopUp, noopDown []float64
 	for round := range o.rounds + 1 {
 		say("environments, round %d of %d (0 does not count)", round, o.rounds)
-		// A new name in each round: an environment that existed before takes another path.
+		// Each round has a new name, because keel treats an environment that existed before differently.
 		name := "bench-" + strconv.Itoa(round)
 		times := map[string]float64{}
 		turns := []func() error{
@@ -75,7 +75,7 @@ func (s *stacks) keelTurn(name string, times map[string]float64) error {
 	return nil
 }
 
-// noopTurn does what a user of plain Pulumi does.
+// noopTurn creates, brings up, destroys and removes a stack as a user of plain Pulumi does.
 func (s *stacks) noopTurn(ctx context.Context, name string, times map[string]float64) error {
 	count := []string{"config", "set", "count", strconv.Itoa(s.resources - 1), "--stack", name}
 	for _, step := range []struct {
@@ -97,10 +97,10 @@ func (s *stacks) noopTurn(ctx context.Context, name string, times map[string]flo
 	return nil
 }
 
-// listed is how many environments are listed.
+// listed is the number of listed environments.
 const listed = 100
 
-// measureListing lists copies of one environment's state under other names.
+// measureListing times the listing of many copies of one environment's state.
 func (s *stacks) measureListing(ctx context.Context, o options, report *Report) error {
 	count := listed
 	if o.quick {
@@ -126,7 +126,7 @@ func (s *stacks) measureListing(ctx context.Context, o options, report *Report) 
 		}
 		ours := time.Since(start).Seconds()
 		if n := strings.Count(string(out), `"bench-`); n < count {
-			return fmt.Errorf("keel ls shows %d of %d environments", n, count)
+			return fmt.Errorf("keel ls listed %d of %d environments", n, count)
 		}
 		took, err := s.local.run(ctx, "stack", "ls", "--project", "evenkeel")
 		if err != nil {
@@ -139,7 +139,7 @@ func (s *stacks) measureListing(ctx context.Context, o options, report *Report) 
 	return nil
 }
 
-// copyEnvironment gives an environment's state and settings to a stack of another name.
+// copyEnvironment copies an environment's state and settings to a stack with another name.
 func copyEnvironment(folder, from, to string) error {
 	states, err := filepath.Glob(filepath.Join(folder, ".evenkeel", "backend", ".pulumi", "stacks", "*", from+".json"))
 	if err != nil || len(states) != 1 {

@@ -21,10 +21,10 @@ import (
 	"evenkeel/dpsdevice"
 )
 
-// patience is how long a connection may take.
+// patience is the time limit of a connection.
 const patience = 30 * time.Second
 
-// issue makes a certificate as the emulator does: RSA with 2048 bits, sent with the root that signed it.
+// issue creates a server certificate like the emulator's: RSA with 2048 bits, sent with the root that signed it.
 func issue(data string) (tls.Certificate, error) {
 	root, err := tls.LoadX509KeyPair(filepath.Join(data, "ca.pem"), filepath.Join(data, "ca-key.pem"))
 	if err != nil {
@@ -46,7 +46,7 @@ func issue(data string) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der, root.Certificate[0]}, PrivateKey: key}, nil
 }
 
-// writeServerCertificate writes what issue makes into a folder, as cert.pem and key.pem.
+// writeServerCertificate writes a certificate from issue to a folder, as cert.pem and key.pem.
 func writeServerCertificate(data, dir string) error {
 	pair, err := issue(data)
 	if err != nil {
@@ -67,16 +67,17 @@ func writeServerCertificate(data, dir string) error {
 		0o600)
 }
 
-// bareServer does the minimum of a service for devices, in a separate process: BenchmarkBareServer of the package with
+// bareServer is a process that does only the minimum of a service for devices: BenchmarkBareServer in the package of
 // the emulator's store.
 type bareServer struct {
-	// At handshakes it completes handshakes; at commits it keeps the rows of a registration too.
+	// The server completes handshakes at the address handshakes, and at commits it also stores the rows of a
+	// registration.
 	handshakes, commits string
 	stop                func()
 }
 
-// startBareServer starts it with certificates as the emulator has them. It accepts devices with a certificate that the
-// authority signed.
+// startBareServer starts the server with certificates like the emulator's. It accepts devices with a certificate that
+// the authority signed.
 func startBareServer(ctx context.Context, p storeProbe, data string, devices authority) (*bareServer, error) {
 	dir, err := os.MkdirTemp(p.temporary, "bare-")
 	if err != nil {
@@ -135,7 +136,7 @@ func handshake(ctx context.Context, address string, config *tls.Config) error {
 	return nil
 }
 
-// keyExchange names what a server and a client agree on.
+// keyExchange returns the key exchange that a server and a client negotiate.
 func keyExchange(ctx context.Context, address string, config *tls.Config) (string, error) {
 	conn, err := dial(ctx, address, config)
 	if err != nil {

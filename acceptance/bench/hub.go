@@ -12,13 +12,13 @@ import (
 // hubVersion is the api-version that the device SDKs send to a hub.
 const hubVersion = "/?api-version=2021-04-12"
 
-// settled is a device that is assigned to a hub.
+// settled is a device that was assigned to a hub.
 type settled struct {
 	device
 	hub string
 }
 
-// settle registers new devices with keys, some at a time.
+// settle registers new devices with keys, several at a time.
 func (f *fleet) settle(count, parallel int) ([]settled, error) {
 	list := make([]settled, count)
 	return list, inParallel(count, parallel, func(i int) error {
@@ -32,7 +32,7 @@ func (f *fleet) settle(count, parallel int) ([]settled, error) {
 	})
 }
 
-// connect opens the device's MQTT connection to its hub; the caller ends it.
+// connect opens the device's MQTT connection to its hub. The caller closes it.
 func (f *fleet) connect(d settled) (*session, error) {
 	conn, err := f.open(f.mqtt, d.hub, nil)
 	if err != nil {
@@ -44,7 +44,7 @@ func (f *fleet) connect(d settled) (*session, error) {
 	})
 }
 
-// greet sends the connect packet on a new connection, which it closes after an error.
+// greet sends the CONNECT packet on a new connection, and closes the connection after an error.
 func greet(conn net.Conn, id string, credentials func() (user, password string, err error)) (*session, error) {
 	s := newSession(conn)
 	user, password, err := credentials()

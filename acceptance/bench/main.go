@@ -1,10 +1,10 @@
-// Command bench measures local environments, in its own checkout, and prints each figure beside its bound from the same
+// Command bench measures local environments in its own checkout, and prints each figure beside its bound from the same
 // run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable
-// commits, sets of enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the
-// emulator and of the provider.
+// commits, sets of enrollments beside Azure's SDK for Node and a bare client. At the end it prints the peak memory of
+// the emulator and of the provider.
 //
-// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them.
-// docs/explanation/benchmarks.md says how to read them.
+// It never fails because of a figure: figures depend on the machine and its load, so no test checks them.
+// docs/explanation/benchmarks.md explains how to read them.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	rounds   int
 	span     time.Duration // of each measurement of a rate
@@ -36,7 +36,7 @@ type options struct {
 }
 
 func main() {
-	// the load generator's own garbage is not what is measured; the emulator has the same setting
+	// The load generator's own garbage must not distort the figures; the emulator has the same setting.
 	debug.SetGCPercent(400)
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds to take medians of")
@@ -107,7 +107,7 @@ func measure(ctx context.Context, o options, folder string, report *Report) erro
 	if err != nil {
 		return err
 	}
-	// The first create of a fresh emulator warms everything up, and is the one whose memory counts.
+	// The first create on a new emulator warms everything up, and its memory is the one that is reported.
 	say("warming up, and watching memory")
 	if report.Memory, err = watchMemory(folder, func() error { return stacks.warmUp(ctx) }); err != nil {
 		return err
@@ -123,7 +123,7 @@ func measure(ctx context.Context, o options, folder string, report *Report) erro
 	return nil
 }
 
-// part is one of the things that are measured; they take turns on the same stacks and emulator. Those that fill its
+// part is one part of the benchmark. All parts use the same stacks and emulator, one after another; those that fill the
 // store come last.
 type part struct {
 	name    string

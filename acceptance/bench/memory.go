@@ -12,15 +12,15 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// pollMemory is how often processes are looked at. A peak is never lost to it, only what a process does in its last
-// moments.
+// pollMemory is the interval at which processes are read. The system keeps the peak, so only a peak in a process's last
+// interval is missed.
 const pollMemory = 10 * time.Millisecond
 
-// errNoPeak: only Linux reports the peak of another process's memory.
+// errNoPeak is returned on other systems than Linux, which do not report the peak memory of another process.
 var errNoPeak = errors.New("this system does not report the peak memory of a process")
 
-// watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than
-// on Linux it returns none.
+// watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. It returns none
+// on systems other than Linux.
 func watchMemory(folder string, up func() error) ([]Memory, error) {
 	providerPeak, err := watchProvider(folder, up)
 	if err != nil {
@@ -39,11 +39,11 @@ func watchMemory(folder string, up func() error) ([]Memory, error) {
 	return []Memory{{"emulator, with the local azure-native plugin", emulator}, {providerName, providerPeak}}, nil
 }
 
-// providerName is that of the provider's executable.
+// providerName is the name of the provider's executable.
 const providerName = "pulumi-resource-azure-dps"
 
-// watchProvider returns the peak in MiB of the provider processes of the checkout while something runs; 0 where the
-// system does not tell.
+// watchProvider returns the peak in MiB of the checkout's provider processes while run runs; 0 where the system does
+// not report it.
 func watchProvider(folder string, run func() error) (float64, error) {
 	ended, peak := make(chan struct{}), make(chan float64)
 	go func() { peak <- peakOf(built(folder, providerName), ended) }()
@@ -75,7 +75,7 @@ func peakOf(executable string, ended <-chan struct{}) float64 {
 	}
 }
 
-// emulatorPeak is the peak of the checkout's emulator so far, in MiB.
+// emulatorPeak returns the peak of the checkout's emulator so far, in MiB.
 func emulatorPeak(folder string) (float64, error) {
 	status, err := checkout.EmulatorStatus(folder)
 	if err != nil {

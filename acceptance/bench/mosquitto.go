@@ -16,11 +16,11 @@ import (
 	"evenkeel/dpsdevice"
 )
 
-// telemetry is what a device publishes, of the size of a usual message.
+// telemetry is a message of a usual size that a device publishes.
 var telemetry = bytes.Repeat([]byte("0123456789abcdef"), 16)
 
-// Visits is how often a second devices connect to a broker over TLS, subscribe, publish at least once, and disconnect;
-// medians.
+// Visits is the number of times per second that devices connect to a broker over TLS, subscribe, publish with QoS 1 and
+// disconnect; medians.
 type Visits struct {
 	Emulator  float64 `json:"emulator"`
 	Mosquitto float64 `json:"mosquitto"`
@@ -30,8 +30,8 @@ type Visits struct {
 	Version     string  `json:"version"`
 }
 
-// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto accepts everyone and
-// stores nothing; the hub verifies each token and keeps what a device sends for those who read telemetry.
+// measureVisits compares a hub of the emulator with mosquitto if that is installed. Mosquitto accepts every client and
+// stores nothing; the hub verifies each token and stores the messages for readers of telemetry.
 func measureVisits(ctx context.Context, o options, s *stacks, report *Report) error {
 	path, err := mosquittoPath()
 	if err != nil {
@@ -79,7 +79,7 @@ func measureVisits(ctx context.Context, o options, s *stacks, report *Report) er
 	return nil
 }
 
-// visits counts visits for the span.
+// visits counts the visits within a span.
 func (f *fleet) visits(ctx context.Context, o options, guests []settled,
 	connect func(settled) (*session, error)) (float64, error) {
 	free := make(chan settled, len(guests))
@@ -111,7 +111,7 @@ type mosquitto struct {
 	stop             func()
 }
 
-// mosquittoPath finds the broker, which Debian puts where ordinary users' PATH does not lead.
+// mosquittoPath finds the broker, which Debian installs in a folder that is not on an ordinary user's PATH.
 func mosquittoPath() (string, error) {
 	if path, err := exec.LookPath("mosquitto"); err == nil {
 		return path, nil
@@ -119,7 +119,7 @@ func mosquittoPath() (string, error) {
 	return exec.LookPath("/usr/sbin/mosquitto")
 }
 
-// startMosquitto starts a broker with a certificate of the emulator's CA, as the emulator's own are.
+// startMosquitto starts a broker with a certificate of the emulator's CA, like the emulator's own certificates.
 func startMosquitto(ctx context.Context, path, folder string) (*mosquitto, error) {
 	dir := filepath.Join(folder, ".evenkeel", "bench", "mosquitto")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -165,7 +165,7 @@ func (m *mosquitto) connect(f *fleet, d settled) (*session, error) {
 	return greet(conn, d.id, func() (string, string, error) { return "", "", nil })
 }
 
-// mosquittoVersion is the first line of its help, which is the only place with it.
+// mosquittoVersion returns the first line of mosquitto's help, the only output that contains the version.
 func mosquittoVersion(ctx context.Context, path string) string {
 	out, _ := exec.CommandContext(ctx, path, "-h").Output() // it ends with status 3
 	first, _, _ := strings.Cut(string(out), "\n")

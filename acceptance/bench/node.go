@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// errNoNode: without Node there is nothing to compare with.
+// errNoNode is returned without Node, when there is nothing to compare with.
 var errNoNode = errors.New("node and npm are not on PATH")
 
 // node runs Azure's service SDK for Node, as the package lock of acceptance/node pins it.
@@ -22,7 +22,7 @@ type node struct {
 	env          []string
 }
 
-// openNode installs the SDK in a checkout, unless it is there already.
+// openNode installs the SDK in a checkout unless it is installed already.
 func openNode(ctx context.Context, folder string, f *fleet, caFile string) (*node, error) {
 	path, err := exec.LookPath("node")
 	if err != nil {
@@ -47,7 +47,7 @@ func openNode(ctx context.Context, folder string, f *fleet, caFile string) (*nod
 		"EVENKEEL_CONNECTION_STRING="+f.connectionString)}, nil
 }
 
-// enroll creates enrollments in one of the ways of enroll.js and returns how many a second.
+// enroll creates enrollments in one of the ways of enroll.js and returns the number per second.
 func (n *node) enroll(ctx context.Context, prefix string, count int, way string) (float64, error) {
 	cmd := exec.CommandContext(ctx, n.path, "enroll.js", prefix, strconv.Itoa(count), way)
 	var stderr bytes.Buffer

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// plugin is the provider's process, asked as Pulumi's engine asks it.
+// plugin is the provider's process, called as Pulumi's engine calls it.
 type plugin struct {
 	cmd        *exec.Cmd
 	connection *grpc.ClientConn
@@ -25,7 +25,7 @@ type plugin struct {
 // noEngine is the address to which the provider sends its messages, which are not read.
 const noEngine = "127.0.0.1:1"
 
-// maxMessage is the largest message in bytes that Pulumi's engine takes.
+// maxMessage is the largest message in bytes that Pulumi's engine accepts.
 const maxMessage = 400 << 20
 
 // startPlugin starts the provider and configures it for the service of the fleet.
@@ -77,7 +77,7 @@ func (p *plugin) stop() {
 	_ = p.cmd.Wait() // it was killed
 }
 
-// createSet creates enrollments as one set and returns how many a second.
+// createSet creates enrollments as one set and returns the number per second.
 func (p *plugin) createSet(ctx context.Context, prefix string, count int) (float64, error) {
 	inputs, err := structpb.NewStruct(map[string]any{"manifestText": manifest(prefix, count)})
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *plugin) createSet(ctx context.Context, prefix string, count int) (float
 	return float64(count) / time.Since(start).Seconds(), nil
 }
 
-// manifest is a CSV manifest of devices whose keys the provider makes.
+// manifest returns a CSV manifest of devices whose keys the provider creates.
 func manifest(prefix string, count int) string {
 	var b strings.Builder
 	b.WriteString("registrationId\n")

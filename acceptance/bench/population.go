@@ -13,17 +13,17 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Population is what the emulator's memory holds for each of many.
+// Population is the memory that the emulator needs for each enrollment or each connected device.
 type Population struct {
 	// What is counted: an enrollment, or a device connected to its hub over MQTT.
 	What  string `json:"what"`
 	Count int    `json:"count"`
-	// Bytes of resident memory for each, all of the process counted: the difference of before and after, by Count.
+	// Bytes of resident memory for each: the growth of the whole process, divided by Count.
 	Bytes float64 `json:"bytesEach"`
 }
 
-// measurePopulation fills the emulator with enrollments and then with connected devices. Each figure is taken on an
-// emulator that was started again, so that what the work before left in its memory is not counted.
+// measurePopulation fills the emulator with enrollments and then with connected devices. The emulator is restarted
+// before each measurement, so that memory of the work before is not counted.
 func measurePopulation(ctx context.Context, o options, s *stacks, report *Report) error {
 	enrollments, devices := 100_000, 2_000
 	if o.quick {
@@ -104,7 +104,7 @@ func residentOf(folder string) (float64, error) {
 	return memoryOf("/proc/"+strconv.Itoa(status.PID), "VmRSS:")
 }
 
-// enrollMany makes enrollments with keys by bulk calls.
+// enrollMany creates enrollments with keys by bulk operations.
 func (f *fleet) enrollMany(ctx context.Context, count, parallel int) error {
 	return inParallel(count/dpsservice.BulkSize, parallel, func(call int) error {
 		entries := make([]dpsservice.Enrollment, dpsservice.BulkSize)
@@ -122,7 +122,7 @@ func (f *fleet) enrollMany(ctx context.Context, count, parallel int) error {
 	})
 }
 
-// inParallel calls do with 0 to count-1, some at a time, until one fails.
+// inParallel calls do with 0 to count-1, several at a time, until one call fails.
 func inParallel(count, parallel int, do func(i int) error) error {
 	var next atomic.Int64
 	var group errgroup.Group

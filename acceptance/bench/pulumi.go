@@ -24,21 +24,21 @@ type stack struct {
 	env    []string
 }
 
-// stacks are the local stack and the one it is compared with: as many resources that do nothing, on the same engine,
-// language host, backend and plugin.
+// stacks are the local stack and the stack it is compared with, which has the same number of resources that do nothing
+// on the same engine, language host, backend and plugin.
 type stacks struct {
 	local, noop stack
 	folder      string
-	// resources is how many resources each has, providers included, the stack itself not.
+	// resources is the number of resources in each, with providers and without the stack itself.
 	resources int
 }
 
-// openStacks starts the emulator, makes both stacks and builds the program of the second one.
+// openStacks starts the emulator, creates both stacks and builds the program of the second one.
 func openStacks(ctx context.Context, folder string) (*stacks, error) {
 	if err := buildProgram(ctx, folder, "noop"); err != nil {
 		return nil, err
 	}
-	// keel makes the stack local; its environment is all that plain Pulumi needs.
+	// keel creates the local stack; plain Pulumi needs only its environment.
 	out, err := checkout.Keel(folder, "exec", "--", "env", "-0")
 	if err != nil {
 		return nil, err
@@ -55,10 +55,10 @@ func openStacks(ctx context.Context, folder string) (*stacks, error) {
 	return s, s.noop.create(ctx)
 }
 
-// programVariable is the environment variable with the path of the built program, for the language host.
+// programVariable names the environment variable with the path of the built program, for the language host.
 const programVariable = "EVENKEEL_PROGRAM="
 
-// built is where a checkout has a built program.
+// built returns the path of a checkout's built program.
 func built(folder, program string) string { return filepath.Join(folder, ".evenkeel", "bin", program) }
 
 // buildProgram builds the Pulumi program in a folder beside this file.
@@ -71,13 +71,13 @@ func buildProgram(ctx context.Context, folder, name string) error {
 	return nil
 }
 
-// beside is the stack of a program that lies beside this file, in the same environment.
+// beside returns the stack of a program in a folder beside this file, in the same environment.
 func (s stack) beside(program string) stack {
 	return stack{filepath.Join(s.folder, "acceptance", "bench", program), s.pulumi,
 		append(slices.Clone(s.env), programVariable+built(s.folder, program))}
 }
 
-// create makes the stack. A stack file of an earlier run belongs to another passphrase, so it goes.
+// create creates the stack. It removes the stack file of an earlier run, which belongs to another passphrase.
 func (s stack) create(ctx context.Context) error {
 	if err := os.Remove(filepath.Join(s.folder, "Pulumi.local.yaml")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -86,7 +86,7 @@ func (s stack) create(ctx context.Context) error {
 	return err
 }
 
-// warmUp brings the local stack up, counts its resources, and gives the other stack as many.
+// warmUp brings the local stack up, counts its resources, and gives the other stack the same number.
 func (s *stacks) warmUp(ctx context.Context) error {
 	if _, err := s.local.run(ctx, "up", "--yes", "--skip-preview"); err != nil {
 		return err
@@ -113,7 +113,7 @@ var steps = []step{
 	{"preview (no changes)", 1.3, []string{"preview", "--expect-no-changes"}},
 }
 
-// compare times the steps on both stacks in turn, after one round that does not count. It leaves the local stack up.
+// compare times the steps on both stacks in turn, after a warm-up round. It leaves the local stack up.
 func (s *stacks) compare(ctx context.Context, rounds int) ([]Comparison, error) {
 	local, noop := make([][]float64, len(steps)), make([][]float64, len(steps))
 	for round := range rounds + 1 {
@@ -143,7 +143,7 @@ func (s *stacks) compare(ctx context.Context, rounds int) ([]Comparison, error) 
 	return list, nil
 }
 
-// time runs Pulumi on the local stack and on the other, in seconds; which one comes first changes from round to round.
+// time returns how long Pulumi takes on the local stack and on the other, in seconds. The order changes in each round.
 func (s *stacks) time(ctx context.Context, args []string, swap bool) (pair [2]float64, err error) {
 	order := []int{0, 1}
 	if swap {
@@ -159,7 +159,7 @@ func (s *stacks) time(ctx context.Context, args []string, swap bool) (pair [2]fl
 	return pair, nil
 }
 
-// checkSize makes sure that like is compared with like.
+// checkSize checks that both stacks have the same number of resources.
 func (s *stacks) checkSize(ctx context.Context) error {
 	for _, one := range []stack{s.local, s.noop} {
 		if n, err := one.resources(ctx); err != nil {
@@ -171,7 +171,7 @@ func (s *stacks) checkSize(ctx context.Context) error {
 	return nil
 }
 
-// run runs Pulumi and says how long its process took.
+// run runs Pulumi and returns its output and how long the process took.
 func (s stack) run(ctx context.Context, args ...string) (time.Duration, error) {
 	_, took, err := s.output(ctx, args...)
 	return took, err

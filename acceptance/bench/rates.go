@@ -14,34 +14,34 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// reach is the percentage of the allowed rate that registrations are to reach.
+// reach is the goal of registrations: the percentage of the allowed rate.
 const reach = 70
 
-// gauge measures registrations and what bounds them.
+// gauge measures registrations and the operations that bound them.
 type gauge struct {
 	options
 	fleet *fleet
 	bare  *bareServer
 	store storeProbe
 	size  *CommitSize
-	// proofs are certificates for bare handshakes, shown in turn.
+	// proofs are client certificates for bare handshakes, used in turn.
 	proofs []*tls.Certificate
 	shown  atomic.Uint64
 }
 
-// proofCount is how many certificates take turns: enough that none is known to the server from a connection still
-// remembered.
+// proofCount is the number of certificates that take turns: enough that the server has forgotten each before it is used
+// again.
 const proofCount = 4096
 
-// samples are what the rounds measured for one way to register, per second.
+// samples are the measurements of all rounds for one way to register, per second.
 type samples struct {
 	way                                                  way
 	keyExchange                                          string
 	registrations, handshakes, commits, allowed, percent []float64
 }
 
-// measureRates measures bare commits, and for each way to register bare handshakes, bare handshakes with a commit, and
-// registrations, in turn, round for round. The round before the first does not count.
+// measureRates measures bare commits and, for each way to register, bare handshakes, bare handshakes with a commit, and
+// registrations. Each round measures all of them in turn, after a warm-up round.
 func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSize, error) {
 	g := &gauge{options: o}
 	var err error
@@ -83,7 +83,7 @@ func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSiz
 	return rates, g.size, nil
 }
 
-// certify makes the certificates for bare handshakes.
+// certify creates the certificates for bare handshakes.
 func (g *gauge) certify() error {
 	for range proofCount {
 		d, err := g.fleet.newDevice(way{certified: true})
@@ -124,7 +124,7 @@ func (g *gauge) round(ctx context.Context, all []*samples) error {
 	return nil
 }
 
-// handshakes measures connections that do nothing. Where devices have certificates, each connection proves another one.
+// handshakes measures connections that do nothing else. If devices have certificates, each connection uses another one.
 func (g *gauge) handshakes(ctx context.Context, w way, address string) (float64, error) {
 	return g.perSecond(ctx, func(ctx context.Context) error {
 		var proof *tls.Certificate
@@ -135,8 +135,8 @@ func (g *gauge) handshakes(ctx context.Context, w way, address string) (float64,
 	})
 }
 
-// registrations measures registrations of new devices. The devices are made before: there can be no more of them than
-// handshakes.
+// registrations measures registrations of new devices. The devices are prepared before: there cannot be more of them
+// than handshakes.
 func (g *gauge) registrations(ctx context.Context, w way, handshakes float64) (float64, error) {
 	list := make([]device, int(handshakes*g.span.Seconds()*2)+g.parallel)
 	for i := range list {
@@ -156,7 +156,7 @@ func (g *gauge) registrations(ctx context.Context, w way, handshakes float64) (f
 	})
 }
 
-// perSecond lets do run in parallel for the span, and counts how often it ended in that time.
+// perSecond runs do in parallel for the span and counts how often it completed in that time.
 func (g *gauge) perSecond(ctx context.Context, do func(context.Context) error) (float64, error) {
 	var done atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)

@@ -17,22 +17,22 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// fleet is what devices of the local stack need to register.
+// fleet holds what devices of the local stack need in order to register.
 type fleet struct {
 	scope, groupKey string
 	roots           *x509.CertPool
 	data, mqtt      string // addresses of the emulator
 	service         *dpsservice.Client
-	// access and connectionString are those of the service's policy.
+	// access and connectionString belong to the service's policy.
 	access           dpsservice.Access
 	connectionString string
 	authority        authority
-	// curves are the key exchanges that clients offer; nil for Go's default.
+	// curves are the key exchanges that clients offer; nil means Go's default.
 	curves []tls.CurveID
 	seen   atomic.Int64
 }
 
-// openFleet reads what the stack and its emulator say.
+// openFleet reads the outputs of the stack and the addresses of its emulator.
 func openFleet(ctx context.Context, s *stacks) (*fleet, checkout.Status, error) {
 	status, err := checkout.EmulatorStatus(s.folder)
 	if err != nil {
@@ -50,7 +50,7 @@ func openFleet(ctx context.Context, s *stacks) (*fleet, checkout.Status, error) 
 	return f, status, f.readOutputs(ctx, s, status.Endpoints.Data)
 }
 
-// certify gives the fleet an authority for certificates, and enrolls the devices that have one.
+// certify gives the fleet a certificate authority and creates the enrollment group for its devices.
 func (f *fleet) certify(ctx context.Context, folder string, e environment.Endpoints) (err error) {
 	if f.authority, err = newAuthority(folder); err != nil {
 		return err
@@ -93,7 +93,7 @@ var ways = []way{
 	{"MQTT, X.509", dpsdevice.MQTT, true},
 }
 
-// newDevice is one that was never seen before.
+// newDevice returns a device with an unused registration id.
 func (f *fleet) newDevice(w way) (d device, err error) {
 	d.id = fmt.Sprintf("bench-device-%d", f.seen.Add(1))
 	if w.certified {
@@ -104,7 +104,7 @@ func (f *fleet) newDevice(w way) (d device, err error) {
 	return d, err
 }
 
-// register registers a device on its own connection, waits until it is assigned to a hub, and returns the hub's host
+// register registers a device over its own connection, waits until it is assigned to a hub, and returns the hub's host
 // name.
 func (f *fleet) register(w way, d device) (hub string, err error) {
 	if w.transport == dpsdevice.MQTT {
@@ -113,7 +113,7 @@ func (f *fleet) register(w way, d device) (hub string, err error) {
 	return f.registerOverHTTPS(d)
 }
 
-// tls is how both devices and bare handshakes go about it.
+// tls returns the TLS settings of both devices and bare handshakes.
 func (f *fleet) tls(certificate *tls.Certificate) *tls.Config {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost,
 		CurvePreferences: f.curves}
@@ -123,8 +123,8 @@ func (f *fleet) tls(certificate *tls.Certificate) *tls.Config {
 	return config
 }
 
-// keyExchange names what devices and the emulator agree on at an address, and makes sure that another server does the
-// same.
+// keyExchange returns the key exchange that devices and the emulator negotiate at an address, and checks that the
+// compared server negotiates the same.
 func (f *fleet) keyExchange(ctx context.Context, emulator, other string) (string, error) {
 	ours, err := keyExchange(ctx, emulator, f.tls(nil))
 	if err != nil {
@@ -132,7 +132,7 @@ func (f *fleet) keyExchange(ctx context.Context, emulator, other string) (string
 	}
 	theirs, err := keyExchange(ctx, other, f.tls(nil))
 	if err == nil && ours != theirs {
-		err = fmt.Errorf("the emulator agrees on key exchange %s, what it is compared with on %s", ours, theirs)
+		err = fmt.Errorf("the emulator negotiates the key exchange %s, but the compared server %s", ours, theirs)
 	}
 	return ours, err
 }

@@ -10,14 +10,14 @@ import (
 	"text/tabwriter"
 )
 
-// Report is everything that one run measured.
+// Report holds the figures of one run.
 type Report struct {
 	Machine string `json:"machine"`
-	// Load is the machine's load average of one minute as the run began; empty where the system does not tell. Figures
-	// of a machine that does other things are low, and so are the ratios that depend on waiting.
+	// Load is the machine's one-minute load average at the start of the run; "" where the system does not report it.
+	// Figures from a busy machine are low, and so are the ratios that depend on waiting.
 	Load   string `json:"load,omitempty"`
 	Rounds int    `json:"rounds"`
-	// Resources is how many resources each of the compared stacks has.
+	// Resources is the number of resources in each of the compared stacks.
 	Resources     int          `json:"resources,omitempty"`
 	Pulumi        []Comparison `json:"pulumi,omitempty"`
 	Environments  []Comparison `json:"environments,omitempty"`
@@ -36,39 +36,39 @@ type Report struct {
 	parallel                   int
 }
 
-// Comparison is an operation on the local stack beside the same one on a stack of resources that do nothing.
+// Comparison compares an operation on the local stack with the same operation on a stack of resources that do nothing.
 type Comparison struct {
 	Operation string `json:"operation"`
-	// Local and Noop are medians in seconds; Ratio is the median of the rounds' ratios.
+	// Local and Noop are medians in seconds; Ratio is the median of Ratios.
 	Local float64 `json:"localSeconds"`
 	Noop  float64 `json:"noopSeconds"`
 	Ratio float64 `json:"ratio"`
 	Goal  float64 `json:"goal"`
-	// Ratios are those of each round.
+	// Ratios are the ratios of all rounds.
 	Ratios []float64 `json:"ratios"`
 }
 
-// Rate is how fast devices register, beside what bounds it; medians, per second.
+// Rate compares the rate of registrations with its bounds; medians, per second.
 type Rate struct {
 	Way           string  `json:"way"`
 	KeyExchange   string  `json:"keyExchange"`
 	Registrations float64 `json:"registrations"`
 	Handshakes    float64 `json:"handshakes"`
 	Commits       float64 `json:"commits"`
-	// Allowed is the rate of a server that does nothing beside a handshake and a commit for each device.
+	// Allowed is the rate of a server that does only a handshake and a commit for each device.
 	Allowed float64 `json:"allowed"`
-	// Percent of Allowed that was reached, the median of the rounds'; Goal is the percentage to reach.
+	// Percent is the percentage of Allowed that was reached, the median of the rounds; Goal is the percentage to reach.
 	Percent float64 `json:"percent"`
 	Goal    float64 `json:"goal"`
 }
 
-// CommitSize is what one bare commit writes.
+// CommitSize is the number of bytes that one bare commit writes.
 type CommitSize struct {
 	Rows  int `json:"rows"`
 	Bytes int `json:"bytes"`
 }
 
-// Memory is the peak of a process.
+// Memory is the peak memory of a process.
 type Memory struct {
 	Process string  `json:"process"`
 	MiB     float64 `json:"peakMiB"`

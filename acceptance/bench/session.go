@@ -10,12 +10,12 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// session is one MQTT connection, spoken packet by packet. General clients start goroutines for each connection, which
-// costs a fifth of what a registration does; a load generator that did so would measure itself.
+// session is an MQTT connection without background goroutines. General clients start goroutines for each connection,
+// which costs a fifth of a registration; a load generator that did so would measure itself.
 type session struct {
 	conn net.Conn
 	in   *bufio.Reader
-	// out keeps an acknowledgement until something else follows it: both leave together.
+	// out buffers an acknowledgement until another packet follows, so that one write sends both.
 	out *bufio.Writer
 	// sent is the last packet identifier that was used.
 	sent uint16
@@ -25,7 +25,7 @@ func newSession(conn net.Conn) *session {
 	return &session{conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}
 }
 
-// write sends a packet, and what waits before it.
+// write sends the buffered packets and then a packet.
 func (s *session) write(p packets.ControlPacket) error {
 	if err := p.Write(s.out); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *session) connect(clientID, user, password string) error {
 	return nil
 }
 
-// subscribe asks for everything under a filter, and waits until that is granted.
+// subscribe subscribes to a filter and waits for the SUBACK.
 func (s *session) subscribe(filter string) error {
 	s.sent++
 	request := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
@@ -71,7 +71,7 @@ func (s *session) subscribe(filter string) error {
 	return nil
 }
 
-// send publishes at least once, without waiting for the acknowledgement.
+// send publishes with QoS 1, without waiting for the acknowledgement.
 func (s *session) send(topic string, body []byte) error {
 	s.sent++
 	message := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -94,7 +94,8 @@ func (s *session) publish(topic string, body []byte) error {
 	return nil
 }
 
-// ask publishes a request and reads until the answer under a topic; it returns the rest of the topic too.
+// ask publishes a request and reads until an answer arrives whose topic has the prefix. It returns the rest of the
+// topic and the payload.
 func (s *session) ask(topic string, body []byte, answers string) (rest string, answer []byte, err error) {
 	if err := s.send(topic, body); err != nil {
 		return "", nil, err

@@ -11,37 +11,36 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// SetSize is what Pulumi takes for a stack that holds one set; seconds, and the provider's peak memory during all of
-// it.
+// SetSize holds how long Pulumi takes for a stack with one set, in seconds, and the provider's peak memory meanwhile.
 type SetSize struct {
 	Devices int     `json:"devices"`
 	Form    string  `json:"form"`
 	Up      float64 `json:"upSeconds"`
 	Refresh float64 `json:"refreshSeconds"`
-	// Preview is one without changes, and Without the same of a stack that declares no set.
+	// Preview is the time of a preview without changes, and Without that of a stack without a set.
 	Preview float64 `json:"previewSeconds"`
 	Without float64 `json:"previewWithoutSeconds"`
 	MiB     float64 `json:"pluginPeakMiB"`
-	// Goal says what is to be reached.
+	// Goal describes the goals.
 	Goal string `json:"goal"`
 }
 
-// setSizes are the measured sets. Inline items are a comparison: the engine handles each as a separate value.
+// setSizes are the measured sets. Inline items are there for comparison: the engine handles each as a separate value.
 var setSizes = []SetSize{
 	{Devices: 10_000, Form: "manifest", Goal: "preview 1 s more, 300 MiB"},
 	{Devices: 100_000, Form: "manifest", Goal: "1024 MiB"},
 	{Devices: 10_000, Form: "items", Goal: "a manifest is advised"},
 }
 
-// singles is how many enrollments are created as resources of their own, and singlesGoal what they may cost beside
-// resources that do nothing.
+// singles is the number of enrollments that are created as separate resources, and singlesGoal the upper bound of the
+// factor to resources that do nothing.
 const (
 	singles      = 1000
 	quickSingles = 50
 	singlesGoal  = 1.2
 )
 
-// measureSets measures enrollments as separate resources beside as many that call no service, and then sets.
+// measureSets compares enrollments as separate resources with resources that call no service, and then measures sets.
 func measureSets(ctx context.Context, o options, s *stacks, report *Report) error {
 	f, status, err := openFleet(ctx, s)
 	if err != nil {
@@ -67,7 +66,7 @@ func measureSets(ctx context.Context, o options, s *stacks, report *Report) erro
 	return nil
 }
 
-// openEnrollments makes the stack of the program that declares enrollments.
+// openEnrollments creates the stack of the program that declares enrollments.
 func (s *stacks) openEnrollments(ctx context.Context, f *fleet, status checkout.Status) (stack, error) {
 	one := s.local.beside("enrollments")
 	if err := buildProgram(ctx, s.folder, "enrollments"); err != nil {
@@ -77,7 +76,7 @@ func (s *stacks) openEnrollments(ctx context.Context, f *fleet, status checkout.
 		return one, err
 	}
 	if _, err := one.run(ctx, "config", "set", "--secret", "connectionString", f.connectionString); err != nil {
-		// the command line holds a key
+		// The command line contains a key, so the error must not.
 		return one, errors.New("configure the access to the service: pulumi config set failed")
 	}
 	return one, one.configure(ctx, map[string]string{"endpoint": status.Endpoints.Data,
@@ -93,7 +92,7 @@ func (s stack) configure(ctx context.Context, values map[string]string) error {
 	return nil
 }
 
-// form makes the program declare so many enrollments in a form, and creates none of them.
+// form configures the number and form of the enrollments that the program declares. It does not run the program.
 func (s stack) form(ctx context.Context, form string, count int) error {
 	if _, err := s.run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {
 		return err
@@ -119,7 +118,7 @@ func (s stack) measureSingles(ctx context.Context, count int) (*Comparison, erro
 	return &c, nil
 }
 
-// measureSet fills in what a set costs.
+// measureSet measures one set and fills in its figures.
 func (s stack) measureSet(ctx context.Context, folder string, size *SetSize) error {
 	say("a set of %d, %s", size.Devices, size.Form)
 	file := filepath.Join(folder, ".evenkeel", "bench-devices.csv")
@@ -159,7 +158,7 @@ func (s stack) measureSet(ctx context.Context, folder string, size *SetSize) err
 	return err
 }
 
-// previews is how many previews without changes are measured.
+// previews is the number of previews without changes that are measured.
 const previews = 3
 
 // preview is the median of several previews without changes.

@@ -1,7 +1,8 @@
-// Package checkout makes and drives checkouts of this project of their own, as a user has them: the acceptance tests
-// and the benchmark work in one, so that the environment of the checkout they were started in is never touched.
+// Package checkout creates separate checkouts of this project, as a user has them, and runs keel in them. The
+// acceptance tests and the benchmark use one, so that they never touch the environment of the checkout that they were
+// started in.
 //
-// It knows the commands of keel and nothing of what they do.
+// The package knows keel's commands, but not what they do.
 package checkout
 
 import (
@@ -19,16 +20,16 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// Status is what `keel emulator status --json` says, as far as it matters here.
+// Status holds the members of `keel emulator status --json` that the tests read.
 type Status struct {
 	Running   bool                  `json:"running"`
 	PID       int                   `json:"pid"`
 	Endpoints environment.Endpoints `json:"endpoints"`
 }
 
-// Clone copies the project's files from one checkout, uncommitted ones too, with their times, into a git repository of
-// their own. One that is there
-// already is brought up to date; what git ignores there, built programs above all, stays.
+// Clone copies the project's files from one checkout, uncommitted ones too, with their times, into a new git
+// repository. It updates a repository that exists already, and keeps the files that git ignores there, such as built
+// programs.
 func Clone(from, to string) error {
 	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others",
 		"--exclude-standard").Output()
@@ -78,7 +79,7 @@ func copyFile(from, to string) error {
 	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
-// Build runs `make build`, so that a story or a measurement after it contains no build.
+// Build runs `make build`, so that later measurements and outputs do not include a build.
 func Build(folder string, progress io.Writer) error {
 	cmd := exec.Command("make", "build")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
@@ -88,13 +89,13 @@ func Build(folder string, progress io.Writer) error {
 	return nil
 }
 
-// Stack is the environment that stories and benchmarks work on when they name none, whoever runs them.
+// Stack is the default environment of stories and benchmarks, whoever runs them.
 const Stack = "local"
 
-// Limit is how long a command may take; the longest need a minute on an idle machine.
+// Limit is the time limit of a command. The longest commands need a minute on an idle machine.
 const Limit = 15 * time.Minute
 
-// Keel runs the built keel in a checkout and returns its standard output. One that does not end in time is killed.
+// Keel runs the built keel in a checkout and returns its standard output. After Limit it kills keel.
 func Keel(folder string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), Limit, fmt.Errorf("it has not ended after %s", Limit))
 	defer cancel()
@@ -114,7 +115,7 @@ func Keel(folder string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// EmulatorStatus asks the built keel for the checkout's emulator.
+// EmulatorStatus returns the status of the checkout's emulator, which it asks the built keel for.
 func EmulatorStatus(folder string) (Status, error) {
 	out, err := Keel(folder, "emulator", "status", "--json")
 	if err != nil {
@@ -124,7 +125,7 @@ func EmulatorStatus(folder string) (Status, error) {
 	return s, json.Unmarshal(out, &s)
 }
 
-// TearDown ends an environment the hard way: the emulator is stopped, and all but the built programs is removed.
+// TearDown stops the emulator of a checkout and removes everything but the built programs, without `keel down`.
 func TearDown(folder string) {
 	_, _ = Keel(folder, "emulator", "stop") // there may be none
 	entries, _ := os.ReadDir(filepath.Join(folder, ".evenkeel"))

@@ -51,7 +51,7 @@ const refused = (promise, statusCode, code) => assert.rejects(promise, (err) => 
 
 test.before(() => manager.resourceGroups.createOrUpdate(group, { location: 'westeurope' }));
 
-test('who may not log in is told why', async () => {
+test('a refused login says why', async () => {
   const scope = 'https://management.azure.com/.default';
   assert.ok((await credential.getToken(scope)).token);
   await assert.rejects(logIn('wrong').getToken(scope), /AADSTS7000215/);
@@ -62,7 +62,7 @@ test('who may not log in is told why', async () => {
   await refused(client(IotHubClient, {}, '11111111-1111-1111-1111-111111111111').iotHubResource.get(group, 'h'), 404, 'SubscriptionNotFound');
 });
 
-test('the life of a hub', async () => {
+test('lifecycle of a hub', async () => {
   const made = await putHub('node-arm-hub', { tags: { stage: 'test' } });
   assert.deepEqual([made.properties.state, made.properties.provisioningState, made.properties.hostName], ['Active', 'Succeeded', 'node-arm-hub.azure-devices.net']);
   assert.deepEqual(made.sku, { name: 'S1', tier: 'Standard', capacity: 1 });
@@ -83,7 +83,7 @@ test('the life of a hub', async () => {
   assert.equal((await hubs.iotHubResource.checkNameAvailability({ name: 'node-arm-hub' })).nameAvailable, true);
 });
 
-test('what belongs to a hub', async () => {
+test('keys, consumer groups and certificates of a hub', async () => {
   await putHub('node-arm-parts');
   const resource = hubs.iotHubResource;
   const at = [group, 'node-arm-parts', 'events'];
@@ -127,7 +127,7 @@ test('hubs that are refused', async () => {
   await refused(putHub('node-arm-free-2', { sku: { name: 'F1', capacity: 1 } }), 400);
 });
 
-test('the life of a provisioning service', async () => {
+test('lifecycle of a provisioning service', async () => {
   await putHub('node-arm-linked');
   const { primaryKey } = await hubs.iotHubResource.getKeysForKeyName(group, 'node-arm-linked', 'iothubowner');
   const link = { location: 'westeurope', connectionString: `HostName=node-arm-linked.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=${primaryKey}` };
@@ -158,7 +158,7 @@ test('the life of a provisioning service', async () => {
   await refused(services.iotDpsResource.get('node-arm-dps', group), 404, 'ResourceNotFound');
 });
 
-test('resource groups and what is in them', async () => {
+test('resource groups and their resources', async () => {
   await manager.resourceGroups.createOrUpdate('node-arm-gone', { location: 'westeurope' });
   await hubs.iotHubResource.beginCreateOrUpdateAndWait('node-arm-gone', 'node-arm-inside', hub);
   assert.deepEqual((await all(manager.resources.listByResourceGroup('node-arm-gone'))).map((one) => one.name), ['node-arm-inside']);

@@ -8,8 +8,8 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresManagementClientsForNode logs in with @azure/identity and lets the management clients make everything there
-// is.
+// TestAzuresManagementClientsForNode logs in with @azure/identity and runs the lifecycle of every resource with Azure's
+// management clients.
 func TestAzuresManagementClientsForNode(t *testing.T) {
 	c := newCloud(t, emulator.RunT(t))
 	c.node([]string{"arm.test.js"}, "EVENKEEL_ARM="+c.at.ARM, "EVENKEEL_TENANT="+c.at.TenantID, "EVENKEEL_CLIENT="+

@@ -1,7 +1,7 @@
 'use strict';
-// Azure's own device SDK, unchanged, against the emulator: it registers through DPS over MQTT, connects to the hub it was given,
-// sends, reads its twin, reports, and hears of desired properties. The Go test beside this file starts the emulator, makes the hub,
-// the provisioning service and the enrollment, and says in the environment where they are.
+// Azure's own device SDK, unchanged, against the emulator: it registers through DPS over MQTT, connects to its assigned hub, sends
+// telemetry, reads its twin, reports properties and receives desired ones. The Go test beside this file starts the emulator, creates the
+// hub, the provisioning service and the enrollment, and passes their addresses in the environment.
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -27,7 +27,7 @@ const groupKey = setting('EVENKEEL_GROUP_KEY');
 const hubs = setting('EVENKEEL_HUBS').split(',');
 const patience = 20_000;
 
-// derived is the key of a device of the enrollment group.
+// derived returns the key of a device of the enrollment group.
 function derived(id) {
   return crypto.createHmac('sha256', Buffer.from(groupKey, 'base64')).update(id).digest('base64');
 }
@@ -41,7 +41,7 @@ function connectionString(hub, id, key) {
   return `HostName=${hub};DeviceId=${id};SharedAccessKey=${key};GatewayHostName=${mqtt}`;
 }
 
-// operate calls the service API of a hub as an operator does, and returns what the answer holds.
+// operate calls the service API of a hub with an operator's rights, and returns the body of the answer.
 function operate(hub, method, path, body) {
   const resource = encodeURIComponent(hub);
   const expiry = Math.floor(Date.now() / 1000) + 3600;
@@ -70,13 +70,13 @@ function setDesired(hub, id, desired) {
   return operate(hub, 'PATCH', `/twins/${id}`, { properties: { desired } });
 }
 
-// command sends a message to a device through the control port: Azure's clients send over AMQP only.
+// command sends a cloud-to-device message through the control port, because Azure's clients send over AMQP only.
 async function command(hub, device, message) {
   const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', headers: { Authorization: `Bearer ${setting('EVENKEEL_CONTROL_TOKEN')}` }, body: JSON.stringify({ hub, device, ...message }) });
   assert.equal(answer.status, 201, await answer.text());
 }
 
-// becomes waits until an event brings a value, and fails when it does not come.
+// becomes waits until an event brings a value, and fails when the time is over.
 function becomes(emitter, event, wanted) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${event} is not ${wanted} after ${patience} ms`)), patience);
@@ -114,7 +114,7 @@ test('a device registers, connects, sends, reads and changes its twin', { timeou
     });
     assert.equal((await client.getTwin()).properties.reported.firmware, '1.0');
 
-    // The SDK calls at once with the present value, and subscribes to changes.
+    // The SDK reports the current value at once, and then changes.
     await becomes(twin, 'properties.desired.interval', 30);
     await client.getTwin(); // answered after the subscription before it
     const changed = becomes(twin, 'properties.desired.interval', 60);
@@ -142,11 +142,11 @@ test('many devices are spread over the hubs', { timeout: 3 * patience }, async (
   assert.deepEqual([...seen].sort(), [...hubs].sort());
 });
 
-test('a wrong key is refused at the provisioning service, and named so', { timeout: patience }, async () => {
+test('the provisioning service refuses a wrong key with UnauthorizedError', { timeout: patience }, async () => {
   await assert.rejects(register('node-device-3', crypto.randomBytes(32).toString('base64')), { name: 'UnauthorizedError' });
 });
 
-test('a wrong key is refused at the hub, and named so', { timeout: patience }, async () => {
+test('the hub refuses a wrong key with UnauthorizedError', { timeout: patience }, async () => {
   const id = 'node-device-4';
   const { assignedHub } = await register(id, derived(id));
   const client = Client.fromConnectionString(connectionString(assignedHub, id, derived('other')), HubMqtt);
@@ -156,7 +156,7 @@ test('a wrong key is refused at the hub, and named so', { timeout: patience }, a
   });
 });
 
-test('a device is called by direct methods', { timeout: 2 * patience }, async () => {
+test('a device answers direct methods', { timeout: 2 * patience }, async () => {
   const id = 'node-device-5';
   const { assignedHub } = await register(id, derived(id));
   const call = (methodName, payload) => operate(assignedHub, 'POST', `/twins/${id}/methods`, { methodName, payload, connectTimeoutInSeconds: 10 });
@@ -174,7 +174,7 @@ test('a device is called by direct methods', { timeout: 2 * patience }, async ()
   }
 });
 
-test('messages wait for a device, and are there until it completes them', { timeout: 2 * patience }, async () => {
+test('messages are queued for a device until it completes them', { timeout: 2 * patience }, async () => {
   const id = 'node-device-6';
   const { assignedHub } = await register(id, derived(id));
   await command(assignedHub, id, {

@@ -1,6 +1,6 @@
 'use strict';
-// Azure's device SDK for the Device Provisioning Service over each of its transports: symmetric keys and certificates, what lets a device
-// in, what it is told, and how it is refused.
+// Azure's device SDK for the Device Provisioning Service over each of its transports: symmetric keys and certificates, accepted and
+// refused registrations, and their results.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -18,11 +18,11 @@ const enrollGroup = (enrollmentGroupId, more) => owner.createOrUpdateEnrollmentG
 const certificates = (member, certificate) => ({ type: 'x509', x509: { [member]: { primary: { certificate } } } });
 const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z$/;
 
-// The SDK's api-version, 2019-03-31, has this substatus whatever happened; the record at the service says what did.
+// The SDK's api-version, 2019-03-31, always has this substatus; the record at the service has the real one.
 const toldAlways = 'initialAssignment';
 const recorded = async (id) => (await owner.getDeviceRegistrationState(id)).responseBody.substatus;
 
-// refused is a registration whose device is not let in: over MQTT the answer to it says so, not the CONNACK.
+// refused checks a registration that is refused: over MQTT by the answer to it, not by the CONNACK.
 const refused = (errorCode, message) => (err) => {
   assert.equal(err.name, 'UnauthorizedError', `${err.name}: ${err.message}`);
   const body = err.responseBody ? refusal(err) : err.result;
@@ -32,7 +32,7 @@ const refused = (errorCode, message) => (err) => {
 const refusedKey = refused(401000, 'Unauthorized');
 const refusedCertificate = refused(401002, 'Invalid certificate.');
 
-// failed is a registration that was carried out and failed.
+// failed checks a registration that the service accepted and that then failed.
 const failed = (errorCode, text) => (err) => {
   assert.equal(err.name, 'ProvisioningRegistrationFailedError', `${err.name}: ${err.message}`);
   const { registrationState } = err.result;
@@ -42,7 +42,7 @@ const failed = (errorCode, text) => (err) => {
   return true;
 };
 
-// webhook serves custom allocation: it answers what answer returns for the request's body.
+// webhook serves custom allocation: it responds with the result of answer for the request's body.
 async function webhook(t, answer) {
   const server = http.createServer((request, response) => {
     const parts = [];
@@ -61,7 +61,7 @@ async function webhook(t, answer) {
 }
 
 for (const [name, Transport] of Object.entries(transports)) {
-  test(`${name}: an individual enrollment lets its device in, by either key`, { timeout: patience }, async () => {
+  test(`${name}: an individual enrollment accepts its device with either key`, { timeout: patience }, async () => {
     const id = `one-${name}`;
     const attestation = keyed();
     const { primaryKey, secondaryKey } = attestation.symmetricKey;
@@ -80,7 +80,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     assert.equal(second.createdDateTimeUtc, first.createdDateTimeUtc);
   });
 
-  test(`${name}: a group lets in devices with derived keys, and no others`, { timeout: 2 * patience }, async () => {
+  test(`${name}: a group accepts only devices with derived keys`, { timeout: 2 * patience }, async () => {
     const groupKey = newKey();
     const group = `group-${name}`;
     await enrollGroup(group, { attestation: keyed(groupKey) });
@@ -93,7 +93,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, withKey(id, derived(groupKey, id))), refusedKey, 'the group is deleted');
   });
 
-  test(`${name}: devices that may not are refused`, { timeout: 3 * patience }, async () => {
+  test(`${name}: unauthorized devices are refused`, { timeout: 3 * patience }, async () => {
     const id = `refused-${name}`;
     const attestation = keyed();
     const key = attestation.symmetricKey.primaryKey;
@@ -120,7 +120,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, withKey(id, key)), refusedKey, 'a deleted enrollment');
   });
 
-  test(`${name}: a disabled enrollment keeps its device out of the group`, { timeout: patience }, async () => {
+  test(`${name}: a disabled enrollment takes precedence over the group`, { timeout: patience }, async () => {
     const groupKey = newKey();
     const id = `blocked-${name}`;
     await enrollGroup(`blocking-${name}`, { attestation: keyed(groupKey) });
@@ -128,7 +128,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, withKey(id, derived(groupKey, id))), { message: 'status is disabled' });
   });
 
-  test(`${name}: a webhook chooses, and payloads pass both ways`, { timeout: patience }, async (t) => {
+  test(`${name}: a webhook selects the hub, and payloads pass both ways`, { timeout: patience }, async (t) => {
     const id = `hooked-${name}`;
     const asked = [];
     const custom = await webhook(t, (body, request) => {
@@ -167,7 +167,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     assert.equal((await register(Transport, withKey(id, key))).assignedHub, hubs[0]);
   });
 
-  test(`${name}: a device moves when its enrollment says so`, { timeout: patience }, async () => {
+  test(`${name}: a device is reassigned as its enrollment says`, { timeout: patience }, async () => {
     const id = `moving-${name}`;
     const attestation = keyed();
     const go = () => register(Transport, withKey(id, attestation.symmetricKey.primaryKey));
@@ -185,7 +185,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     assert.equal(await recorded(id), 'deviceDataReset');
   });
 
-  test(`${name}: a certificate lets its device in`, { timeout: 2 * patience }, async () => {
+  test(`${name}: a device registers with its certificate`, { timeout: 2 * patience }, async () => {
     const id = `x509-${name}`;
     await enroll(id, { attestation: certificates('clientCertificates', pem(`${id}.pem`)) });
     const assigned = await register(Transport, holding(id));
@@ -199,7 +199,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, holding('x509-self')), { message: 'status is disabled' });
   });
 
-  test(`${name}: a group lets in devices of its authority`, { timeout: 2 * patience }, async () => {
+  test(`${name}: a group accepts devices with certificates of its authority`, { timeout: 2 * patience }, async () => {
     const group = `authority-${name}`;
     for (const attestation of [certificates('signingCertificates', pem('signing.pem')), { type: 'x509', x509: { caReferences: { primary: 'node-root' } } }]) {
       await enrollGroup(group, { attestation });
@@ -213,7 +213,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, holding('x509-group')), refusedCertificate, 'the group is deleted');
   });
 
-  test(`${name}: many devices at once are spread over the hubs`, { timeout: 2 * patience }, async () => {
+  test(`${name}: many devices that register at once are spread over the hubs`, { timeout: 2 * patience }, async () => {
     const groupKey = newKey();
     await enrollGroup(`many-${name}`, { attestation: keyed(groupKey) });
     const ids = Array.from({ length: 24 }, (_, i) => `many-${name}-${i}`);
@@ -223,7 +223,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await owner.deleteEnrollmentGroup(`many-${name}`);
   });
 
-  test(`${name}: a device registers twice at once`, { timeout: patience }, async () => {
+  test(`${name}: two concurrent registrations of a device`, { timeout: patience }, async () => {
     const id = `twice-${name}`;
     const attestation = keyed();
     await enroll(id, { attestation });
@@ -232,7 +232,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     assert.equal(both[0].assignedHub, both[1].assignedHub);
   });
 
-  test(`${name}: a registration whose webhook takes its time is given up, and carried out all the same`, { timeout: patience }, async (t) => {
+  test(`${name}: the service completes a registration with a slow webhook that the device has cancelled`, { timeout: patience }, async (t) => {
     const id = `slow-${name}`;
     const attestation = keyed();
     const server = http.createServer().listen(0, '127.0.0.1');
@@ -264,7 +264,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await client.cancel();
   });
 
-  test(`${name}: a deleted provisioning service lets nobody in`, { timeout: patience }, async () => {
+  test(`${name}: a deleted provisioning service refuses devices`, { timeout: patience }, async () => {
     const resource = `${setting('EVENKEEL_ARM_DEVICES')}/provisioningServices/node-dps-${name}`;
     const key = newKey();
     await arm('PUT', resource, '2022-12-12', {

@@ -1,6 +1,5 @@
 'use strict';
-// Azure's service SDK for the Device Provisioning Service: each of its methods, as promises and with callbacks, what succeeds and what
-// is refused.
+// Azure's service SDK for the Device Provisioning Service: each of its methods, as promises and with callbacks, and their errors.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -32,7 +31,7 @@ function refused(name, errorCode) {
   };
 }
 
-// absent: the SDK has no error of its own for 404.
+// absent checks for a 404, for which the SDK has no separate error.
 const absent = (err) => {
   assert.equal(err.message, 'Not found');
   assert.equal(refusal(err).errorCode, 404201, err.responseBody);
@@ -99,7 +98,7 @@ test('every method takes a callback', async () => {
   await called('deleteEnrollmentGroup', 'called');
 });
 
-test('keys are read by the attestation mechanism only', async () => {
+test('only the attestation mechanism returns keys', async () => {
   const attestation = keyed();
   await owner.createOrUpdateIndividualEnrollment({ registrationId: 'keys', attestation });
   await owner.createOrUpdateEnrollmentGroup({ enrollmentGroupId: 'keys', attestation });
@@ -142,7 +141,7 @@ test('attestation by TPM and by certificates', async () => {
   assert.equal(primary.info.version, 3);
   assert.match(primary.info.sha1Thumbprint, /^[0-9A-F]{40}$/);
   assert.match(primary.info.sha256Thumbprint, /^[0-9A-F]{64}$/);
-  // What was read is sent back to change something else.
+  // A client sends back what it has read, with one change.
   const { responseBody: again } = await owner.createOrUpdateIndividualEnrollment({ ...leaf, provisioningStatus: 'disabled' });
   assert.deepEqual(again.attestation, leaf.attestation);
 
@@ -155,7 +154,7 @@ test('attestation by TPM and by certificates', async () => {
   assert.deepEqual((await owner.getEnrollmentGroupAttestationMechanism('referring')).responseBody, references);
 });
 
-test('bad entries are refused, and nothing is kept of them', async () => {
+test('invalid entries are refused and not stored', async () => {
   const attestation = keyed();
   const bad = {
     'no attestation': { },
@@ -197,7 +196,7 @@ test('queries come in pages', async () => {
     await owner.createOrUpdateIndividualEnrollment({ registrationId: id, attestation: keyed() });
     await owner.createOrUpdateEnrollmentGroup({ enrollmentGroupId: id, attestation: keyed() });
   }
-  // The service wants a query and does not read it.
+  // The service requires a query but ignores its text.
   for (const query of ['*', 'SELECT * FROM enrollments', "SELECT * FROM enrollments WHERE registrationId = 'page-1'"]) {
     const individuals = await pages(owner.createIndividualEnrollmentQuery({ query }, 2));
     assert.ok(individuals.every((page) => page.length <= 2));
@@ -239,10 +238,10 @@ test('registrations of devices are read, queried and deleted', async () => {
   await assert.rejects(owner.getDeviceRegistrationState('record-1'), absent);
   await owner.deleteDeviceRegistrationState('record-2');
   await assert.rejects(owner.deleteDeviceRegistrationState('record-2'), absent);
-  // A deleted group leaves its records.
+  // Deleting a group keeps its registration records.
   await owner.deleteEnrollmentGroup('records');
   assert.equal((await pages(owner.createEnrollmentGroupDeviceRegistrationStateQuery({ query: '*' }, 'records'))).flat().length, 1);
-  // One that was assigned shows it in its enrollment.
+  // The enrollment of an assigned device shows its registration.
   await owner.createOrUpdateIndividualEnrollment({ registrationId: 'record-4', attestation: keyed(key), deviceId: 'device-4' });
   await register(transports.Http, withKey('record-4', key));
   const { responseBody: entry } = await owner.getIndividualEnrollment('record-4');
@@ -285,7 +284,7 @@ test('bulk operations succeed and fail by entry', async () => {
 
 const unauthorized = refused('UnauthorizedError', 401002);
 
-test('who may not is refused', async () => {
+test('unauthorized clients are refused', async () => {
   await owner.createOrUpdateIndividualEnrollment({ registrationId: 'rights', attestation: keyed() });
   await assert.rejects(as('owner', newKey()).getIndividualEnrollment('rights'), unauthorized, 'a wrong key');
   await assert.rejects(as('nobody', newKey()).getIndividualEnrollment('rights'), unauthorized, 'an unknown policy');
@@ -310,7 +309,7 @@ test('who may not is refused', async () => {
   await assert.rejects(signed('other.azure-devices-provisioning.net', soon).getIndividualEnrollment('rights'), unauthorized, 'for another service');
 });
 
-test('tokens of Microsoft Entra ID are taken', async () => {
+test('tokens of Microsoft Entra ID are accepted', async () => {
   const holder = (token) => ProvisioningServiceClient.fromTokenCredential(host, { getToken: async () => ({ token, expiresOnTimestamp: Date.now() + 3600_000 }) });
   const entra = holder(setting('EVENKEEL_DPS_TOKEN'));
   await entra.createOrUpdateIndividualEnrollment({ registrationId: 'entra', attestation: keyed() });
@@ -320,7 +319,7 @@ test('tokens of Microsoft Entra ID are taken', async () => {
   await assert.rejects(holder('nonsense').getIndividualEnrollment('entra'), unauthorized);
 });
 
-test('a deleted service has no more to say', async () => {
+test('a deleted service does not answer', async () => {
   const resource = `${setting('EVENKEEL_ARM_DEVICES')}/provisioningServices/node-dps-gone`;
   const key = newKey();
   await arm('PUT', resource, '2022-12-12', {

@@ -1,6 +1,6 @@
 'use strict';
-// Azure's TPM client and its registration over HTTPS, with the TPM simulator swtpm in the place of a chip: its endorsement key is
-// enrolled, it activates the challenge, signs with it, and takes the key of its hub.
+// Azure's TPM client and its registration over HTTPS, with the TPM simulator swtpm instead of a chip: its endorsement key is enrolled, it
+// activates the challenge, signs with it, and stores the key of its hub.
 
 const assert = require('node:assert/strict');
 const https = require('node:https');
@@ -10,8 +10,8 @@ const { as, hubs, register, setting, transports } = require('./dps');
 const { Tpm } = require('tss.js');
 const { TpmSecurityClient } = require('azure-iot-security-tpm');
 
-// swtpm is a device of tss.js that sends raw commands over TCP, each on a connection of its own, as that simulator takes them; tss.js
-// has one for Microsoft's simulator only.
+// swtpm is a device of tss.js that sends raw commands over TCP, each on a new connection, as swtpm expects. tss.js has a device for
+// Microsoft's simulator only.
 const swtpm = {
   connect(done) {
     setImmediate(done, null);
@@ -41,14 +41,14 @@ test('a TPM registers, and again', { timeout: 60_000 }, async () => {
   await assert.rejects(register(transports.Http, security), (err) => err.name === 'InvalidOperationError', 'it is not enrolled');
   const enroll = (more) => owner.createOrUpdateIndividualEnrollment({ registrationId: 'tpm-node', attestation: { type: 'tpm', tpm: { endorsementKey } }, ...more });
   await enroll({ allocationPolicy: 'hashed', iotHubs: [hubs[1]] });
-  // The client's api-version, 2019-03-31, has one substatus whatever happened; the record at the service says what did.
+  // The client's api-version, 2019-03-31, always has this substatus; the record at the service has the real one.
   for (const recorded of ['initialAssignment', 'reprovisionedToInitialAssignment']) {
     const { registrationState: state } = await register(transports.Http, security);
     assert.deepEqual([state.status, state.assignedHub, state.deviceId, state.substatus], ['assigned', hubs[1], 'tpm-node', 'initialAssignment']);
     assert.equal((await owner.getDeviceRegistrationState('tpm-node')).responseBody.substatus, recorded);
     assert.ok(state.tpm.authenticationKey);
   }
-  // The client has stored the key of its hub in the TPM: what it signs is good there.
+  // The client has stored the key of its hub in the TPM, so the hub accepts what it signs.
   const resource = encodeURIComponent(`${hubs[1]}/devices/tpm-node`);
   const expiry = Math.floor(Date.now() / 1000) + 600;
   const signed = await new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 'use strict';
-// What the tests of the provisioning service share: where it is, and how devices introduce themselves.
+// Shared by the tests of the provisioning service: its addresses and the attestation of devices.
 
 require('./redirect');
 const assert = require('node:assert/strict');
@@ -26,25 +26,25 @@ const scope = setting('EVENKEEL_ID_SCOPE');
 const hubs = setting('EVENKEEL_HUBS').split(',');
 const deviceHost = 'global.azure-devices-provisioning.net';
 
-// as is a service client with the rights of a policy.
+// as returns a service client with the rights of a policy.
 function as(policy, key = policies[policy], at = host) {
   return ProvisioningServiceClient.fromConnectionString(`HostName=${at};SharedAccessKeyName=${policy};SharedAccessKey=${key}`);
 }
 
 const newKey = () => crypto.randomBytes(64).toString('base64');
 
-// derived is the key of a device of an enrollment group.
+// derived returns the key of a device of an enrollment group.
 const derived = (key, id) => crypto.createHmac('sha256', Buffer.from(key, 'base64')).update(id).digest('base64');
 
-// keyed is an attestation by symmetric keys; made ones unless told.
+// keyed returns an attestation by symmetric keys, which it creates unless they are given.
 const keyed = (primaryKey = newKey(), secondaryKey = newKey()) => ({ type: 'symmetricKey', symmetricKey: { primaryKey, secondaryKey } });
 
 const pem = (name) => fs.readFileSync(path.join(setting('EVENKEEL_CERTIFICATES'), name), 'utf8');
 
-// holding is what a device with a certificate shows: its chain and its key.
+// holding returns the certificate chain and key that a device presents.
 const holding = (name, id = name) => new X509Security(id, { cert: pem(`${name}.pem`), key: pem(`${name}.key`) });
 
-// registering is a device's client that has not registered yet.
+// registering returns a device's client that has not registered yet.
 function registering(Transport, security, { at = deviceHost, idScope = scope, payload } = {}) {
   const client = ProvisioningDeviceClient.create(at, idScope, new Transport(), security);
   if (payload) client.setProvisioningPayload(payload);
@@ -55,7 +55,7 @@ const register = (Transport, security, options) => registering(Transport, securi
 
 const withKey = (id, key) => new SymmetricKeySecurityClient(id, key);
 
-// refusal reads the body of a refusal that the SDK passes on.
+// refusal reads the body of an error response that the SDK passes on.
 const refusal = (err) => JSON.parse(err.responseBody);
 
 // arm calls Azure Resource Manager.

@@ -31,7 +31,8 @@ func TestAzuresProvisioningDeviceSDKForNode(t *testing.T) {
 	newCloud(t, emulator.RunT(t)).runDPS("dps-device.test.js")
 }
 
-// runDPS runs a file of tests that knows the provisioning service's policies, ARM, and certificates of devices.
+// runDPS runs a file of tests with the provisioning service's policies, the address of ARM, and certificates of devices
+// in its environment.
 func (c *cloud) runDPS(file string, more ...string) {
 	c.Helper()
 	keys := map[string]string{}
@@ -57,7 +58,7 @@ func (c *cloud) runDPS(file string, more ...string) {
 		"EVENKEEL_DPS_TOKEN="+c.tokenFor("https://azure-devices-provisioning.net/.default"))...)
 }
 
-// upload makes a certificate one of the provisioning service's, verified by who may change it.
+// upload uploads a certificate to the provisioning service as verified.
 func (c *cloud) upload(file string) {
 	c.Helper()
 	text, err := os.ReadFile(file)
@@ -68,7 +69,7 @@ func (c *cloud) upload(file string) {
 		fmt.Sprintf(`{"properties":{"certificate":%q,"isVerified":true}}`, base64.StdEncoding.EncodeToString(text)))
 }
 
-// tokenFor is an access token for a service, by the client secret.
+// tokenFor returns an access token for a service, obtained with the client secret.
 func (c *cloud) tokenFor(scope string) string {
 	c.Helper()
 	answer, err := c.client.PostForm(c.at.ARM+"/"+c.at.TenantID+"/oauth2/v2.0/token", url.Values{
@@ -85,15 +86,15 @@ func (c *cloud) tokenFor(scope string) string {
 	return token.AccessToken
 }
 
-// certified is a certificate with its key.
+// certified is a certificate and its key.
 type certified struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 }
 
-// newCertificates writes the certificates that the tests use, each {name}.pem with its chain and {name}.key: the
-// authorities "root" and, under it, "signing"; "stranger", an authority that nobody knows; and leaves, whose names are
-// their common names.
+// newCertificates writes the certificates of the tests, each as {name}.pem with its chain and {name}.key: the authority
+// "root" and, signed by it, "signing"; "stranger", an unknown authority; and leaf certificates, named by their common
+// names.
 func newCertificates(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -112,7 +113,7 @@ func newCertificates(t *testing.T) (dir string) {
 	return dir
 }
 
-// issue makes a certificate under by, or a self-signed one when that is nil.
+// issue creates a certificate signed by by, or a self-signed one if by is nil.
 func issue(t *testing.T, by *certified, name string, ca bool) certified {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

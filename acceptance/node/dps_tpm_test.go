@@ -18,7 +18,7 @@ func TestAzuresTPMSDKForNode(t *testing.T) {
 	newCloud(t, emulator.RunT(t)).runDPS("dps-tpm.test.js", "EVENKEEL_TPM_PORT="+simulator(t))
 }
 
-// simulator starts a TPM on a port of its own and returns the port when it answers.
+// simulator starts a TPM on a free port, waits until it answers, and returns the port.
 func simulator(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("swtpm")

@@ -1,6 +1,6 @@
 'use strict';
-// What `keel env --device` and `keel env --admin` print is all that Azure's own SDKs get here: no address, port or key is written down.
-// The Go test beside this file evaluates them in a shell and runs this in it.
+// Azure's own SDKs with only the variables that `keel env --device` and `keel env --admin` print: no address, port or key is hard-coded.
+// The Go test beside this file evaluates the output in a shell and runs this file there.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -34,7 +34,7 @@ test('a device registers and reaches its hub', { skip: !key }, async () => {
   await greet(`HostName=${assignedHub};DeviceId=${deviceId};SharedAccessKey=${key}`);
 });
 
-test('a device that has a hub goes there at once', { skip: !known }, () => greet(known));
+test('an assigned device connects to its hub directly', { skip: !known }, () => greet(known));
 
 test('an operator finds the device on one of the hubs', { skip: !first }, async () => {
   const found = [];

@@ -31,7 +31,7 @@ func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Twice as a device: before it has a hub, and after.
+	// The device runs twice: before it is assigned to a hub, and after.
 	for _, c := range []struct{ flags, passed string }{{"--device device-1", "1"}, {"--device device-1", "2"},
 		{"--admin", "1"}} {
 		t.Run(c.flags+" "+c.passed, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 	}
 }
 
-// passed reports whether that many tests did, by the summary of node --test without the skipped ones.
+// passed reports whether the summary of `node --test` counts that many passed tests, without skipped ones.
 func passed(out []byte, count string) bool {
 	return regexp.MustCompile(`(?m)^# pass ` + count + `$`).Match(out)
 }

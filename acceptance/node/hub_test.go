@@ -13,8 +13,7 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresHubClientsForNode runs Azure's device and service clients against one hub, through every call that they
-// have.
+// TestAzuresHubClientsForNode runs every call of Azure's device and service clients against one hub.
 func TestAzuresHubClientsForNode(t *testing.T) {
 	const name = "node-hub"
 	c := newCloud(t, emulator.RunT(t))

@@ -1,6 +1,6 @@
 'use strict';
-// Azure's own SDKs, device and service, with nothing but addresses: each hub has a loopback address of its own with Azure's ports, and the
-// provisioning service is on those of 127.0.0.1. The Go test beside this file starts the emulator so.
+// Azure's own SDKs, device and service, without settings other than addresses: each hub has its own loopback address with Azure's ports,
+// and the provisioning service uses 127.0.0.1. The Go test beside this file starts the emulator in this mode.
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -95,7 +95,7 @@ test('a service queries devices and changes twins', { timeout: 2 * patience }, a
   assert.equal(query.hasMoreResults, false);
 });
 
-test('a service keeps the registry', { timeout: 2 * patience }, async () => {
+test('a service manages the registry', { timeout: 2 * patience }, async () => {
   const hub = await register('loop-registry', new ProvisioningMqtt());
   const registry = Registry.fromConnectionString(service(hub));
   const { responseBody: made } = await registry.create({ deviceId: 'made' });
@@ -128,7 +128,7 @@ test('a service keeps the registry', { timeout: 2 * patience }, async () => {
 
   const calls = ServiceClient.fromConnectionString(service(hub));
   await assert.rejects(calls.invokeDeviceMethod('never', { methodName: 'm' }), { name: 'DeviceNotFoundError' });
-  // The SDK reads no number from the recorded form of this answer, and says this of it.
+  // The SDK cannot read the number in this answer, and returns this error.
   await assert.rejects(calls.invokeDeviceMethod('many-1', { methodName: 'm' }), { message: 'Not found' });
   // Messages to devices go over AMQP, to port 5671.
   await assert.rejects(calls.send('many-1', 'hello'), { name: 'NotImplementedError' });

@@ -1,7 +1,7 @@
 //go:build node
 
-// Package node_test runs Azure's own SDKs for Node against the emulator (`make node`). Node and, the first time, the
-// npm registry are needed: without them it fails. It is no place for tests of our own client.
+// Package node_test runs Azure's own SDKs for Node against the emulator (`make node`). It needs Node and, the first
+// time, the npm registry. Tests of this project's own clients belong elsewhere.
 package node_test
 
 import (
@@ -42,7 +42,7 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	c.wantTelemetry()
 }
 
-// run builds the cloud and runs a file of tests in Node against it, with more variables in its environment.
+// run creates the resources of the cloud and runs a file of tests in Node, with more variables in its environment.
 func (c *cloud) run(file string, more ...string) {
 	c.Helper()
 	operator, groupKey := newKey(c.T), newKey(c.T)
@@ -56,7 +56,7 @@ func (c *cloud) run(file string, more ...string) {
 		"EVENKEEL_HUBS="+strings.Join(hosts(), ","))...)
 }
 
-// node runs files of tests in Node, with those variables in the environment.
+// node runs files of tests in Node with the variables in the environment.
 func (c *cloud) node(files []string, environment ...string) {
 	c.Helper()
 	t := c.T
@@ -82,7 +82,7 @@ func (c *cloud) node(files []string, environment ...string) {
 	}
 }
 
-// install brings the SDK into node_modules as package-lock.json pins it, unless it is there already.
+// install installs the SDK in node_modules, in the version of package-lock.json, unless it is installed already.
 func install(t *testing.T) {
 	t.Helper()
 	wanted, err := os.Stat("package-lock.json")
@@ -104,7 +104,7 @@ func install(t *testing.T) {
 	}
 }
 
-// cloud is the emulator, reached as any client reaches it.
+// cloud is the emulator, as any client sees it.
 type cloud struct {
 	*testing.T
 	emulator *emulator.Emulator
@@ -112,9 +112,9 @@ type cloud struct {
 	client   *http.Client
 	token    string
 	dpsKey   string
-	// morePolicies are further ones of the provisioning service, as JSON after a comma.
+	// morePolicies are further policies of the provisioning service, as JSON that starts with a comma.
 	morePolicies string
-	// afterBuild does what else a test needs, before Node runs; nil: nothing.
+	// afterBuild, unless nil, prepares what else a test needs before Node runs.
 	afterBuild func()
 }
 
@@ -125,7 +125,7 @@ func newCloud(t *testing.T, e *emulator.Emulator) *cloud {
 	c := &cloud{T: t, emulator: e, at: e.Endpoints(), dpsKey: newKey(t)}
 	c.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
-		// Azure's host names are all found on the emulator's data port.
+		// Connections to Azure's host names go to the emulator's data port.
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if strings.Contains(address, ".azure-devices") {
 				address = strings.TrimPrefix(c.at.Data, "https://")
@@ -137,7 +137,7 @@ func newCloud(t *testing.T, e *emulator.Emulator) *cloud {
 	return c
 }
 
-// build makes two hubs and a provisioning service linked to both, and returns its ID scope.
+// build creates two hubs and a provisioning service with both linked, and returns the service's ID scope.
 func (c *cloud) build(operator string) (scope string) {
 	c.arm(http.MethodPut, group, "2021-04-01", `{"location":"westeurope"}`)
 	var links []string
@@ -177,7 +177,7 @@ func (c *cloud) await(path, version string) string {
 			return resource.Properties.IDScope
 		}
 	}
-	c.Fatalf("%s does not become active", path)
+	c.Fatalf("%s is still not active", path)
 	return ""
 }
 
@@ -186,7 +186,7 @@ func (c *cloud) arm(method, path, version, body string) []byte {
 	return c.call(method, c.at.ARM+path+"?api-version="+version, "Bearer "+c.token, body)
 }
 
-// enroll makes an enrollment group whose devices get an initial twin.
+// enroll creates an enrollment group with an initial twin.
 func (c *cloud) enroll(key string) {
 	c.Helper()
 	host := service + ".azure-devices-provisioning.net"
@@ -242,7 +242,7 @@ func (c *cloud) wantTelemetry() {
 			return
 		}
 	}
-	c.Error("the hub took in no message of node-device-1")
+	c.Error("the hub received no message from node-device-1")
 }
 
 func hosts() []string {

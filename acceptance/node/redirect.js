@@ -1,6 +1,6 @@
 'use strict';
-// Leads Azure's host names to the emulator, for SDKs that know one port of each protocol: only where a connection is dialled changes,
-// the names in TLS, in requests and in signatures stay Azure's. To be required before the SDKs.
+// Redirects connections to Azure's host names to the emulator, for SDKs with fixed ports. Only the dialled address changes; the names in
+// TLS, in requests and in signatures stay Azure's. Load it before the SDKs.
 
 const tls = require('node:tls');
 

@@ -1,5 +1,5 @@
 'use strict';
-// Every call of Azure's Registry for Node: what it does and how it is refused.
+// Every call of Azure's Registry for Node: its effect and its errors.
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
@@ -18,7 +18,7 @@ function refused(promise, name, text = /./) {
   });
 }
 
-test('create, with nothing but an id', options, async () => {
+test('create, with only an id', options, async () => {
   const { responseBody: made, httpResponse } = await registry.create({ deviceId: 'reg-plain' });
   assert.equal(httpResponse.statusCode, 200);
   assert.equal(httpResponse.headers.etag, `"${made.etag}"`);
@@ -65,7 +65,7 @@ test('create, refused', options, async () => {
   await refused(registry.get('reg-bad'), 'DeviceNotFoundError');
 });
 
-test('ids with every character that is allowed, told apart by case', options, async () => {
+test('ids with every allowed character, case-sensitive', options, async () => {
   const id = "Reg-.%_*?!(),:=@$'9";
   await registry.create({ deviceId: id });
   await registry.create({ deviceId: id.toLowerCase() });
@@ -195,7 +195,7 @@ test('tokens: of a policy, of Entra ID, and wrong ones', options, async () => {
   ]) await refused(bad.list(), 'UnauthorizedError', /IotHubUnauthorizedAccess/);
 });
 
-test('what the emulator does not have is refused, and lists of it are empty', options, async () => {
+test('unsupported features are refused, and their lists are empty', options, async () => {
   await makeDevice('reg-absent');
   assert.deepEqual((await registry.listJobs()).responseBody, []);
   await refused(registry.getJob('j'), 'Error', /JobNotFound/);

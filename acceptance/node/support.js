@@ -1,5 +1,5 @@
 'use strict';
-// What the tests of a hub's clients share. The Go test says in the environment where everything is.
+// Shared by the tests of a hub's clients. The Go test passes all addresses in the environment.
 
 require('./redirect');
 
@@ -22,14 +22,14 @@ const hub = setting('EVENKEEL_HUB');
 
 function newKey() { return crypto.randomBytes(32).toString('base64'); }
 
-// service is the connection string of a policy of the hub; operator has every right but that of devices.
+// service is the connection string of a policy of the hub; operator has every right except DeviceConnect.
 function service(policy = 'operator', key = setting('EVENKEEL_OPERATOR_KEY')) {
   return `HostName=${hub};SharedAccessKeyName=${policy};SharedAccessKey=${key}`;
 }
 
 const registry = Registry.fromConnectionString(service());
 
-// sas signs a token for a resource of the hub; a policy's when it is named.
+// sas signs a token for a resource of the hub, in the name of a policy if one is given.
 function sas(resource, key, seconds = 3600, policy) {
   const expiry = Math.floor(Date.now() / 1000) + seconds;
   const encoded = encodeURIComponent(resource);
@@ -44,7 +44,7 @@ async function makeDevice(id, more = {}) {
   return { id, key, connection: `HostName=${hub};DeviceId=${id};SharedAccessKey=${key}` };
 }
 
-// withClient opens a device's client for the time of use.
+// withClient opens a device's client, calls use, and closes the client.
 async function withClient(connection, transport, use) {
   const client = DeviceClient.fromConnectionString(connection, transport);
   client.on('error', () => {}); // of connections that end; each test looks at what it waits for
@@ -64,13 +64,13 @@ async function control(method, path, body) {
   return JSON.parse(text);
 }
 
-// command sends a message to a device: Azure's clients send over AMQP only.
+// command sends a cloud-to-device message through the control port, because Azure's clients send over AMQP only.
 function command(id, message) { return control('POST', '/messages', { hub, device: id, ...message }); }
 
-// telemetry is what the hub took in from a device.
+// telemetry returns the messages that the hub received from a device.
 function telemetry(id) { return control('GET', `/messages?device=${encodeURIComponent(id)}`); }
 
-// call asks the service API for what no client of the SDK does.
+// call sends a request to the service API that no client of the SDK offers.
 function call(method, path) {
   return new Promise((resolve, reject) => {
     const headers = { Authorization: sas(hub, setting('EVENKEEL_OPERATOR_KEY'), 3600, 'operator') };
@@ -84,7 +84,7 @@ function call(method, path) {
   });
 }
 
-// until waits for a check to hold, and fails when it does not.
+// until waits until a check passes, and fails when the time is over.
 async function until(what, check) {
   for (const end = Date.now() + patience; Date.now() < end; await delay(20)) {
     if (await check()) return;
@@ -92,7 +92,7 @@ async function until(what, check) {
   assert.fail(`${what}: not after ${patience} ms`);
 }
 
-// event waits for an event of an emitter.
+// event waits for an emitter's event.
 function event(emitter, name) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no ${name} after ${patience} ms`)), patience);

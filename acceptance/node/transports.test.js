@@ -1,5 +1,5 @@
 'use strict';
-// Devices over each of their protocols: telemetry, messages to the device and what becomes of them, credentials, connections.
+// Devices over each of their protocols: telemetry, cloud-to-device messages and their settlement, credentials, connections.
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -90,7 +90,7 @@ for (const transport of transports) {
     assert.deepEqual(await telemetry(device.id), []);
   });
 
-  test(`${transport.name}: a token made outside, and one of a policy`, options, async () => {
+  test(`${transport.name}: a token from outside the SDK, and a token of a policy`, options, async () => {
     const { id, key } = await makeDevice(`token-${name}`);
     for (const token of [sas(`${hub}/devices/${id}`, key), sas(`${hub}/devices/${id}`, setting('EVENKEEL_DEVICE_KEY'), 3600, 'device')]) {
       const client = DeviceClient.fromSharedAccessSignature(token, transport);
@@ -129,7 +129,7 @@ for (const transport of transports) {
   });
 }
 
-// feedback takes what senders are told of their messages, and settles it.
+// feedback receives and settles the feedback on sent messages.
 async function feedback() {
   const answer = await call('GET', '/messages/serviceBound/feedback');
   if (answer.status === 204) return [];
@@ -140,7 +140,7 @@ async function feedback() {
   return records;
 }
 
-test('over HTTPS a device completes, rejects and abandons, and the sender hears of it', options, async () => {
+test('over HTTPS a device completes, rejects and abandons, and the sender gets feedback', options, async () => {
   const { id, connection } = await makeDevice('settle-http');
   for (const [messageId, ack] of [['done', 'full'], ['refused', 'negative'], ['again', 'positive'], ['quiet', 'none']]) await command(id, { messageId, ack, body: messageId });
   await withClient(connection, Http, async (client) => {
@@ -198,7 +198,7 @@ for (const transport of [Mqtt, MqttWs]) {
     });
   });
 
-  test(`${transport.name}: with a new token a device is called, told and answered as before`, options, async () => {
+  test(`${transport.name}: with a new token a device gets methods, messages and twin answers as before`, options, async () => {
     const { id, key } = await makeDevice(`renewed-${transport.name}`);
     const token = (seconds) => sas(`${hub}/devices/${id}`, key, seconds);
     const client = DeviceClient.fromSharedAccessSignature(token(60), transport);
@@ -212,7 +212,7 @@ for (const transport of [Mqtt, MqttWs]) {
       const changes = [];
       twin.on('properties.desired', (delta) => changes.push(delta.level));
       await client.getTwin(); // answered after the subscriptions before it
-      // The SDK connects anew, and takes its subscriptions for kept.
+      // The SDK reconnects and assumes that its subscriptions are still there.
       await new Promise((resolve, reject) => { client.updateSharedAccessSignature(token(3600), (err) => (err ? reject(err) : resolve())); });
       const call = { methodName: 'echo', payload: 'still there', connectTimeoutInSeconds: 10 };
       assert.equal((await ServiceClient.fromConnectionString(service()).invokeDeviceMethod(id, call)).result.payload, 'still there');

@@ -46,7 +46,7 @@ test('tags and desired properties: merged, removed, with versions and metadata',
   assert.notEqual(second.etag, first.etag);
 });
 
-test('a twin that was read is updated, and refused when somebody was faster', options, async () => {
+test('a twin is updated with its etag, and refused with an old one', options, async () => {
   await makeDevice('twin-etag');
   const { responseBody: mine } = await registry.getTwin('twin-etag');
   const { responseBody: other } = await registry.getTwin('twin-etag');
@@ -58,7 +58,7 @@ test('a twin that was read is updated, and refused when somebody was faster', op
   assert.equal((await registry.getTwin('twin-etag')).responseBody.tags.by, 'me');
 });
 
-test('twins that are refused', options, async () => {
+test('invalid twins are refused', options, async () => {
   await makeDevice('twin-bad');
   const deep = (n) => (n === 0 ? 1 : { a: deep(n - 1) });
   for (const [why, patch] of Object.entries({
@@ -100,14 +100,14 @@ test('a device reads and reports, and the service sees it', options, async () =>
     await client.getTwin(); // answered after the subscription before it
     await update('twin-device', { properties: { desired: { interval: 60, extra: { a: 1 } } } });
     await update('twin-device', { properties: { desired: { extra: null } } });
-    // The first listener and each getTwin tell what is there already: only the version says which change came last.
+    // The first listener and each getTwin report the current value too, so the test compares versions.
     await until('both changes', () => changes.at(-1)?.$version === 4);
     assert.deepEqual(changes.slice(-2).map(({ interval, extra }) => ({ interval, extra })), [{ interval: 60, extra: { a: 1 } }, { interval: undefined, extra: null }]);
   });
   await until('it to be gone', async () => (await registry.getTwin('twin-device')).responseBody.connectionState === 'Disconnected');
 });
 
-test('a device names its model', options, async () => {
+test('a device reports its model id', options, async () => {
   const { id, connection } = await makeDevice('twin-model');
   const model = 'dtmi:com:example:Thermostat;1';
   const client = DeviceClient.fromConnectionString(connection, Mqtt);
@@ -152,7 +152,7 @@ test('direct methods, with every kind of payload', options, async () => {
   });
 });
 
-test('methods of devices that are not there', options, async () => {
+test('methods of devices that are absent or not connected', options, async () => {
   const { connection } = await makeDevice('method-offline');
   const invoke = (id, more) => calls.invokeDeviceMethod(id, { methodName: 'm', ...more });
   await assert.rejects(invoke('method-offline'), (err) => {
@@ -162,7 +162,7 @@ test('methods of devices that are not there', options, async () => {
     return true;
   });
   await assert.rejects(invoke('method-never'), { name: 'DeviceNotFoundError' });
-  // A call may wait for its device.
+  // A call can wait until its device connects.
   const waiting = invoke('method-offline', { connectTimeoutInSeconds: 20 });
   await withClient(connection, Mqtt, async (client) => {
     client.onDeviceMethod('m', (request, response) => response.send(200, 'late'));
@@ -180,7 +180,7 @@ test('jobs are refused', options, async () => {
   assert.deepEqual((await jobs.createQuery().next()).result, []);
 });
 
-test('what goes over AMQP is refused at once', options, async () => {
+test('calls over AMQP are refused at once', options, async () => {
   const client = Client.fromConnectionString(service(), AmqpWs);
   for (const use of [() => client.open(), () => client.send('twin-new', 'hello'), () => client.getFeedbackReceiver(), () => client.getFileNotificationReceiver()]) {
     await assert.rejects(use(), { name: 'NotImplementedError' }, String(use));

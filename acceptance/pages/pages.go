@@ -1,10 +1,10 @@
 // Package pages reads the command blocks of the documents, so that tests can run them as they are printed, and compares
 // what a command prints with what its page shows.
 //
-// A block of commands begins with ```sh and runs, with ```sh needs: WORD... and runs where a test has what it needs, or
-// with ```sh not run: REASON. A block ```output after it is what the
-// commands print, all of it, with wildcards: … stands for anything in a line or, alone in a line, for any lines, and a
-// name in braces for a value that differs from run to run. It runs nothing itself.
+// A block of commands that tests run begins with ```sh. A block ```sh needs: WORD... runs only in a test that provides
+// what it needs, and ```sh not run: REASON does not run. A block ```output after it shows the whole output of the
+// commands, with wildcards: … matches anything in a line or, alone in a line, any lines, and a name in braces matches a
+// value that differs between runs. The package itself runs no commands.
 package pages
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Run lists the pages whose blocks the acceptance tests run, each in a checkout without an environment.
+// Run lists the pages whose commands the acceptance tests run, each page in a checkout without an environment.
 var Run = []string{
 	"docs/tutorial.md",
 	"docs/how-to/add-a-hub.md",
@@ -28,13 +28,13 @@ var Run = []string{
 
 // Block is a fenced block of a page.
 type Block struct {
-	// Line is that of the opening fence, from 1.
+	// Line is the line of the opening fence, from 1.
 	Line int
-	// Language is the first word after the fence, such as sh or output; "" without any.
+	// Language is the first word after the fence, such as sh or output; "" if there is none.
 	Language string
 	// NotRun is the reason that the page gives for not running the block.
 	NotRun string
-	// Needs are the words for what the block needs, separated by spaces, such as mosquitto.
+	// Needs names what the block needs, separated by spaces, such as mosquitto.
 	Needs string
 	Text  string
 }
@@ -72,12 +72,12 @@ func Blocks(page string) ([]Block, error) {
 		}
 	}
 	if open != nil {
-		return nil, fmt.Errorf("line %d: the block has no end", open.Line)
+		return nil, fmt.Errorf("line %d: the block is not closed", open.Line)
 	}
 	return blocks, nil
 }
 
-// wildcards are the values that differ from run to run, by the first word of their name in braces.
+// wildcards match values that differ between runs, by the first word of their name in braces.
 var wildcards = map[string]string{
 	"seconds": `[0-9]+(?:\.[0-9]+)?`,
 	"number":  `[0-9]+`,
@@ -94,8 +94,8 @@ var wildcards = map[string]string{
 
 var placeholder = regexp.MustCompile(`\{[a-z]+(?: [a-z0-9-]+)*\}|…`)
 
-// Match compares what was printed with what a page shows. A wildcard with more than one word in its name, such as
-// {hub of device-2}, has the same value wherever the page uses it; values holds those met so far.
+// Match compares a command's output with the output on a page. A wildcard with more than one word in its name, such as
+// {hub of device-2}, has the same value wherever the page uses it; values holds the values so far.
 func Match(shown, printed string, values map[string]string) error {
 	var pattern strings.Builder
 	names := map[string]string{} // of wildcards with a value, by the name of their group

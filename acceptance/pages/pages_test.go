@@ -81,6 +81,6 @@ func TestAValueWithANameIsTheSameThroughoutThePage(t *testing.T) {
 		t.Error("got a match with two hubs in one block")
 	}
 	if err := pages.Match("kept {hub of device-2}\n", "kept hub-2\n", values); err == nil {
-		t.Error("got a match with another hub than before")
+		t.Error("got a match with a different hub")
 	}
 }

@@ -12,10 +12,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 )
 
-// module is the name in go.mod; import paths of our own begin with it.
-const module = "evenkeel"
+// module is the path in go.mod, which a published copy changes; import paths of our own begin with it.
+var module = func() string {
+	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		panic(err)
+	}
+	return modfile.ModulePath(text)
+}()
 
 // root is the top of the checkout, seen from this package.
 const root = "../.."

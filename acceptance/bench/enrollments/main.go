@@ -1,6 +1,5 @@
-// Command enrollments is the Pulumi program by which `make bench` measures what enrollments cost: as many as the
-// configuration key count says, in the form that the key form names. The access to the provisioning service is
-// configured too. It deploys nothing else.
+// Command enrollments is the Pulumi program with which `make bench` measures enrollments. The configuration sets their
+// number (count), their form (form) and the access to the provisioning service. It deploys nothing else.
 package main
 
 import (

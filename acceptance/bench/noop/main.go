@@ -1,5 +1,5 @@
-// Command noop is the Pulumi program that `make bench` compares the local stack with: as many resources as the
-// configuration key count says, which a provider answers without asking anybody. It deploys nothing.
+// Command noop is the Pulumi program that `make bench` compares the local stack with. It declares the configured number
+// of resources (count), for which the provider calls no service. It deploys nothing.
 package main
 
 import (

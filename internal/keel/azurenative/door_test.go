@@ -186,6 +186,11 @@ func TestResourceLimitsOfThePlugin(t *testing.T) {
 		t.Error("2 MiB before Configure: got an answer, want the end of the connection")
 	}
 	served := attach(t, address, nil)
+	// Pulumi's client returns from Configure before the plugin has answered; Invoke waits for the answer.
+	if _, err := served.Invoke(context.Background(),
+		plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := served.CheckConfig(context.Background(), plugin.CheckConfigRequest{
 		URN:  urn("pulumi:providers:azure-native", "emulator"),
 		News: resource.PropertyMap{"x": resource.NewStringProperty(strings.Repeat("x", 3<<20))},
