@@ -89,7 +89,7 @@ func Build(folder string, progress io.Writer) error {
 	return nil
 }
 
-// Stack is the default environment of stories and benchmarks, whoever runs them.
+// Stack is the default environment of stories and benchmarks.
 const Stack = "local"
 
 // Limit is the time limit of a command. The longest commands need a minute on an idle machine.

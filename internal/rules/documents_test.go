@@ -155,8 +155,7 @@ var runBy = map[string]string{
 // commandLine is how a command of a page begins.
 var commandLine = regexp.MustCompile(`^(\$ )?(keel|pulumi|make|go|az|git|curl|npm|sudo|eval|export) `)
 
-// TestEachCommandOfThePagesRunsOrSaysWhyNot holds the pages to blocks of commands that a test runs or that give a
-// reason.
+// TestEachCommandOfThePagesRunsOrSaysWhyNot: every block of commands in the pages is run by a test or has a reason.
 func TestEachCommandOfThePagesRunsOrSaysWhyNot(t *testing.T) {
 	t.Parallel()
 	for _, name := range pages.Run {

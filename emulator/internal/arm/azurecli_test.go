@@ -12,7 +12,7 @@ import (
 // What the Azure CLI expects of answers, and sends. Source: azure-cli 2.45.0, command_modules/iot/custom.py, unless a
 // test names another.
 
-// "hub.additional_properties['resourcegroup']": it looks hubs up in the lists, and goes on with their group.
+// "hub.additional_properties['resourcegroup']": it looks hubs up in the lists, and continues with their group.
 func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)

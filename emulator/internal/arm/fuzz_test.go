@@ -24,7 +24,7 @@ func (s surface) send(t *testing.T, method string, target *url.URL, body []byte)
 		t.Fatalf("%s %s %q: got %d %s", method, target, body, w.Code, w.Body)
 	}
 	if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
-		t.Errorf("%s %s: got %q, which is no JSON", method, target, w.Body)
+		t.Errorf("%s %s: got %q, which is not JSON", method, target, w.Body)
 	}
 }
 

@@ -22,7 +22,7 @@ type authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate: signed by issuer, or by itself when nil.
+// issue creates a certificate signed by issuer, or a self-signed one if issuer is nil.
 func issue(t *testing.T, issuer *authority, name string, ca bool, notAfter time.Time) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -257,7 +257,7 @@ func TestRefusedDevices(t *testing.T) {
 			attempt{id: "off", token: w.token(t, "off", derived(t, key1, "off"))}, 401, refused},
 		{"a disabled group", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key2, "sn-1"))},
 			200, disabled("sn-1", `,"symmetricKey":{"enrollmentGroupId":"off"}`)},
-		{"a body that is no JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
+		{"a body that is not JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
 			400, errorJSON(400004, "The request body is not a valid device registration.")},
 		{"a body of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", good),
 			body: `{"registrationId":"sn-2"}`},

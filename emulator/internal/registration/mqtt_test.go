@@ -195,7 +195,7 @@ func TestRefusedConnections(t *testing.T) {
 				t.Errorf("got %v, want a refusal (not mine: %v)", err, test.notMine)
 			}
 			if err != nil && strings.Contains(err.Error(), key1) {
-				t.Errorf("the error tells a key: %v", err)
+				t.Errorf("the error contains a key: %v", err)
 			}
 		})
 	}

@@ -167,7 +167,7 @@ func TestRefusedTPMs(t *testing.T) {
 		t.Errorf("a disabled enrollment: got %d %s", got.status, got.body)
 	}
 
-	// A challenge does not last for ever, whatever the token says.
+	// A challenge expires, however long the token is valid.
 	signed.token = token(t, w.scope+"/registrations/tpm-1", sas.Policy, key, start.Add(100*time.Hour))
 	now = start.Add(2 * time.Hour)
 	if got := w.register(t, signed); got.status != 401 {

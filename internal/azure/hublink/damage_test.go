@@ -56,7 +56,7 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 		"a rule's action": {func(d object) {
 			properties(d)["ipFilterRules"].([]any)[0].(object)["action"] = "Reject"
 		}, "properties.ipFilterRules[0].action"},
-		"a number that nobody knows": {func(d object) {
+		"an unknown number": {func(d object) {
 			properties(d)["later"].(object)["n"] = json.Number("12345678901234567891")
 		}, "properties.later.n"},
 		"the kind of a member": {func(d object) { properties(d)["later"] = []any{1} }, "properties.later"},

@@ -15,9 +15,9 @@ import (
 	"evenkeel/internal/keel/background"
 )
 
-// asNobody runs do without the right to bypass permissions: root gives it up for the thread, and other users do not
+// withoutPrivileges runs do without the right to bypass permissions: root gives it up for the thread, and other users do not
 // have it.
-func asNobody(t *testing.T, do func()) {
+func withoutPrivileges(t *testing.T, do func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		do()
@@ -58,7 +58,7 @@ func TestTheProcessOfAnotherUserIsNotReportedAsStopped(t *testing.T) {
 			if err := closed(folder); err != nil {
 				t.Fatal(err)
 			}
-			asNobody(t, func() {
+			withoutPrivileges(t, func() {
 				_, err = p.Find()
 				if !errors.Is(err, fs.ErrPermission) || errors.Is(err, background.ErrStopped) ||
 					!strings.Contains(hint.Of(err), "as that user") {
