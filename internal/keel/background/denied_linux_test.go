@@ -15,8 +15,8 @@ import (
 	"evenkeel/internal/keel/background"
 )
 
-// withoutPrivileges runs do without the right to bypass permissions: root gives it up for the thread, and other users do not
-// have it.
+// withoutPrivileges runs do without the right to bypass permissions: root gives it up for the thread, and other users
+// do not have it.
 func withoutPrivileges(t *testing.T, do func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
