@@ -92,7 +92,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
 	}
 	perTry := []policy.Policy{runtime.NewRetryPolicy(&policy.RetryOptions{
-		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isPassingFault,
+		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isTransient,
 	})}
 	if o.RateLimit > 0 {
 		perTry = append(perTry, newLimit(o.RateLimit))

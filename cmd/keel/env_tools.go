@@ -100,11 +100,11 @@ func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment
 	h.set("REQUESTS_CA_BUNDLE", e.CAFile)
 	h.set("SSL_CERT_FILE", e.CAFile)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
-	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile),
+	h.comment("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile),
 		e.TenantID)
-	h.remark("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
+	h.comment("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
 		"--name azure-iot")
-	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
+	h.comment("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
 		"docs/how-to/azure-cli.md")
 	h.dataNames(e)
 	return nil
@@ -120,19 +120,19 @@ func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.End
 	h.set("ARM_USE_CLI", "false")
 	h.set("SSL_CERT_FILE", e.CAFile)
 	if runtime.GOOS != "linux" {
-		h.remark("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.",
+		h.comment("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.",
 			quote(e.CAFile))
 	}
-	h.remark("State stays on this machine: the azurerm backend needs Azure Storage.")
+	h.comment("State stays on this machine: the azurerm backend needs Azure Storage.")
 	return nil
 }
 
 // dataNames adds a remark on how commands find hubs and provisioning services.
 func (h *clientConfig) dataNames(e environment.Endpoints) {
 	if e.Names == "" || e.Names == "map" {
-		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts " +
+		h.comment("Commands for resources work. Those for devices and enrollments need --names azure and the hosts " +
 			"file: keel hosts --help")
 		return
 	}
-	h.remark("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")
+	h.comment("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")
 }

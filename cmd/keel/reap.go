@@ -154,7 +154,7 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment,
 		return nil, err
 	}
 	all := environment.Survey(groups, stacks, origin, r.owner, time.Now())
-	if r.owner != "" && isCommon(r.owner) && !e.HasOwnBackend() {
+	if r.owner != "" && isSharedName(r.owner) && !e.HasOwnBackend() {
 		for i := range all {
 			r.spare(&all[i])
 		}

@@ -231,7 +231,7 @@ func TestSharedUserNamesIdentifyNoOwner(t *testing.T) {
 		"maria":     false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
 	} {
 		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
-			if got := isCommon(name); got != want {
+			if got := isSharedName(name); got != want {
 				t.Errorf("%q: got %v, want %v", name, got, want)
 			}
 		})
@@ -267,7 +267,7 @@ func TestDevicesRetryAfterTransientErrors(t *testing.T) {
 func TestResetRepeatsUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	left := [][2]int{{158, 172}, {14, 3}, {0, 1}, {0, 0}, {9, 9}}
-	registrations, devices, err := untilNothing(func() (int, int, error) {
+	registrations, devices, err := repeatUntilEmpty(func() (int, int, error) {
 		now := left[0]
 		left = left[1:]
 		return now[0], now[1], nil
@@ -276,11 +276,11 @@ func TestResetRepeatsUntilNothingIsLeft(t *testing.T) {
 		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations,
 			devices, err, len(left))
 	}
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
 		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)
 	}
 	failure := errors.New("refused")
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
 		t.Errorf("got %v, want %v", err, failure)
 	}
 }

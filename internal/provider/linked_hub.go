@@ -161,7 +161,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("link", err)
 	}
@@ -223,7 +223,7 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 		return response, args.failure("change the link of", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
@@ -327,7 +327,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
 	claims, key := entry.ClaimsOf(ctx), req.State.claim()
-	done, err := claims.Turn(ctx, key)
+	done, err := claims.Lock(ctx, key)
 	if err != nil {
 		return response, req.State.failure("unlink", err)
 	}

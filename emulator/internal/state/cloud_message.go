@@ -239,7 +239,7 @@ func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliv
 			}
 			if !c.Expiry.After(now) {
 				b.delete(key)
-				b.tell(hub, d, c, Expired, now)
+				b.addFeedback(hub, d, c, Expired, now)
 				s.locks.settled(string(key), Expired)
 				continue
 			}
@@ -292,7 +292,7 @@ func (s *State) SettleCloudMessage(hub, id, lock string, outcome Outcome) error 
 			s.locks.settled(string(key), outcome)
 			if outcome != Released && outcome != Unacknowledged {
 				b.delete(key)
-				b.tell(hub, d, c, outcome, now)
+				b.addFeedback(hub, d, c, outcome, now)
 			}
 			return nil
 		}
@@ -306,7 +306,7 @@ func (s *State) PurgeCloudMessages(hub, id string) (n int, err error) {
 		n = len(queue)
 		now := s.Now()
 		for _, c := range queue {
-			b.tell(hub, d, c, Purged, now)
+			b.addFeedback(hub, d, c, Purged, now)
 		}
 		start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 		s.locks.drop(string(start))

@@ -197,7 +197,7 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	if found {
 		present = &old
 	}
-	if err := s.succeedDevice(&d, present); err != nil {
+	if err := s.completeDevice(&d, present); err != nil {
 		return Device{}, err
 	}
 	b := s.store.batch()
@@ -225,8 +225,8 @@ func (d *Device) sameCredentials(other *Device) bool {
 		strings.EqualFold(d.SecondaryThumbprint, other.SecondaryThumbprint)
 }
 
-// succeedDevice completes a new version of a device. old is nil if the device is new.
-func (s *State) succeedDevice(d, old *Device) error {
+// completeDevice completes a new version of a device. old is nil if the device is new.
+func (s *State) completeDevice(d, old *Device) error {
 	now := s.Now()
 	d.Created, d.StatusTime, d.GenerationID = now, time.Time{}, generation(now)
 	if d.Auth == "" {

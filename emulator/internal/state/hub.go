@@ -75,12 +75,12 @@ func (s *State) replace(object string, next, old *Resource, etag string) (Phase,
 	if err := check(object, etag, oldETag, old != nil); err != nil {
 		return "", err
 	}
-	return phase, s.succeed(object, next, old)
+	return phase, s.completeResource(object, next, old)
 }
 
-// succeed copies to a new version of a resource what it keeps from the current one, old, which is nil if the resource
-// is new. Then it generates missing keys.
-func (s *State) succeed(object string, r, old *Resource) error {
+// completeResource copies to a new version of a resource what it keeps from the current one, old, which is nil if the
+// resource is new. Then it generates missing keys.
+func (s *State) completeResource(object string, r, old *Resource) error {
 	r.Created, r.Version = s.Now(), s.version+1
 	var known []Policy
 	if old != nil {
@@ -283,6 +283,6 @@ func (s *State) keepHub(h *Hub) error {
 	}
 	s.hubs[h.Host()], s.version = h, h.Version
 	s.schedule()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }

@@ -221,8 +221,8 @@ func (s *State) Connection(hub, id string) Connection {
 	return nil
 }
 
-// Heard records activity of a device and reports whether that connection is its current one.
-func (s *State) Heard(hub, id string, c Connection) bool {
+// RecordActivity records activity of a device and reports whether that connection is its current one.
+func (s *State) RecordActivity(hub, id string, c Connection) bool {
 	now := s.Now()
 	s.presence.mu.Lock()
 	defer s.presence.mu.Unlock()

@@ -109,7 +109,7 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 			if tc.want == nil {
 				return
 			}
-			if w.Heard(hub1, "d", c) || w.Disconnect(hub1, "d", c) {
+			if w.RecordActivity(hub1, "d", c) || w.Disconnect(hub1, "d", c) {
 				t.Error("the ended connection is still the device's")
 			}
 			if after := snapshot(t, w.State); after != before {
@@ -135,7 +135,7 @@ func TestRecreatedDeviceHasNoActivity(t *testing.T) {
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.clock.Add(time.Minute)
 	w.withDevice()
-	w.Heard(hub1, "d", c)
+	w.RecordActivity(hub1, "d", c)
 	w.Disconnect(hub1, "d", c)
 	d, err := w.Device(hub1, "d")
 	must(t, err)

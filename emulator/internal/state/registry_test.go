@@ -119,7 +119,7 @@ func TestDevices(t *testing.T) {
 	must(t, err)
 	c := w.connect(hub1, "Dev")
 	w.clock.Add(time.Minute)
-	if !w.Heard(hub1, "Dev", c) {
+	if !w.RecordActivity(hub1, "Dev", c) {
 		t.Error("got that the connection is not the device's, want it so")
 	}
 	d, err := w.Device(hub1, "Dev")

@@ -56,7 +56,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 

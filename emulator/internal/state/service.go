@@ -150,7 +150,7 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 	if err != nil {
 		return Service{}, false, err
 	}
-	if err := s.succeedService(object, &next, old); err != nil {
+	if err := s.completeService(object, &next, old); err != nil {
 		return Service{}, false, err
 	}
 	if err := s.readSettings(&next); err != nil {
@@ -160,8 +160,8 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 	return next.copy(), old == nil, s.keepService(&next)
 }
 
-// succeedService does for the fields of a service what succeed does for those of every resource.
-func (s *State) succeedService(object string, v, old *Service) error {
+// completeService does for the fields of a service what completeResource does for those of every resource.
+func (s *State) completeService(object string, v, old *Service) error {
 	var known []Link
 	if old == nil {
 		scope, err := s.newScope()
@@ -268,6 +268,6 @@ func (s *State) keepService(v *Service) error {
 	s.services[v.Host()], s.version = v, v.Version
 	s.scopes[strings.ToLower(v.IDScope)] = v.Host()
 	s.schedule()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }

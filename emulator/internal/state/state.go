@@ -174,8 +174,8 @@ func (s *State) OnHosts(f func()) {
 	s.onHosts = append(s.onHosts, f)
 }
 
-// tellHosts calls the functions of OnHosts. The caller holds world for writing.
-func (s *State) tellHosts() {
+// notifyHosts calls the functions of OnHosts. The caller holds world for writing.
+func (s *State) notifyHosts() {
 	for _, f := range s.onHosts {
 		f()
 	}
@@ -197,7 +197,7 @@ func (s *State) Reset() error {
 	s.presence.replace(nil)
 	s.locks.forget("")
 	s.empty()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 

@@ -31,8 +31,8 @@ var beforeConfigure = []string{
 	"Handshake", "Attach", "GetPluginInfo", "GetSchema", "CheckConfig", "DiffConfig", "Configure",
 }
 
-// door refuses every other call until Configure has seen the secret.
-func (a *azureNative) door(
+// requireSecret refuses every other call until Configure has seen the secret.
+func (a *azureNative) requireSecret(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (any, error) {
 	if err := a.admit(info.FullMethod); err != nil {

@@ -81,7 +81,7 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 		return err
 	}
 	defer p.close()
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.door),
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.requireSecret),
 		grpc.StreamInterceptor(p.streamDoor))
 	pulumirpc.RegisterResourceProviderServer(server, p)
 	unlink := context.AfterFunc(ctx, func() {
