@@ -154,8 +154,8 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 			return err
 		}
 	} else if !files.isNamedBy(enrolled) {
-		h.comment("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of " +
-			"your files.")
+		h.comment("keel does not have this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names " +
+			"of your files.")
 		return nil
 	}
 	h.set("X509_CERT_FILE", files.CertFile)

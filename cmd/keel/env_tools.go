@@ -100,8 +100,8 @@ func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment
 	h.set("REQUESTS_CA_BUNDLE", e.CAFile)
 	h.set("SSL_CERT_FILE", e.CAFile)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
-	h.comment("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile),
-		e.TenantID)
+	h.comment("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID,
+		quote(e.SecretFile), e.TenantID)
 	h.comment("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
 		"--name azure-iot")
 	h.comment("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
