@@ -221,7 +221,7 @@ func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error
 	if err != nil {
 		return Hub{}, false, err
 	}
-	if err := s.readSettings(&next); err != nil {
+	if err := s.derive(&next); err != nil {
 		return Hub{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)

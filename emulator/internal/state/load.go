@@ -41,11 +41,11 @@ func (s *State) load() error {
 		}),
 		loadAll(s.store, tableHub, func(h *Hub) error {
 			s.hubs[h.Host()] = h
-			return s.readSettings(h)
+			return s.derive(h)
 		}),
 		loadAll(s.store, tableService, func(v *Service) error {
 			s.services[v.Host()], s.scopes[strings.ToLower(v.IDScope)] = v, v.Host()
-			return s.readSettings(v)
+			return s.derive(v)
 		}))
 	if err != nil {
 		return err

@@ -33,17 +33,7 @@ type ServiceSettings struct {
 	DisableLocalAuth bool
 }
 
-// readSettings sets the settings of a hub or a service from its properties. Other rows have none.
-func (s *State) readSettings(r row) error {
-	switch r := r.(type) {
-	case *Hub:
-		return s.readHubSettings(r)
-	case *Service:
-		return s.readServiceSettings(r)
-	}
-	return nil
-}
-
+// readServiceSettings sets the service's settings from its properties.
 func (s *State) readServiceSettings(v *Service) (err error) {
 	v.Settings = ServiceSettings{}
 	if s.serviceSettings == nil {
@@ -55,8 +45,8 @@ func (s *State) readServiceSettings(v *Service) (err error) {
 	return nil
 }
 
-// readHubSettings takes the default for each setting that is zero.
-func (s *State) readHubSettings(h *Hub) error {
+// readSettings sets the hub's settings from its properties. Zero means the default.
+func (s *State) readSettings(h *Hub) error {
 	h.Settings = defaultHubSettings
 	if s.hubSettings == nil {
 		return nil

@@ -153,7 +153,7 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 	if err := s.completeService(object, &next, old); err != nil {
 		return Service{}, false, err
 	}
-	if err := s.readSettings(&next); err != nil {
+	if err := s.derive(&next); err != nil {
 		return Service{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)
