@@ -258,7 +258,7 @@ func TestDevicesWithCertificatesRegisterByTheirAuthority(t *testing.T) {
 	}
 	old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue()
 	if !old["symmetricKey"].IsObject() {
-		t.Errorf("a device with a key of its own: got attestation %v, want that key", old)
+		t.Errorf("a device with its own key: got attestation %v, want that key", old)
 	}
 	if _, ok := declared(t, config{
 		"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
@@ -275,7 +275,7 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	program := run(t, config{"manifest": "devices.csv"})
 	file := program.made[set]
 	if got := program.requests[set].GetDeletedWith(); !strings.HasSuffix(got, "::provisioning") {
-		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
+		t.Errorf("the set is deleted with %q, want it deleted with the provisioning service", got)
 	}
 	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" ||
 		file["manifestText"].HasValue() {
@@ -329,7 +329,7 @@ func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 			program := run(t, tc.settings)
 			service, own := program.made["azure-native:devices:IotDpsResource/provisioning"]
 			if own != tc.service || own && service["properties"].ObjectValue()["iotHubs"].HasValue() {
-				t.Errorf("got a service of its own: %v, %v; want %v, without links", own, service, tc.service)
+				t.Errorf("got a service in the stack: %v, %v; want %v, without links", own, service, tc.service)
 			}
 			for _, hub := range []string{"hub-1", "hub-2"} {
 				link, ok := program.made["azure-dps:index:LinkedHub/"+hub]
@@ -350,7 +350,7 @@ func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 				}
 				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got,
 					"::provisioning") != tc.service {
-					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
+					t.Errorf("%s: deleted with %q, want it deleted only with the stack's own service", want, got)
 				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") ||
 					!slices.Contains(got, "hub-2") {

@@ -224,7 +224,7 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 	type step struct{ name, key, value string }
 	shared := step{"first deployment, which has no plan", "shared", "true"}
 	for name, steps := range map[string]func(d *deployment) []step{
-		"a service of its own": func(*deployment) []step {
+		"a service in the stack": func(*deployment) []step {
 			return []step{
 				{"first deployment", "hubs", "2"}, {"a third hub", "hubs", "3"},
 				{"a rotation", "rotation", `{"enrollments":1}`},

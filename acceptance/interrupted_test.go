@@ -137,7 +137,7 @@ func finishDown(t *testing.T, s own.Status) {
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
 	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left,
 		`"local"`) {
-		t.Errorf("got stacks %s, want local gone", left)
+		t.Errorf("got stacks %s, want local deleted", left)
 	}
 }
 

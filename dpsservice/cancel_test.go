@@ -166,6 +166,6 @@ func endsWhenCancelled(t *testing.T, arrived <-chan struct{}, call func(context.
 			t.Errorf("got %v, want the cancellation", err)
 		}
 	case <-enough:
-		t.Fatal("the call goes on though it is cancelled")
+		t.Fatal("the call still runs after it was cancelled")
 	}
 }

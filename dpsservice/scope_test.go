@@ -15,7 +15,7 @@ import (
 // asked is a credential that records the scope of each request and returns no token.
 type asked struct{ scopes []string }
 
-var errNothing = errors.New("nothing is given")
+var errNothing = errors.New("no token")
 
 func (a *asked) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	a.scopes = o.Scopes

@@ -89,7 +89,7 @@ func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) 
 			}
 		}
 		// They have gone: there is room again.
-		await.Until(t, surface+": room after the others have gone", func() error {
+		await.Until(t, surface+": free connections after the others have closed", func() error {
 			conn := dialRaw(t, address)
 			check(t, conn.SetDeadline(time.Now().Add(await.Limit)))
 			if surface != "control" {

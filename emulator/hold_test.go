@@ -94,7 +94,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	counts, err := emulator.RunT(t, emulator.Options{Dir: dir}).Counts()
 	check(t, err)
 	if counts.Groups != 0 {
-		t.Errorf("got %d groups, want that the dropped request did nothing", counts.Groups)
+		t.Errorf("got %d groups, want no effect of the dropped request", counts.Groups)
 	}
 }
 

@@ -226,7 +226,7 @@ func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 		t.Fatalf("got %v with the hint %q, want an error that names the file and what to do", err, hint.Of(err))
 	}
 	if strings.Contains(err.Error(), "-----BEGIN") {
-		t.Errorf("got %v, want nothing of the file in it", err)
+		t.Errorf("got %v, want no part of the file in it", err)
 	}
 	if after := dataFiles(t, dir); !maps.Equal(after, before) {
 		t.Error("a refused start changed the files")
@@ -358,6 +358,6 @@ func TestAStartOnAFullDiskSaysWhatToDo(t *testing.T) {
 		t.Errorf("with room: %v", err)
 	}
 	if _, err := (durable.Disk{FS: files}).Stat("data/" + durable.TempPrefix); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want no file left that is not whole", err)
+		t.Errorf("got %v, want only complete files", err)
 	}
 }

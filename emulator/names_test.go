@@ -172,7 +172,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	const host = "dps-1.azure-devices-provisioning.net"
 	own := e.HubAddress(host)
 	if own == address || !strings.HasPrefix(own, "127.0.0.") {
-		t.Fatalf("the provisioning service has the address %q, want one of its own", own)
+		t.Fatalf("the provisioning service has the address %q, want a separate one", own)
 	}
 	if got := assigned(w, https(own), scope); got != address {
 		t.Errorf("a device that registers at %s got %s, want %s", own, got, address)

@@ -56,7 +56,7 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 	}
 	if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") ||
 		!strings.Contains(policy, "frame-ancestors 'none'") {
-		t.Errorf("got the policy %q, want one that loads nothing from elsewhere", policy)
+		t.Errorf("got the policy %q, want one that loads nothing from other hosts", policy)
 	}
 	for path, kind := range map[string]string{"/page.css": "text/css", "/page.js": "text/javascript"} {
 		t.Run(path, func(t *testing.T) {
@@ -114,10 +114,10 @@ func TestThePageIsNotForOtherSites(t *testing.T) {
 			403},
 		"another port of this machine": {"/counts", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode",
 			"cors"}, 403},
-		"an origin elsewhere":              {"/", []string{"Origin", "http://localhost:1"}, 403},
-		"a hidden origin":                  {"/", []string{"Origin", "null"}, 403},
-		"a name that leads to this host":   {"/", []string{"Host", "evil.example.com"}, 403},
-		"a name that begins with loopback": {"/", []string{"Host", "127.0.0.1.example.com"}, 403},
+		"an origin elsewhere":               {"/", []string{"Origin", "http://localhost:1"}, 403},
+		"a hidden origin":                   {"/", []string{"Origin", "null"}, 403},
+		"a name that resolves to this host": {"/", []string{"Host", "evil.example.com"}, 403},
+		"a name that begins with loopback":  {"/", []string{"Host", "127.0.0.1.example.com"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if response, _ := browse(t, e, tc.path, tc.header...); response.StatusCode != tc.want {

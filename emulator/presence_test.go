@@ -135,7 +135,7 @@ func TestARotationOfACertificateEndsTheConnectionWithTheOldOne(t *testing.T) {
 			}
 			await.Until(t, name+": the end of the connection", func() error {
 				if c.IsConnectionOpen() {
-					return errors.New("the revoked certificate goes on")
+					return errors.New("the connection with the revoked certificate is open")
 				}
 				return nil
 			})

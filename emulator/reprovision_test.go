@@ -33,10 +33,10 @@ func TestReprovisioning(t *testing.T) {
 		on        string
 		changed   bool // the twin is as the device left it
 	}{
-		{"nothing said, another hub", "", "", hub2, "deviceDataMigrated", hub2, true},
-		{"nothing said, the same hub", "", "", hub1, "reprovisionedToInitialAssignment", hub1, true},
-		{"nothing said, an old device", "", "2018-04-01", hub2, "reprovisionedToInitialAssignment", hub1, true},
-		{"nothing said, a device of the next version", "", "2018-11-01", hub2, "deviceDataMigrated", hub2, true},
+		{"no policy, another hub", "", "", hub2, "deviceDataMigrated", hub2, true},
+		{"no policy, the same hub", "", "", hub1, "reprovisionedToInitialAssignment", hub1, true},
+		{"no policy, an old device", "", "2018-04-01", hub2, "reprovisionedToInitialAssignment", hub1, true},
+		{"no policy, a device of the next version", "", "2018-11-01", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, another hub", migrate, "", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, an old device", migrate, "2018-04-01", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, the same hub", migrate, "", hub1, "reprovisionedToInitialAssignment", hub1, true},

@@ -128,7 +128,7 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 					t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
 				} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
 					strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
-					t.Errorf("%s, %s: got %q, want a text that quotes nothing", what, name, text)
+					t.Errorf("%s, %s: got %q, want a text without the value", what, name, text)
 				}
 			})
 		}

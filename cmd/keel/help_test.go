@@ -90,8 +90,8 @@ func TestAWrongExampleDoesNotParse(t *testing.T) {
 // notRun are the examples that the story of examples does not run, each with the reason.
 var notRun = map[string]string{
 	`^keel devices token device-1( --lifetime 10m --json)?$`: "the device must be registered; token.txtar runs it",
-	`--follow\b`:              "goes on until it is interrupted",
-	`^keel emulator run\b`:    "goes on until it is interrupted",
+	`--follow\b`:              "runs until it is interrupted",
+	`^keel emulator run\b`:    "runs until it is interrupted",
 	`--target azure\b`:        "asks Azure",
 	`--backend file:///srv/`:  "names a folder of another machine",
 	`--names loopback\b`:      "needs the right to listen on port 443",
@@ -161,7 +161,7 @@ func TestEveryExampleRuns(t *testing.T) {
 	})
 	for pattern, reason := range notRun {
 		if !used[reason] {
-			t.Errorf("no example matches %s (%s) any more", pattern, reason)
+			t.Errorf("no example matches %s (%s): remove the pattern", pattern, reason)
 		}
 	}
 }

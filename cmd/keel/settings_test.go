@@ -42,7 +42,7 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 		want  bool
 	}{
 		"keys":                     {[]string{"attestation: symmetricKey"}, false},
-		"nothing said":             {nil, false},
+		"no setting":               {nil, false},
 		"certificates":             {[]string{"attestation: X509"}, true},
 		"an authority of the user": {[]string{"attestation: x509", "certificate: ca.pem"}, false},
 		"an authority as text": {[]string{"attestation: x509", "certificate: '-----BEGIN CERTIFICATE-----'"},
@@ -89,7 +89,7 @@ func TestAStackWithASharedServiceLogsInToARMAndRefreshes(t *testing.T) {
 		"an owner": {[]string{"shared: true", login}, true, true},
 		// up writes the settings of the login before it computes the arguments.
 		"an owner from today": {[]string{`shared: "true"`}, true, false},
-		"no owner any more":   {[]string{login}, true, true},
+		"without the owner":   {[]string{login}, true, true},
 		"a guest":             {[]string{"provisioningService: /subscriptions/s", login}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestAWaitThatTimesOutReportsWhatWasMissing(t *testing.T) {
 		}, []string{"the log: no line 3: nothing came", "one\ntwo"}},
 		"a stream that ends": {func(t testing.TB) { NewLines(t, "the log", strings.NewReader(""), func() {}).Next() },
 			[]string{"the log: no line 1: EOF"}},
-		"a stream that goes": {func(t testing.TB) {
+		"a stream that continues": {func(t testing.TB) {
 			NewLines(t, "the log", strings.NewReader("more\n"), func() {}).End()
 		}, []string{`the log: got "more"`}},
 		"a stream that fails": {func(t testing.TB) { NewLines(t, "the log", failing{}, func() {}).End() },

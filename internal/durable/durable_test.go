@@ -98,7 +98,7 @@ func TestCreatedAndRemovedFilesStaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := (durable.Disk{FS: disk.Crash(nil)}).Stat("a/b/c/once"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want the file gone", err)
+		t.Errorf("got %v, want no file", err)
 	}
 	if err := d.Remove("a/b/c/once"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
@@ -191,7 +191,7 @@ func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if names, err := durable.OS.ReadDir(dir); err != nil || len(names) != 1 {
-		t.Errorf("got the files %q, %v; want the whole one alone", names, err)
+		t.Errorf("got the files %q, %v; want only the complete one", names, err)
 	}
 	if err := durable.OS.Clean(dir); err != nil {
 		t.Fatal(err)

@@ -422,7 +422,7 @@ func TestEveryResourceIsWalked(t *testing.T) {
 	t.Parallel()
 	walked := []string{"IndividualEnrollment", "EnrollmentGroup", "EnrollmentSet"}
 	others := map[string]string{"SharedAccessKey": "nothing of it is at the service",
-		"LinkedHub": "it lies at Azure Resource Manager, and has tests of its own"}
+		"LinkedHub": "it is in Azure Resource Manager, and has separate tests"}
 	for token := range readSchema(t).Resources {
 		if name := lastPart(token); !slices.Contains(walked, name) && others[name] == "" {
 			t.Errorf("the drift of %s is not tried", name)

@@ -187,7 +187,7 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 			set := manage(t, startProvider(t, service.through(t, unreliable{lose: isBulk})), "EnrollmentSet", "devices")
 			direct = nextRun(t, direct)
 			if created := set.tryCreate(inputs); created.PartialState == nil || len(unansweredOf(set)) != 6 {
-				t.Fatalf("no answer at all: got %v, want six devices in doubt", created.PartialState)
+				t.Fatalf("no answer: got %v, want six unconfirmed devices", created.PartialState)
 			}
 			set.server = direct
 			next(t, set, inputs)
@@ -283,7 +283,7 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(long):
-		t.Fatal("the creation goes on waiting after it was cancelled")
+		t.Fatal("the creation still waits after it was cancelled")
 	}
 	if got := len(devicesOf(set)) - len(unansweredOf(set)); got != 30 {
 		t.Errorf("devices: got %d, want 30 and those in doubt", got)

@@ -80,7 +80,7 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 	}
 	nested := m.state.Get("attestation").AsMap().Get("symmetricKey").AsMap().Get("primaryKey")
 	if !nested.Secret() {
-		t.Error("the given key stands in plain in the state")
+		t.Error("the state contains the given key in plain text")
 	}
 	if got := m.up(inputs); got != nil {
 		t.Errorf("up without a change: got %v, want none", got)

@@ -205,7 +205,7 @@ func (l *life) spared(before map[string]entry, keys map[string]string) {
 			// is not lost.
 			continue
 		}
-		l.t.Errorf("%s is gone after a step that failed\n%s", path, l.messages)
+		l.t.Errorf("%s does not exist after a failed step\n%s", path, l.messages)
 	}
 }
 

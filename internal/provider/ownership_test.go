@@ -173,7 +173,7 @@ func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 			[]resourceIn{set("set", other, row)}},
 		"out of a set": {[]resourceIn{set("set", other, row)},
 			[]resourceIn{single("one", "press-1"), set("set", other)}},
-		"out of a set that goes": {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
+		"out of a set that is deleted": {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
 		"from one set to another": {[]resourceIn{set("a", other, row),
 			set("b", object{"registrationId": "b-1"})},
 			[]resourceIn{set("a", other), set("b", object{"registrationId": "b-1"}, row)}},

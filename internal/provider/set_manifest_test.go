@@ -29,7 +29,7 @@ func reasons(t *testing.T, content string) []string {
 	var failures []string
 	for _, failure := range checked.Failures {
 		if plainPath(failure) != "manifest" {
-			t.Errorf("a failure stands at %s: %s", failure.Property, failure.Reason)
+			t.Errorf("a failure is at %s: %s", failure.Property, failure.Reason)
 		}
 		failures = append(failures, failure.Reason)
 	}

@@ -69,7 +69,7 @@ func TestAnotherPrefixRenamesEveryDevice(t *testing.T) {
 			[]string{"two-a", "two-b"}},
 		"a first one": {changed(nil, a, b), changed(one, a, b), []string{"idPrefix"},
 			[]string{"one-a", "one-b"}},
-		"none any more":     {changed(one, a, b), changed(nil, a, b), []string{"idPrefix"}, []string{"a", "b"}},
+		"no longer any":     {changed(one, a, b), changed(nil, a, b), []string{"idPrefix"}, []string{"a", "b"}},
 		"an empty one":      {changed(object{"idPrefix": ""}, a), changed(nil, a), nil, []string{"a"}},
 		"other letter case": {changed(one, a), changed(object{"idPrefix": "ONE-"}, a), nil, []string{"one-a"}},
 		"moved to the items": {changed(one, a), changed(nil, object{"registrationId": "one-a"}), nil,

@@ -242,7 +242,7 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 			records.relent()
 			for _, look := range []func(){func() {}, func() { set.refresh() }} {
 				if look(); !strings.HasPrefix(set.state.Get("devices").AsMap().Get("b").AsString(), "! ") {
-					t.Fatalf("got devices %v, want b marked as gone", set.state.Get("devices"))
+					t.Fatalf("got devices %v, want b marked as deleted", set.state.Get("devices"))
 				}
 			}
 			if got := set.up(last); len(got) == 0 {

@@ -70,8 +70,8 @@ func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(server, client){
-		"the client goes": func(_ server, c client) { _ = c.Close() },
-		"the broker ends": func(s server, _ client) { _ = s.broker.Close() },
+		"the client disconnects": func(_ server, c client) { _ = c.Close() },
+		"the broker ends":        func(s server, _ client) { _ = s.broker.Close() },
 	} {
 		for _, over := range []string{"TCP", "WebSocket"} {
 			t.Run(name+" over "+over, func(t *testing.T) {

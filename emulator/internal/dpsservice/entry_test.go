@@ -199,7 +199,7 @@ func TestBadEntries(t *testing.T) {
 			"endorsementKey is not valid base64"},
 		{"X.509 without anything", "/enrollments/a", individual(`"attestation":{"type":"x509"}`),
 			"attestation.x509 is required"},
-		{"X.509 with nothing in it", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`),
+		{"empty X.509", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`),
 			"exactly one of"},
 		{"a certificate that does not parse", "/enrollments/a",
 			individual(`"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"YWJj"}}}}`), "neither a PEM"},

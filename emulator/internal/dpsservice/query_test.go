@@ -175,7 +175,7 @@ func TestRegistrations(t *testing.T) {
 	w.do(t, call{method: "DELETE", path: "/enrollmentGroups/g"})
 	if got := w.do(t, call{method: "DELETE", path: "/registrations/b"}); got.status != http.StatusNoContent ||
 		got.body != "" {
-		t.Errorf("got %d %q, want 204 and nothing", got.status, got.body)
+		t.Errorf("got %d %q, want 204 and no body", got.status, got.body)
 	}
 	w.do(t, call{method: "GET", path: "/registrations/b"}).wantError(t, 404, 404201, "")
 	w.do(t, call{method: "POST", path: "/registrations/g/query"}).want(t, 200, `[`+

@@ -63,7 +63,7 @@ func TestFeedbackOverHTTPS(t *testing.T) {
 	lock = strings.Trim(f.owner("GET", feedbackPath, "").want(t, "receive again", http.StatusOK).header.Get("ETag"),
 		`"`)
 	f.owner("DELETE", feedbackPath+"/"+lock, "").want(t, "complete", http.StatusNoContent)
-	f.owner("GET", feedbackPath, "").want(t, "receive no more", http.StatusNoContent)
+	f.owner("GET", feedbackPath, "").want(t, "receive after the last one", http.StatusNoContent)
 }
 
 func TestADeviceOverMQTTGivesFeedbackByItsAcknowledgement(t *testing.T) {

@@ -70,7 +70,7 @@ func TestUpdatesNeedTheRightETag(t *testing.T) {
 	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create again", http.StatusConflict).wantField(t,
 		"Message",
 		"ErrorCode:DeviceAlreadyExists;A device with the same id is already registered")
-	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of nothing",
+	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of an absent device",
 		http.StatusNotFound)
 	f.owner("DELETE", "/devices/d1", "", "If-Match", `"b3RoZXI="`).want(t, "delete with a stale etag",
 		http.StatusPreconditionFailed)

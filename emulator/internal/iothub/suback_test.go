@@ -180,7 +180,7 @@ func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	if _, err := first.Subscribe(methods, 0); err != nil {
 		t.Fatal(err)
 	}
-	c.Close(errors.New("the network is gone")) // the session has not noticed it yet
+	c.Close(errors.New("the network failed")) // the session has not noticed it yet
 	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"echo"}`)
 	a.want(t, "a call that does not wait", http.StatusNotFound)
 	if got := a.header.Get("iothub-errorcode"); got != "DeviceNotOnline" {

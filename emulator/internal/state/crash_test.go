@@ -170,7 +170,7 @@ func verify(t *testing.T, s *state.State, scope string, facts map[string]string,
 	}
 	for fact := range gone {
 		if got := lookUp(t, s, scope, fact); got != "" {
-			t.Errorf("%s: got %q after the crash, want it gone", fact, got)
+			t.Errorf("%s: got %q after the crash, want it deleted", fact, got)
 		}
 	}
 	if lost > 0 {
@@ -218,10 +218,10 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 	}{
 		{"tags of a hub", func() error { return last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0)) },
 			func(s *state.State) bool { h, _ := s.Hub(id("hub-1")); return h.Tags["a"] == "b" }},
-		{"a link gone", func() error {
+		{"a link deleted", func() error {
 			return second(w.PutService(state.Service{Resource: state.Resource{ID: id("dps")}, Links: links[:1]}, "", 0))
 		}, func(s *state.State) bool { v, _ := s.Service(id("dps")); return len(v.Links) == 1 }},
-		{"a hub gone", func() error { return last(w.DeleteHub(id("hub-2"), 0)) },
+		{"a hub deleted", func() error { return last(w.DeleteHub(id("hub-2"), 0)) },
 			func(s *state.State) bool { return last(s.Hub(id("hub-2"))) != nil }},
 		{"a transition", func() error {
 			return second(w.PutHub(hubOf("hub-3"), "", time.Minute))
@@ -232,12 +232,12 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 			return second(w.PutChild(state.Child{Parent: links[0].HubHost, Kind: "k", Name: "n"}, ""))
 		},
 			func(s *state.State) bool { return last(s.Child(links[0].HubHost, "k", "n")) == nil }},
-		{"a group gone", func() error { return w.DeleteGroup(subscription, "Group", 0) },
+		{"a group deleted", func() error { return w.DeleteGroup(subscription, "Group", 0) },
 			func(s *state.State) bool { return last(s.Group(subscription, "group")) != nil }},
 		{"a group again", func() error {
 			return second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location}))
 		}, func(s *state.State) bool { return last(s.Group(subscription, "group")) == nil }},
-		{"everything gone", w.Reset, func(s *state.State) bool {
+		{"everything deleted", w.Reset, func(s *state.State) bool {
 			c, err := s.Counts()
 			return err == nil && c == (state.Counts{})
 		}},

@@ -113,7 +113,7 @@ func TestFeedbackIsDeletedWithItsDevice(t *testing.T) {
 	w.clock.Add(time.Second)
 	w.withDevice()
 	if got, _ := w.outcomes(); len(got) != 0 {
-		t.Errorf("got %v of the device before, want nothing", got)
+		t.Errorf("got %v of the former device, want nothing", got)
 	}
 }
 

@@ -299,7 +299,7 @@ func TestAKilledStoreIsNotReportedAsDamaged(t *testing.T) {
 			Logger: logged.logger(), Now: w.clock.Now})
 		must(t, err)
 		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || logged.String() != "" {
-			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
+			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and an empty log", i, err,
 				logged.String())
 		}
 		must(t, after.Close())
@@ -320,7 +320,7 @@ func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 		t.Errorf("got %q in the new log, want nothing", data)
 	}
 	if _, err := disk.Stat("store/000777.log"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old log: got %v, want it gone", err)
+		t.Errorf("the old log: got %v, want it deleted", err)
 	}
 }
 

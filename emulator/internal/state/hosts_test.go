@@ -20,10 +20,10 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 		"a hub changed": {func(t *testing.T, w *world) {
 			must(t, last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0)))
 		}, 2},
-		"a hub deleted":   {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, 1},
-		"a service made":  {func(_ *testing.T, w *world) { w.putService(w.links, state.Hashed) }, 2},
-		"a service gone":  {func(t *testing.T, w *world) { must(t, last(w.DeleteService(id("dps"), 0))) }, 1},
-		"a group deleted": {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) }, 0},
+		"a hub deleted":     {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, 1},
+		"a service made":    {func(_ *testing.T, w *world) { w.putService(w.links, state.Hashed) }, 2},
+		"a deleted service": {func(t *testing.T, w *world) { must(t, last(w.DeleteService(id("dps"), 0))) }, 1},
+		"a group deleted":   {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) }, 0},
 		"a group deleted in time": {func(t *testing.T, w *world) {
 			must(t, w.DeleteGroup(subscription, "Group", time.Minute))
 			w.clock.Add(time.Minute)

@@ -119,7 +119,7 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 				t.Errorf("got the connection %v, want %v", got, present)
 			}
 			if !tc.stays && strings.Contains(before, hub1+"/d") {
-				t.Errorf("a device that is gone left its activity:\n%s", before)
+				t.Errorf("a deleted device left its activity:\n%s", before)
 			}
 		})
 	}

@@ -288,7 +288,7 @@ func TestRegisteringAgain(t *testing.T) {
 			}
 			if test.hub == hub2 {
 				if _, err := w.Device(hub1, "device"); err == nil {
-					t.Error("got the device still on the old hub, want it gone")
+					t.Error("got the device still on the old hub, want it deleted")
 				}
 			}
 		})

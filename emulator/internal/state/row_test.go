@@ -163,7 +163,7 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 		t.Run(other, func(t *testing.T) {
 			key := keyOf(tableDevice, other, "id")
 			if string(key) >= string(start) && string(key) < string(end) {
-				t.Errorf("a device of %q lies among those of hub", other)
+				t.Errorf("a device of %q is among those of hub", other)
 			}
 		})
 	}

@@ -34,7 +34,7 @@ func TestVariablesCompleteTheConfiguration(t *testing.T) {
 		return s
 	}
 	for name, test := range map[string]struct{ given, want login.Settings }{
-		"nothing said": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
+		"no setting": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
 		"settings come first": {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"},
 			with(func(s *login.Settings) {
 				s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", ""

@@ -131,7 +131,7 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 				AllowUnknowns: true,
 			})
 			if err != nil || diff.Changes != tc.changes || len(diff.ReplaceKeys) > 0 {
-				t.Errorf("%s: got %v, %v, want %v and nothing replaced", name, diff, err, tc.changes)
+				t.Errorf("%s: got %v, %v, want %v and no replacement", name, diff, err, tc.changes)
 			}
 			request := plugin.ConfigureRequest{Inputs: tc.state}
 			request.URN, request.Name, request.Type, request.ID = ptr(provider), ptr("emulator"), ptr(provider.Type()),

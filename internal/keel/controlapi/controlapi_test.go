@@ -29,7 +29,7 @@ func TestTheTokenIsSent(t *testing.T) {
 	if err := os.WriteFile(another, []byte("another\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{"none": "", "a file that is gone": another + "-gone",
+	for name, file := range map[string]string{"none": "", "a missing file": another + "-gone",
 		"another one": another} {
 		t.Run(name, func(t *testing.T) {
 			err := controlapi.Client{Control: c.Control, TokenFile: file}.Reset(t.Context())

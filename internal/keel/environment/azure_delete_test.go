@@ -101,7 +101,7 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 		"a name in use": {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1,
 			"Conflict"},
 		"a number that we do not know": {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
-		"no code at all":               {[]refusal{{409, "busy"}}, 1, "409"},
+		"no code":                      {[]refusal{{409, "busy"}}, 1, "409"},
 		"no permission": {[]refusal{{403, `{"error":{"code":"AuthorizationFailed"}}`}}, 1,
 			"AuthorizationFailed"},
 	} {

@@ -141,7 +141,7 @@ func TestAStateThatIsNotInFilesIsReadThroughPulumi(t *testing.T) {
 func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
 	t.Parallel()
 	if roots, err := (environment.Endpoints{}).Roots(); err != nil || roots != nil {
-		t.Errorf("got %v, %v, want none of its own", roots, err)
+		t.Errorf("got %v, %v, want no additional roots", roots, err)
 	}
 	if _, err := (environment.Endpoints{CAFile: filepath.Join(t.TempDir(), "absent")}).Roots(); err == nil {
 		t.Error("got no error for a certificate that is not there")
@@ -224,7 +224,7 @@ func TestOnlyLocksOfDeadLocalProcessesAreRemoved(t *testing.T) {
 			calls := ran(t, e)
 			if err != nil || locked == nil || len(notices) != 1 || calls[len(calls)-1] != "up --yes" {
 				t.Errorf(
-					"%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done",
+					"%s: got %v, lock %v, %q run, notices %q, want no lock and the operation done",
 					name,
 					err,
 					locked,
@@ -266,7 +266,7 @@ func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 			strings.HasPrefix(pair, "PULUMI_CONFIG_PASSPHRASE_FILE") ||
 			pair == "PULUMI_STACK=theirs"
 	}) || e.Dropped() != nil {
-		t.Errorf("got %q, dropped %v, want nothing of local runs", env, e.Dropped())
+		t.Errorf("got %q, dropped %v, want no variables of local runs", env, e.Dropped())
 	}
 	write(t, filepath.Join(folder, "stackls"), `[]`)
 	ran(t, e)
@@ -299,7 +299,7 @@ func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 		s.cloud,
 	); err == nil || !strings.Contains(hint.Of(err), "wait for the Pulumi that holds the lock of stack local") ||
 		s.cloud.deleted != nil {
-		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
+		t.Errorf("got %v, hint %q, %v deleted, want it refused without changes", err, hint.Of(err), s.cloud.deleted)
 	}
 	if got := s.pending(t); !slices.Equal(got, []string{"creating"}) {
 		t.Errorf("got %v pending, want the create still there", got)

@@ -69,7 +69,7 @@ func TestPulumisLoginToPulumiCloudIsLeftToPulumi(t *testing.T) {
 	if slices.ContainsFunc(e.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "PULUMI_BACKEND_URL=")
 	}) {
-		t.Errorf("got %q, want no backend: the page of a user is none", e.Environ())
+		t.Errorf("got %q, want no backend: the page of a user is not a backend", e.Environ())
 	}
 	if got := e.BackendName(); got != "https://app.pulumi.com/me" {
 		t.Errorf("got the name %q, want the user's page", got)

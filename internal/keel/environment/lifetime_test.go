@@ -139,7 +139,7 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 			t.Errorf("got %q tagged, without the lock %v, want %q with it", tagged.noted, tagged.unlocked, want)
 		}
 		if !slices.Contains(ran(t, e), "config set-all --plaintext expiresAt=2026-05-04T03:02:01Z") {
-			t.Error("the setting has not moved")
+			t.Error("the setting has not changed")
 		}
 		text, err := os.ReadFile(filepath.Join(folder, "registered"))
 		if err != nil {
@@ -176,7 +176,7 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 			filepath.Join(folder, "export"),
 		); err != nil ||
 			strings.Contains(string(text), "urn:new") != ended {
-			t.Errorf("got the state %s, %v, want nothing of it rolled back", text, err)
+			t.Errorf("got the state %s, %v, want no change undone", text, err)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestNothingIsExtendedWhileAnotherUpdateHasTheLock(t *testing.T) {
 		t.Errorf("got %v, hint %q, %q tagged, want it refused", err, hint.Of(err), tagged.noted)
 	}
 	if slices.ContainsFunc(ran(t, e), func(call string) bool { return strings.HasPrefix(call, "config") }) {
-		t.Error("the setting has moved all the same")
+		t.Error("the setting has changed")
 	}
 }
 

@@ -225,7 +225,7 @@ func TestRecoveryDoesNothingAfterASuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.cloud.deleted != nil || ran(t, s.Environment) != nil {
-		t.Errorf("got %v deleted, want nothing touched", s.cloud.deleted)
+		t.Errorf("got %v deleted, want no change", s.cloud.deleted)
 	}
 }
 
@@ -327,7 +327,7 @@ func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			if s.cloud.deleted != nil {
-				t.Errorf("%s: got %v deleted, which is in the state by now", name, s.cloud.deleted)
+				t.Errorf("%s: got %v deleted, which is in the state now", name, s.cloud.deleted)
 			}
 			// The lock was removed by force while it was held.
 			s = open(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
@@ -342,7 +342,7 @@ func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 				orphan,
 			}; !slices.Equal(s.cloud.deleted, want) ||
 				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed in the meantime") {
-				t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
+				t.Errorf("%s: got %v deleted, notices %q, want %v and a notice", name, s.cloud.deleted, *s.notices, want)
 			}
 		})
 	}
@@ -488,10 +488,10 @@ func TestTheLockOfADeadPulumiIsRemovedAndOrphansAreSought(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want the lock gone", err)
+		t.Errorf("got %v, want no lock", err)
 	}
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want the half-written lock gone", err)
+		t.Errorf("got %v, want no half-written lock", err)
 	}
 	if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) {
 		t.Errorf("got %v deleted, want %v", s.cloud.deleted, want)
@@ -576,6 +576,6 @@ func TestAnUnreadableAnswerStopsTheRecovery(t *testing.T) {
 		s.cloud,
 	); !errors.Is(err, broken) || s.cloud.deleted != nil ||
 		ran(t, s.Environment) != nil {
-		t.Errorf("got %v, %v deleted, want nothing touched", err, s.cloud.deleted)
+		t.Errorf("got %v, %v deleted, want no change", err, s.cloud.deleted)
 	}
 }

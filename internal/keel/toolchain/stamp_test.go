@@ -56,10 +56,10 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 			return nil
 		}, true},
 		"an embedded file": {func(b *bench, _ string) error { b.put("internal/table.json", "[1]"); return nil }, false},
-		"a source is gone": {func(b *bench, _ string) error {
+		"a source was removed": {func(b *bench, _ string) error {
 			return os.Remove(filepath.Join(b.options.Root, "main.go"))
 		}, false},
-		"a program is gone": {func(_ *bench, bin string) error {
+		"a program was removed": {func(_ *bench, bin string) error {
 			return os.Remove(filepath.Join(bin, "pulumi-resource-azure-dps"))
 		}, false},
 		"a program is blank": {func(_ *bench,
@@ -137,7 +137,7 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := b.out.String(); got != "" {
-		t.Errorf("got %q said, want nothing, since no other build runs", got)
+		t.Errorf("got %q reported, want nothing, since no other build runs", got)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestACheckoutThatIsMovedStaysFresh(t *testing.T) {
 	}
 	bin := filepath.Join(moved.Root, ".evenkeel", "bin")
 	if !toolchain.Fresh(moved, bin) {
-		t.Error("got it stale, want it fresh: nothing but the folder's name has changed")
+		t.Error("got it stale, want it fresh: only the folder's name has changed")
 	}
 	b.options = moved
 	b.put("internal/new.go", "package internal")

@@ -71,9 +71,9 @@ func TestTargetAndPluginMustBelongTogether(t *testing.T) {
 		"local, another one attached": {topology.Local, endpoint, caFile, "azure-native-extra:1",
 			"keel exec -- pulumi"},
 		"azure, attached":       {topology.Azure, "", "", "azure-native:4711", "keel env --unset"},
-		"local, emulator gone":  {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
+		"local, no emulator":    {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
 		"local, another answer": {topology.Local, endpoint, otherCA, "azure-native:1", "keel emulator start"},
-		"local, CA file gone":   {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
+		"local, no CA file":     {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
 		"local, endpoint without scheme": {topology.Local, "127.0.0.1:1", caFile, "azure-native:1",
 			"not an https address"},
 	} {
