@@ -25,6 +25,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 )
@@ -64,6 +65,21 @@ func newPatient(t *testing.T) *diagnosis {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// TestCommandsReportAnEmulatorThatDoesNotAnswer: status, page, env and hosts share the error.
+func TestCommandsReportAnEmulatorThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	d, a := newPatient(t), &app{}
+	_, err := a.runningProcess(t.Context(), d.folder)
+	if err == nil || !strings.Contains(err.Error(), "the emulator does not answer") ||
+		!strings.Contains(hint.Of(err), "keel emulator stop") || !strings.Contains(hint.Of(err), d.folder.Log()) {
+		t.Errorf("got %v with the hint %q, want its log and the command to stop it", err, hint.Of(err))
+	}
+	if _, err := a.runningProcess(t.Context(), environment.Folder{Root: t.TempDir()}); err == nil ||
+		err.Error() != errNotRunning().Error() {
+		t.Errorf("without an emulator: got %v, want that it is not running", err)
+	}
 }
 
 func TestDoctorFindsAnEmulatorThatDoesNotAnswerOrIsNotTrusted(t *testing.T) {

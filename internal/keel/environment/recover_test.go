@@ -338,11 +338,9 @@ func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 			if err := s.Recover(t.Context(), s.cloud); err != nil {
 				t.Fatal(err)
 			}
-			if want := []string{
-				orphan,
-			}; !slices.Equal(s.cloud.deleted, want) ||
+			if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) ||
 				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed in the meantime") {
-				t.Errorf("%s: got %v deleted, notices %q, want %v and a notice", name, s.cloud.deleted, *s.notices, want)
+				t.Errorf("got %v deleted, notices %q, want %v and a notice", s.cloud.deleted, *s.notices, want)
 			}
 		})
 	}
