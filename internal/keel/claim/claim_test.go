@@ -165,11 +165,7 @@ func TestAWaitEndsWithTheHolderOrTimesOut(t *testing.T) {
 	}
 	defer c.Release()
 	busy := (*claim.BusyError)(nil)
-	if _, err := claim.Take(
-		t.Context(),
-		path,
-		claim.Options{Patience: 1100 * time.Millisecond},
-	); !errors.As(
+	if _, err := claim.Take(t.Context(), path, claim.Options{Patience: 1100 * time.Millisecond}); !errors.As(
 		err,
 		&busy,
 	) {
@@ -219,9 +215,7 @@ func TestConcurrentProbesDoNotDisturbEachOther(t *testing.T) {
 	for range 8 {
 		looking.Go(func() {
 			for range 200 {
-				if got := claim.Holders(
-					path,
-				); len(got) != 1 ||
+				if got := claim.Holders(path); len(got) != 1 ||
 					!slices.ContainsFunc(got, func(h claim.Holder) bool { return h.Token == c.Token() }) {
 					t.Errorf("got %v, want the one holder", got)
 					return

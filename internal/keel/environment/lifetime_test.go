@@ -71,15 +71,9 @@ func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	if err := e.Ensure(t.Context(), later...); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(
-		t,
-		e,
-	), []string{
+	if got, want := ran(t, e), []string{
 		"config set-all --plaintext expiresAt=2026-02-03T00:00:00Z",
-	}; !slices.Equal(
-		got,
-		want,
-	) {
+	}; !slices.Equal(got, want) {
 		t.Errorf("a stack without an end: got %q run, want %q", got, want)
 	}
 	l, err := e.Lifetime()
@@ -165,16 +159,11 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 				"value":                            []any{"a", map[string]any{"b": true}},
 			},
 		}
-		if diff := cmp.Diff(
-			want,
-			registered.Outputs,
-		); diff != "" ||
+		if diff := cmp.Diff(want, registered.Outputs); diff != "" ||
 			registered.URN != "pulumi:pulumi:Stack::myproject-local" {
 			t.Errorf("got outputs of %s:\n%s", registered.URN, diff)
 		}
-		if text, err := os.ReadFile(
-			filepath.Join(folder, "export"),
-		); err != nil ||
+		if text, err := os.ReadFile(filepath.Join(folder, "export")); err != nil ||
 			strings.Contains(string(text), "urn:new") != ended {
 			t.Errorf("got the state %s, %v, want no change undone", text, err)
 		}

@@ -281,10 +281,7 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 				if got := s.pending(t); slices.Contains(got, "creating") {
 					t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
 				}
-				if notices := strings.Join(
-					*s.notices,
-					"\n",
-				); tc.consent == nil &&
+				if notices := strings.Join(*s.notices, "\n"); tc.consent == nil &&
 					!strings.Contains(notices, "kept resources of resource group mine that are not in stack local") {
 					t.Errorf("%s: got notices %q, want a notice of what stays", name, notices)
 				}
@@ -569,10 +566,7 @@ func TestAnUnreadableAnswerStopsTheRecovery(t *testing.T) {
 	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], foreign("mine"))
 	broken := errors.New("no terminal")
 	s.Consent = func([]string) (bool, error) { return false, broken }
-	if err := s.Recover(
-		t.Context(),
-		s.cloud,
-	); !errors.Is(err, broken) || s.cloud.deleted != nil ||
+	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, broken) || s.cloud.deleted != nil ||
 		ran(t, s.Environment) != nil {
 		t.Errorf("got %v, %v deleted, want no change", err, s.cloud.deleted)
 	}
