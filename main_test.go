@@ -282,10 +282,12 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 		t.Errorf("got %v of a file, want its asset", file)
 	}
 	for _, text := range []string{`[{"registrationId":"press-1"}]`, "registrationId,tags\npress-1,"} {
-		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
-			got["manifest"].HasValue() {
-			t.Errorf("got %v of a text, want a secret text", got)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
+				got["manifest"].HasValue() {
+				t.Errorf("got %v of a text, want a secret text", got)
+			}
+		})
 	}
 	for _, name := range []resource.PropertyKey{"idPrefix", "deleteRegistrations"} {
 		if file[name].HasValue() {

@@ -184,11 +184,13 @@ func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 	}
 	y.enroll("registrations", keyed)
 	for _, host := range []string{globalHost, serviceHost, "localhost"} {
-		status, answer := y.on(host, "PUT", "/"+y.scope+"/registrations/registrations/register?api-version=2021-06-01",
-			`{"registrationId":"registrations"}`,
-			y.holding("registrations", primary).token)
-		if status/100 != 2 {
-			t.Errorf("%s: register: got %d %v, want success", host, status, answer)
-		}
+		t.Run(host, func(t *testing.T) {
+			path := "/" + y.scope + "/registrations/registrations/register?api-version=2021-06-01"
+			status, answer := y.on(host, "PUT", path, `{"registrationId":"registrations"}`,
+				y.holding("registrations", primary).token)
+			if status/100 != 2 {
+				t.Errorf("%s: register: got %d %v, want success", host, status, answer)
+			}
+		})
 	}
 }

@@ -128,15 +128,17 @@ func TestRebindingIsRefusedBeyondThisMachine(t *testing.T) {
 	} {
 		t.Run(host, func(t *testing.T) {
 			for _, origin := range []string{"", "http://" + host} {
-				r := controlRequest(t, e, "GET", "/counts", "")
-				if r.Host = host; origin != "" {
-					r.Header.Set("Origin", origin)
-				}
-				response, err := await.Client.Do(r)
-				check(t, err)
-				if text := readAll(t, response); response.StatusCode != want {
-					t.Errorf("Host %s, Origin %q: got %d %s, want %d", host, origin, response.StatusCode, text, want)
-				}
+				t.Run("origin "+origin, func(t *testing.T) {
+					r := controlRequest(t, e, "GET", "/counts", "")
+					if r.Host = host; origin != "" {
+						r.Header.Set("Origin", origin)
+					}
+					response, err := await.Client.Do(r)
+					check(t, err)
+					if text := readAll(t, response); response.StatusCode != want {
+						t.Errorf("got %d %s, want %d", response.StatusCode, text, want)
+					}
+				})
 			}
 		})
 	}

@@ -82,15 +82,17 @@ func TestTheCertificateOfAHubHasTheNameThatIsDialed(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	for _, address := range []string{strings.TrimPrefix(y.e.Endpoints().Data, "https://"), y.e.Endpoints().MQTT} {
-		for _, name := range hubNames {
-			dialer := tls.Dialer{Config: &tls.Config{RootCAs: y.roots, ServerName: name, MinVersion: tls.VersionTLS12}}
-			c, err := dialer.DialContext(t.Context(), "tcp", address)
-			if err != nil {
-				t.Errorf("%s at %s: %v", name, address, err)
-				continue
+		t.Run(address, func(t *testing.T) {
+			for _, name := range hubNames {
+				config := &tls.Config{RootCAs: y.roots, ServerName: name, MinVersion: tls.VersionTLS12}
+				c, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address)
+				if err != nil {
+					t.Errorf("%s at %s: %v", name, address, err)
+					continue
+				}
+				check(t, c.Close())
 			}
-			check(t, c.Close())
-		}
+		})
 	}
 }
 

@@ -204,11 +204,15 @@ func TestEmptyHoldsAndFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	for _, path := range []string{"/holds", "/faults"} {
-		for _, body := range []string{"", "null", `{"nth":-1,"delay":"1s"}`, `{"nth":-1}`} {
-			if status, text := w.control("POST", path, body); status != 400 {
-				t.Errorf("%s with %q: got %d %s, want 400", path, body, status, text)
+		t.Run(path, func(t *testing.T) {
+			for _, body := range []string{"", "null", `{"nth":-1,"delay":"1s"}`, `{"nth":-1}`} {
+				t.Run(fmt.Sprintf("%q", body), func(t *testing.T) {
+					if status, text := w.control("POST", path, body); status != 400 {
+						t.Errorf("%s with %q: got %d %s, want 400", path, body, status, text)
+					}
+				})
 			}
-		}
+		})
 	}
 	if status, text := w.control("POST", "/holds", "{}"); status != 201 {
 		t.Errorf("a hold of anything: got %d %s, want 201", status, text)

@@ -24,45 +24,48 @@ var errCut = errors.New("cut")
 func TestAFileIsCompleteWheneverThePowerIsCut(t *testing.T) {
 	t.Parallel()
 	for _, unsynced := range []bool{false, true} {
-		var ops []string
-		for cut := 0; ; cut++ {
-			disk := durabletest.New()
-			d := durable.Disk{FS: disk}
-			if err := d.MkdirAll("a/b", 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := d.WriteFile("a/b/file", []byte("old"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			n, chance := 0, rand.New(rand.NewPCG(uint64(cut), 1))
-			if !unsynced {
-				chance = nil
-			}
-			var crashed *durabletest.FS
-			disk.Before(func(op string) error {
-				if n++; n == cut+1 {
-					crashed = disk.Crash(chance)
+		t.Run(fmt.Sprintf("unsynced=%t", unsynced), func(t *testing.T) {
+			var ops []string
+			for cut := 0; ; cut++ {
+				disk := durabletest.New()
+				d := durable.Disk{FS: disk}
+				if err := d.MkdirAll("a/b", 0o700); err != nil {
+					t.Fatal(err)
 				}
-				ops = append(ops, op)
-				return nil
-			})
-			err := d.WriteFile("a/b/file", []byte("new"), 0o600)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if crashed == nil {
-				if got := read(t, disk.Crash(chance), "a/b/file"); got != "new" {
-					t.Errorf("cut after the write: got %q, want the new content", got)
+				if err := d.WriteFile("a/b/file", []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
 				}
-				if cut < 5 {
-					t.Errorf("got %d operations %v, want create, write, sync, rename and sync of the folder", cut, ops)
+				n, chance := 0, rand.New(rand.NewPCG(uint64(cut), 1))
+				if !unsynced {
+					chance = nil
 				}
-				break
+				var crashed *durabletest.FS
+				disk.Before(func(op string) error {
+					if n++; n == cut+1 {
+						crashed = disk.Crash(chance)
+					}
+					ops = append(ops, op)
+					return nil
+				})
+				err := d.WriteFile("a/b/file", []byte("new"), 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if crashed == nil {
+					if got := read(t, disk.Crash(chance), "a/b/file"); got != "new" {
+						t.Errorf("cut after the write: got %q, want the new content", got)
+					}
+					if cut < 5 {
+						t.Errorf("got %d operations %v, want create, write, sync, rename and sync of the folder", cut,
+							ops)
+					}
+					break
+				}
+				if got := read(t, crashed, "a/b/file"); got != "old" && got != "new" {
+					t.Errorf("cut before operation %d: got %q, want the old or the new content", cut, got)
+				}
 			}
-			if got := read(t, crashed, "a/b/file"); got != "old" && got != "new" {
-				t.Errorf("cut before operation %d: got %q, want the old or the new content", cut, got)
-			}
-		}
+		})
 	}
 }
 
@@ -171,17 +174,20 @@ func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, perm := range []fs.FileMode{0o600, 0o400} {
-		file := filepath.Join(dir, "file")
-		for _, text := range []string{"first", "2nd"} {
-			if err := durable.OS.WriteFile(file, []byte(text), perm); err != nil {
-				t.Fatal(err)
+		t.Run(perm.String(), func(t *testing.T) {
+			file := filepath.Join(dir, "file")
+			for _, text := range []string{"first", "2nd"} {
+				if err := durable.OS.WriteFile(file, []byte(text), perm); err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Stat(file)
+				if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil ||
+					info.Mode().Perm() != perm || string(data) != text {
+					t.Errorf("got %q with mode %v, %v, %v; want %q with %v", data, info.Mode(), err, readErr, text,
+						perm)
+				}
 			}
-			info, err := os.Stat(file)
-			if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil ||
-				info.Mode().Perm() != perm || string(data) != text {
-				t.Errorf("got %q with mode %v, %v, %v; want %q with %v", data, info.Mode(), err, readErr, text, perm)
-			}
-		}
+		})
 	}
 	if err := durable.OS.MkdirAll(filepath.Join(dir, "file"), 0o700); !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("make a folder where a file is: got %v, want %v", err, syscall.ENOTDIR)

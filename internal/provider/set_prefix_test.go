@@ -42,12 +42,14 @@ func TestAPrefixIsAddedToEveryID(t *testing.T) {
 				t.Errorf("%s: second refresh: got %v, want none", name, got)
 			}
 			for _, named := range []string{strings.Join(ids, ","), name + ".one-*"} {
-				imported := manage(t, server, "EnrollmentSet", "imported-"+name)
-				imported.id = emulatedHost + "/enrollments/" + named
-				imported.refresh()
-				if got := imported.up(inputs); got != nil {
-					t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
-				}
+				t.Run(named, func(t *testing.T) {
+					imported := manage(t, server, "EnrollmentSet", "imported-"+name)
+					imported.id = emulatedHost + "/enrollments/" + named
+					imported.refresh()
+					if got := imported.up(inputs); got != nil {
+						t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
+					}
+				})
 			}
 		})
 	}

@@ -48,11 +48,13 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 		{`W/"`, `"`, 201},
 		{"{'IF-MATCH': '", "x'}", 412}, {"", "x", 412},
 	} {
-		s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
-		s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
-		if got := s.putMatching(aHub+ofHub, test.before+hub.ETag+test.after); got != test.want {
-			t.Errorf("%s…%s: got %d, want %d", test.before, test.after, got, test.want)
-		}
+		t.Run(test.before+"…"+test.after, func(t *testing.T) {
+			s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
+			s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
+			if got := s.putMatching(aHub+ofHub, test.before+hub.ETag+test.after); got != test.want {
+				t.Errorf("%s…%s: got %d, want %d", test.before, test.after, got, test.want)
+			}
+		})
 	}
 	for match, want := range map[string]int{"{'IF-MATCH': None}": 201, "{'IF-MATCH': '*'}": 201,
 		"{'IF-MATCH': 'AAAAAAAAAAA='}": 412} {

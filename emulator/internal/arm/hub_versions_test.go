@@ -56,11 +56,13 @@ func TestAHubIsPutWithTheMembersThatItsVersionHas(t *testing.T) {
 		"routing of another form":     {"2023-06-30", `"routing":{"endpoints":7}`, "form of the specification"},
 		"routing null, endpoint null": {"2023-06-30", `"routing":{"endpoints":null,"routes":null}`, ""},
 	} {
-		status, body := s.call("PUT", hubAt+test.version, hubBefore+`{`+test.properties+`}}`)
-		if test.want == "" && status != http.StatusCreated ||
-			test.want != "" && (status != http.StatusBadRequest || !strings.Contains(body, test.want)) {
-			t.Errorf("%s: got %d %s, want %q", name, status, body, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, body := s.call("PUT", hubAt+test.version, hubBefore+`{`+test.properties+`}}`)
+			if test.want == "" && status != http.StatusCreated ||
+				test.want != "" && (status != http.StatusBadRequest || !strings.Contains(body, test.want)) {
+				t.Errorf("%s: got %d %s, want %q", name, status, body, test.want)
+			}
+		})
 	}
 }
 
@@ -113,17 +115,19 @@ func TestAHubIsShownWithTheMembersThatItsVersionHas(t *testing.T) {
 			"2022-04-30-preview": "cosmosDBSqlCollections deviceStreams",
 		}},
 	} {
-		put(test.version, test.properties)
-		for version, want := range test.want {
-			_, body := s.call("GET", hubAt+version, "")
-			if got := lists(t, body); got != want {
-				t.Errorf("GET with %s: got %q, want %q", version, got, want)
+		t.Run(test.version, func(t *testing.T) {
+			put(test.version, test.properties)
+			for version, want := range test.want {
+				_, body := s.call("GET", hubAt+version, "")
+				if got := lists(t, body); got != want {
+					t.Errorf("GET with %s: got %q, want %q", version, got, want)
+				}
+				shown := member(t, body, "properties", "iotHubDetails") != ""
+				if newest := strings.HasPrefix(version, "2026"); shown != newest {
+					t.Errorf("GET with %s: got iotHubDetails %v, want %v", version, shown, newest)
+				}
 			}
-			shown := member(t, body, "properties", "iotHubDetails") != ""
-			if newest := strings.HasPrefix(version, "2026"); shown != newest {
-				t.Errorf("GET with %s: got iotHubDetails %v, want %v", version, shown, newest)
-			}
-		}
+		})
 	}
 }
 
@@ -171,16 +175,18 @@ func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
 		"2021-10-15": "true SystemAssigned p", "2022-12-12": "true SystemAssigned ", "2023-03-01-preview": "true  ",
 		"2026-08-31": "  ",
 	} {
-		s.call("PUT", dps+"2026-08-31", full)
-		if status, body := s.call("PUT", dps+version, start+`}}`); status != http.StatusCreated {
-			t.Fatalf("got %d %s", status, body)
-		}
-		_, body := s.call("GET", dps+"2026-08-31", "")
-		got := member(t, body, "properties", "disableLocalAuth") + " " + member(t, body, "identity", "type") + " " +
-			member(t, body, "properties", "portalOperationsHostName")
-		if got != want {
-			t.Errorf("after a PUT with %s: got %q, want %q", version, got, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			s.call("PUT", dps+"2026-08-31", full)
+			if status, body := s.call("PUT", dps+version, start+`}}`); status != http.StatusCreated {
+				t.Fatalf("got %d %s", status, body)
+			}
+			_, body := s.call("GET", dps+"2026-08-31", "")
+			got := member(t, body, "properties", "disableLocalAuth") + " " + member(t, body, "identity", "type") + " " +
+				member(t, body, "properties", "portalOperationsHostName")
+			if got != want {
+				t.Errorf("after a PUT with %s: got %q, want %q", version, got, want)
+			}
+		})
 	}
 }
 
@@ -325,10 +331,12 @@ func TestCertificatesOfHubsAreNotTiedToDeviceRegistry(t *testing.T) {
 		"2026-11-01":         {"certificateAuthorityResourceId", "does not tie certificates"},
 		"2025-08-01-preview": {"policyResourceId", "does not tie certificates"},
 	} {
-		status, body := s.call("PUT", at+version, `{"properties":{"`+test.member+`":"/x"}}`)
-		if status != http.StatusBadRequest || !strings.Contains(body, test.want) {
-			t.Errorf("%s: got %d %s, want %q", version, status, body, test.want)
-		}
+		t.Run(version, func(t *testing.T) {
+			status, body := s.call("PUT", at+version, `{"properties":{"`+test.member+`":"/x"}}`)
+			if status != http.StatusBadRequest || !strings.Contains(body, test.want) {
+				t.Errorf("%s: got %d %s, want %q", version, status, body, test.want)
+			}
+		})
 	}
 }
 
@@ -341,13 +349,15 @@ func TestLinksShowTheirConnectionProfileInOneVersion(t *testing.T) {
 		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[{"location":"westeurope",`+
 			`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]}}`)
 	for version, want := range map[string]string{"2026-08-31": "", "2026-11-01": "", "2026-11-02-preview": "Classic"} {
-		_, body := s.call("GET", dps+version, "")
-		if got := member(t, body, "properties", "iotHubs", 0, "connectionProfile"); got != want {
-			t.Errorf("%s: got %q, want %q", version, got, want)
-		}
-		if status, answer := s.call("PUT", dps+version, body); status != http.StatusCreated {
-			t.Errorf("%s: got %d %s for the answer sent back", version, status, answer)
-		}
+		t.Run(version, func(t *testing.T) {
+			_, body := s.call("GET", dps+version, "")
+			if got := member(t, body, "properties", "iotHubs", 0, "connectionProfile"); got != want {
+				t.Errorf("%s: got %q, want %q", version, got, want)
+			}
+			if status, answer := s.call("PUT", dps+version, body); status != http.StatusCreated {
+				t.Errorf("%s: got %d %s for the answer sent back", version, status, answer)
+			}
+		})
 	}
 }
 
@@ -361,14 +371,16 @@ func TestAHubShowsItsNamesFrom2026On(t *testing.T) {
 		"2026-03-01-preview": {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
 		"2026-11-01":         {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
 	} {
-		_, body := s.call("GET", hubAt+version, "")
-		got := [3]string{
-			member(t, body, "properties", "deviceHostName"), member(t, body, "properties", "serviceHostName"),
-			member(t, body, "properties", "iotHubDetails", "gatewayVersion"),
-		}
-		if got != want || member(t, body, "properties", "hostName") != "hub-1.azure-devices.net" {
-			t.Errorf("%s: got %q of %s, want %q", version, got, body, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			_, body := s.call("GET", hubAt+version, "")
+			got := [3]string{
+				member(t, body, "properties", "deviceHostName"), member(t, body, "properties", "serviceHostName"),
+				member(t, body, "properties", "iotHubDetails", "gatewayVersion"),
+			}
+			if got != want || member(t, body, "properties", "hostName") != "hub-1.azure-devices.net" {
+				t.Errorf("%s: got %q of %s, want %q", version, got, body, want)
+			}
+		})
 	}
 	status, made := s.call("PUT", strings.Replace(hubAt, "hub-1", "new", 1)+"2026-11-01", hubBefore+`{}}`)
 	if status != http.StatusCreated || strings.Contains(made, "ostName\"") {

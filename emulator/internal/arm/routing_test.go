@@ -49,10 +49,12 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		{`{"endpoints":[]}`, "the form of the specification"},
 		{`null`, ""},
 	} {
-		status, body := put(test.routing)
-		if test.want == "" && status != 201 ||
-			test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
-			t.Errorf("%s: got %d %s, want %q", test.routing, status, body, test.want)
-		}
+		t.Run(test.routing, func(t *testing.T) {
+			status, body := put(test.routing)
+			if test.want == "" && status != 201 ||
+				test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
+				t.Errorf("%s: got %d %s, want %q", test.routing, status, body, test.want)
+			}
+		})
 	}
 }

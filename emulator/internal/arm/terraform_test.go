@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -70,38 +71,40 @@ func TestRoutingIsShownWhole(t *testing.T) {
 			"0 0 0 0", "$fallback"},
 		{`null`, "0 0 0 0", "$fallback"},
 	} {
-		s.must("PUT", aHub+ofHub, hubStart+`{"routing":`+test.routing+`}}`, http.StatusCreated, nil)
-		var hub, list struct {
-			Properties struct{ Routing map[string]any }
-			Value      []struct {
+		t.Run(test.routing, func(t *testing.T) {
+			s.must("PUT", aHub+ofHub, hubStart+`{"routing":`+test.routing+`}}`, http.StatusCreated, nil)
+			var hub, list struct {
 				Properties struct{ Routing map[string]any }
+				Value      []struct {
+					Properties struct{ Routing map[string]any }
+				}
 			}
-		}
-		s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
-		s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &list)
-		if !reflect.DeepEqual(list.Value[0].Properties.Routing, hub.Properties.Routing) {
-			t.Errorf("%s: got %v in the list, want what the hub shows", test.routing, list.Value)
-		}
-		routing := hub.Properties.Routing
-		endpoints, _ := routing["endpoints"].(map[string]any)
-		var lists []string
-		for _, name := range []string{"serviceBusQueues", "serviceBusTopics", "eventHubs", "storageContainers"} {
-			items, is := endpoints[name].([]any)
-			if !is {
-				t.Errorf("%s: got %v of %s, want a list", test.routing, endpoints[name], name)
+			s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
+			s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &list)
+			if !reflect.DeepEqual(list.Value[0].Properties.Routing, hub.Properties.Routing) {
+				t.Errorf("%s: got %v in the list, want what the hub shows", test.routing, list.Value)
 			}
-			lists = append(lists, string(rune('0'+len(items))))
-		}
-		if got := strings.Join(lists, " "); got != test.lists {
-			t.Errorf("%s: got lists of %s, want %s", test.routing, got, test.lists)
-		}
-		if _, is := routing["routes"].([]any); !is {
-			t.Errorf("%s: got routes %v, want a list", test.routing, routing["routes"])
-		}
-		fallback, _ := routing["fallbackRoute"].(map[string]any)
-		if name, _ := fallback["name"].(string); name != test.fallback {
-			t.Errorf("%s: got the fallback route %q, want %q", test.routing, name, test.fallback)
-		}
+			routing := hub.Properties.Routing
+			endpoints, _ := routing["endpoints"].(map[string]any)
+			var lists []string
+			for _, name := range []string{"serviceBusQueues", "serviceBusTopics", "eventHubs", "storageContainers"} {
+				items, is := endpoints[name].([]any)
+				if !is {
+					t.Errorf("%s: got %v of %s, want a list", test.routing, endpoints[name], name)
+				}
+				lists = append(lists, string(rune('0'+len(items))))
+			}
+			if got := strings.Join(lists, " "); got != test.lists {
+				t.Errorf("%s: got lists of %s, want %s", test.routing, got, test.lists)
+			}
+			if _, is := routing["routes"].([]any); !is {
+				t.Errorf("%s: got routes %v, want a list", test.routing, routing["routes"])
+			}
+			fallback, _ := routing["fallbackRoute"].(map[string]any)
+			if name, _ := fallback["name"].(string); name != test.fallback {
+				t.Errorf("%s: got the fallback route %q, want %q", test.routing, name, test.fallback)
+			}
+		})
 	}
 }
 
@@ -247,22 +250,25 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 func TestCompletedOperationsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]string{0: "0", time.Hour: "1"} {
-		s := newSurfaceWith(t, arm.Options{Delay: delay})
-		s.makeGroup()
-		for _, call := range []struct{ method, path, body string }{
-			{"PUT", aHub + ofHub, hubStart + `{}}`},
-			{"PUT", "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05", hubStart + `{}}`},
-			{"DELETE", ofGroups, ""},
-		} {
-			r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+
-				"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
-			r.Header.Set("Authorization", "Bearer "+s.token)
-			w := httptest.NewRecorder()
-			s.handler.ServeHTTP(w, r)
-			if got := w.Header().Get("Retry-After"); got != want || w.Code/100 != 2 {
-				t.Errorf("%s %s with a delay of %v: got %d, Retry-After %q, want %q", call.method, call.path, delay,
-					w.Code, got, want)
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			s := newSurfaceWith(t, arm.Options{Delay: delay})
+			s.makeGroup()
+			for _, call := range []struct{ method, path, body string }{
+				{"PUT", aHub + ofHub, hubStart + `{}}`},
+				{"PUT", "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05", hubStart + `{}}`},
+				{"DELETE", ofGroups, ""},
+			} {
+				t.Run(call.method+" "+call.path, func(t *testing.T) {
+					r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+
+						"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
+					r.Header.Set("Authorization", "Bearer "+s.token)
+					w := httptest.NewRecorder()
+					s.handler.ServeHTTP(w, r)
+					if got := w.Header().Get("Retry-After"); got != want || w.Code/100 != 2 {
+						t.Errorf("got %d, Retry-After %q, want %q", w.Code, got, want)
+					}
+				})
 			}
-		}
+		})
 	}
 }

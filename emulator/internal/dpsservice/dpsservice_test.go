@@ -328,8 +328,10 @@ func TestNamesAreCaseInsensitive(t *testing.T) {
 		{method: "POST", path: "/enrollments/device-a/AttestationMechanism"},
 		{method: "GET", path: "/enrollments/Device-A/", host: strings.ToUpper(host) + ":8443"},
 	} {
-		if got := w.do(t, c); got.status != 200 {
-			t.Errorf("%s %s: got %d %s, want 200", c.method, c.path, got.status, got.body)
-		}
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			if got := w.do(t, c); got.status != 200 {
+				t.Errorf("%s %s: got %d %s, want 200", c.method, c.path, got.status, got.body)
+			}
+		})
 	}
 }

@@ -267,12 +267,14 @@ func TestRevokedConnectionsAreEnded(t *testing.T) {
 			c.Publish("devices/"+id+"/messages/events/", 0, false, "x")
 		},
 	} {
-		id := strings.NewReplacer(" ", "-", ",", "").Replace(name)
-		key := f.device(id)
-		o, gone := lost(f.options(address, id, key))
-		c := f.connect(o)
-		do(id, key, c)
-		await.Closed(t, gone, name+": the end of the connection")
+		t.Run(name, func(t *testing.T) {
+			id := strings.NewReplacer(" ", "-", ",", "").Replace(name)
+			key := f.device(id)
+			o, gone := lost(f.options(address, id, key))
+			c := f.connect(o)
+			do(id, key, c)
+			await.Closed(t, gone, name+": the end of the connection")
+		})
 	}
 	if got := f.hubs.Received(host); got != 0 {
 		t.Errorf("got %d messages, want none", got)

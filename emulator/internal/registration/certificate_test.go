@@ -113,23 +113,25 @@ func (test certificateCase) run(t *testing.T, w world) {
 		return
 	}
 	for front, r := range map[string]response{"HTTPS": got, "MQTT": reply} {
-		body, _ := tree(t, r.body).(map[string]any)
-		if r.status != 200 || body["status"] != test.status {
-			t.Fatalf("%s: got %d %s, want %s", front, r.status, r.body, test.status)
-		}
-		if test.status != "assigned" {
-			continue
-		}
-		result, _ := body["registrationState"].(map[string]any)
-		x509Result, _ := result["x509"].(map[string]any)
-		if group, _ := x509Result["enrollmentGroupId"].(string); x509Result == nil || group != test.group {
-			t.Errorf("%s: got x509 %v, want the group %q", front, result["x509"], test.group)
-		}
-		device, err := w.st.Device(result["assignedHub"].(string), test.id)
-		if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil ||
-			device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
-			t.Errorf("%s: got the hub's device %+v, %v, want the leaf's thumbprint %s", front, device, err, want)
-		}
+		t.Run(front, func(t *testing.T) {
+			body, _ := tree(t, r.body).(map[string]any)
+			if r.status != 200 || body["status"] != test.status {
+				t.Fatalf("%s: got %d %s, want %s", front, r.status, r.body, test.status)
+			}
+			if test.status != "assigned" {
+				return
+			}
+			result, _ := body["registrationState"].(map[string]any)
+			x509Result, _ := result["x509"].(map[string]any)
+			if group, _ := x509Result["enrollmentGroupId"].(string); x509Result == nil || group != test.group {
+				t.Errorf("%s: got x509 %v, want the group %q", front, result["x509"], test.group)
+			}
+			device, err := w.st.Device(result["assignedHub"].(string), test.id)
+			if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil ||
+				device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
+				t.Errorf("%s: got the hub's device %+v, %v, want the leaf's thumbprint %s", front, device, err, want)
+			}
+		})
 	}
 }
 

@@ -154,36 +154,38 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 	t.Parallel()
 	for _, from := range []int64{1, 2, 5, 20, 50, 100, 300} {
-		disk := vfs.NewCrashableMem()
-		var on atomic.Bool
-		faults := &full{from: from, chosen: func(errorfs.Op) bool { return on.Load() }}
-		s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults)})
-		must(t, err)
-		w := &world{State: s, t: t, clock: newClock()}
-		w.build(1)
-		on.Store(true)
-		twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
-		kept := within(t, "writes on a disk that fills", func() (kept []string) {
-			for i := 0; ; i++ {
-				name := fmt.Sprint("device-", i)
-				if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name,
-					Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
-					return kept
+		t.Run(fmt.Sprintf("from write %d on", from), func(t *testing.T) {
+			disk := vfs.NewCrashableMem()
+			var on atomic.Bool
+			faults := &full{from: from, chosen: func(errorfs.Op) bool { return on.Load() }}
+			s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults)})
+			must(t, err)
+			w := &world{State: s, t: t, clock: newClock()}
+			w.build(1)
+			on.Store(true)
+			twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
+			kept := within(t, "writes on a disk that fills", func() (kept []string) {
+				for i := 0; ; i++ {
+					name := fmt.Sprint("device-", i)
+					if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name,
+						Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
+						return kept
+					}
+					kept = append(kept, name)
 				}
-				kept = append(kept, name)
+			})
+			if !errors.Is(s.Err(), state.ErrUnwritable) {
+				t.Errorf("full from write %d on: got %v, want %v", from, s.Err(), state.ErrUnwritable)
+			}
+			must(t, within(t, "close", s.Close))
+			after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
+			for _, name := range kept {
+				if _, err := after.Enrollment(w.scope, name); err != nil {
+					t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from,
+						name, err)
+				}
 			}
 		})
-		if !errors.Is(s.Err(), state.ErrUnwritable) {
-			t.Errorf("full from write %d on: got %v, want %v", from, s.Err(), state.ErrUnwritable)
-		}
-		must(t, within(t, "close", s.Close))
-		after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
-		for _, name := range kept {
-			if _, err := after.Enrollment(w.scope, name); err != nil {
-				t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from,
-					name, err)
-			}
-		}
 	}
 }
 

@@ -84,15 +84,17 @@ func TestAStoreOfANewerFormatIsRefusedUnchanged(t *testing.T) {
 func TestAStoreWhoseFormatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, format := range [][]byte{{}, {0}, {0x80}} {
-		dir := t.TempDir()
-		s, err := state.Open(state.Options{Dir: dir})
-		must(t, err)
-		must(t, s.Close())
-		setRows(t, dir, map[string][]byte{"!format": format})
-		if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
-			!strings.Contains(err.Error(), "format") {
-			t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
-		}
+		t.Run(fmt.Sprintf("format %v", format), func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := state.Open(state.Options{Dir: dir})
+			must(t, err)
+			must(t, s.Close())
+			setRows(t, dir, map[string][]byte{"!format": format})
+			if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
+				!strings.Contains(err.Error(), "format") {
+				t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
+			}
+		})
 	}
 }
 
@@ -194,23 +196,25 @@ func damageEach(t *testing.T, dir, kind string) {
 		whole, err := os.ReadFile(file)
 		must(t, err)
 		for _, part := range []int{0, 1, 2, 3} {
-			at := len(whole)*part/4 + 7
-			copied := filepath.Join(t.TempDir(), "store")
-			must(t, os.CopyFS(copied, os.DirFS(dir)))
-			bad := append([]byte(nil), whole...)
-			for i := at; i < at+4; i++ {
-				bad[i] ^= 0xff
-			}
-			must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
-			s, err := state.Open(state.Options{Dir: copied})
-			if err == nil {
-				_, err = s.Counts()
-				_ = s.Close()
-			}
-			if !errors.Is(err, state.ErrCorrupt) {
-				t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err,
-					state.ErrCorrupt)
-			}
+			t.Run(fmt.Sprintf("part %d of 4", part), func(t *testing.T) {
+				at := len(whole)*part/4 + 7
+				copied := filepath.Join(t.TempDir(), "store")
+				must(t, os.CopyFS(copied, os.DirFS(dir)))
+				bad := append([]byte(nil), whole...)
+				for i := at; i < at+4; i++ {
+					bad[i] ^= 0xff
+				}
+				must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
+				s, err := state.Open(state.Options{Dir: copied})
+				if err == nil {
+					_, err = s.Counts()
+					_ = s.Close()
+				}
+				if !errors.Is(err, state.ErrCorrupt) {
+					t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err,
+						state.ErrCorrupt)
+				}
+			})
 		}
 	}
 }
