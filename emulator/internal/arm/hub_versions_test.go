@@ -66,7 +66,7 @@ func TestAHubIsPutWithTheMembersThatItsVersionHas(t *testing.T) {
 	}
 }
 
-// lists names the lists of endpoints that an answer shows beside the four that each does.
+// lists returns the names of the lists of endpoints in an answer besides the four that each answer has.
 func lists(t *testing.T, body string) string {
 	t.Helper()
 	var hub struct {
@@ -131,7 +131,7 @@ func TestAHubIsShownWithTheMembersThatItsVersionHas(t *testing.T) {
 	}
 }
 
-func TestAPutResetsWhatItsVersionDoesNotHaveUnlessToldToKeepIt(t *testing.T) {
+func TestAPutResetsMembersOfOtherVersionsUnlessTheyAreKept(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprintf("keep %v", keep), func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestAPutResetsWhatItsVersionDoesNotHaveUnlessToldToKeepIt(t *testing.T) {
 	}
 }
 
-func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
+func TestAPutOfAServiceKeepsNewerMembersOnRequest(t *testing.T) {
 	t.Parallel()
 	s := newSurfaceWith(t, arm.Options{KeepNewerMembers: true})
 	s.inventory()
@@ -190,7 +190,7 @@ func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
 	}
 }
 
-// fullHub has something in most members that every version has.
+// fullHub has a value in most members that every version has.
 const fullHub = `{"location":"westeurope","tags":{"a":"b"},"sku":{"name":"S1","capacity":2},"identity":{"type":"SystemAssigned, UserAssigned",
 	"userAssignedIdentities":{"/subscriptions/x/u":{}}},"properties":{"disableLocalAuth":false,"disableDeviceSAS":false,"disableModuleSAS":false,
 	"restrictOutboundNetworkAccess":false,"allowedFqdnList":["x"],"publicNetworkAccess":"Enabled","minTlsVersion":"1.2","comments":"c",
@@ -208,7 +208,7 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 			t.Parallel()
 			s, described := newSurface(t), readDescription(t, "IotHubs", version)
 			s.inventory()
-			// What other versions have must not be in the answers of this one.
+			// Members of other versions must not be in the answers of this one.
 			s.call("PUT", hubAt+"2022-04-30-preview", hubBefore+`{`+streams+`}}`)
 			s.call("PUT", strings.Replace(hubAt, "hub-1", "hub-3", 1)+"2026-11-01", hubBefore+`{`+eventStream+`}}`)
 			all := strings.Replace(hubAt, "/hub-1", "", 1)
@@ -231,7 +231,7 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, wrong := range described.validate(name, value, &schema{Ref: "#/definitions/" + answer.as}) {
-					// Recorded traffic of the Azure CLI shows these two, whatever the description has.
+					// Recorded traffic of the Azure CLI contains these two, unlike the description.
 					if !strings.Contains(wrong, ".resourcegroup: no such") &&
 						!strings.Contains(wrong, ".subscriptionid: no such") {
 						t.Error(wrong)

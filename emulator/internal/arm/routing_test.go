@@ -32,7 +32,7 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		{`{` + route("nowhere") + `}`, "Route has an undefined endpoint, Route Name:r, EndpointName:nowhere."},
 		{`{` + one + `,` + route("one") + `}`, ""},
 		{`{` + one + `,` + route("ONE") + `}`, ""},
-		{`{"endpoints":{"eventHubs":[]},` + route("one") + `}`, "EndpointName:one."}, // taken away from under its route
+		{`{"endpoints":{"eventHubs":[]},` + route("one") + `}`, "EndpointName:one."}, // removed while a route uses it
 		{`{` + route("events") + `}`, ""},
 		{`{` + route("eventgrid") + `}`, ""},
 		{`{"endpoints":{"cosmosDBSqlContainers":[` + endpoint("c") + `],"storageContainers":[` + endpoint("s") + `]},` +

@@ -7,7 +7,7 @@ import (
 )
 
 // The operations are those of Tags_UpdateAtScope, 2025-04-01.
-func TestTagsAreAResourceOfTheirOwn(t *testing.T) {
+func TestTagsAreASeparateResource(t *testing.T) {
 	t.Parallel()
 	const tags = "/providers/Microsoft.Resources/tags/default?api-version=2025-04-01"
 	for name, at := range map[string]string{

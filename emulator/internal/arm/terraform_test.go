@@ -22,7 +22,7 @@ import (
 	"evenkeel/emulator/internal/arm"
 )
 
-// What hashicorp/terraform-provider-azurerm 5.2.0 expects of answers. Each test names the file that does.
+// What hashicorp/terraform-provider-azurerm 5.2.0 expects of answers. Each test names the source file.
 
 const (
 	aHub     = "/providers/Microsoft.Devices/IotHubs/hub-1"
@@ -30,7 +30,7 @@ const (
 	hubStart = `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":`
 )
 
-// must calls, checks the status, and decodes the answer.
+// must makes a call, checks the status, and decodes the answer.
 func (s surface) must(method, path, body string, want int, into any) {
 	s.t.Helper()
 	status, answer := s.call(method, path, body)
@@ -54,7 +54,7 @@ const ofGroups = "?api-version=2022-09-01"
 
 // Sources: iothub_endpoint_servicebus_queue_resource.go ("if routing.Endpoints.EventHubs == nil"),
 // iothub_fallback_route_resource_test.go (Name must not be nil); recorded in Azure/azure-cli, test_hub_wait.
-func TestRoutingIsShownWhole(t *testing.T) {
+func TestRoutingIsShownCompletely(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.makeGroup()
@@ -246,7 +246,8 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 	s.must("PUT", aHub+"/eventHubEndpoints/other/ConsumerGroups/test"+ofHub, `{}`, http.StatusNotFound, nil)
 }
 
-// Source: hashicorp/go-azure-sdk, sdk/client/resourcemanager/poller_lro.go: 10 s to the first look without Retry-After.
+// Source: hashicorp/go-azure-sdk, sdk/client/resourcemanager/poller_lro.go: without Retry-After, 10 s pass before the
+// first poll.
 func TestCompletedOperationsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]string{0: "0", time.Hour: "1"} {

@@ -80,7 +80,7 @@ func leafCertificates(primary, secondary *authority) state.Settings {
 		ClientSecondary: secondary.Raw}}}
 }
 
-// upload gives the provisioning service a CA certificate, as ARM does.
+// upload uploads a CA certificate to the provisioning service, as ARM does.
 func (w world) upload(t *testing.T, name string, a *authority, verified bool) {
 	t.Helper()
 	child := state.Child{Parent: state.ServiceHost("dps-1"), Kind: state.CertificateKind, Name: name}
@@ -92,7 +92,7 @@ func (w world) upload(t *testing.T, name string, a *authority, verified bool) {
 	}
 }
 
-// certificateCase is a device that presents a chain, and what becomes of it.
+// certificateCase is a device that presents a chain, and the result.
 type certificateCase struct {
 	name  string
 	id    string
@@ -195,8 +195,8 @@ func TestRegisterWithACertificate(t *testing.T) {
 	}
 }
 
-// TestTheChainMustReachAVerifiedCertificate: what is uploaded decides, as the documents' example with an intermediate
-// says.
+// TestTheChainMustReachAVerifiedCertificate: the uploaded certificate decides, as in the documents' example with an
+// intermediate.
 func TestTheChainMustReachAVerifiedCertificate(t *testing.T) {
 	t.Parallel()
 	year := start.AddDate(1, 0, 0)
@@ -262,13 +262,13 @@ func TestReferencesToUploadedCertificates(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, w) })
 	}
 
-	// Taking the certificate away takes its devices' way in, at once.
+	// After the certificate is removed, its devices are refused at once.
 	if err := w.st.DeleteChild(state.ServiceHost("dps-1"), state.CertificateKind, "root", ""); err != nil {
 		t.Fatal(err)
 	}
 	certificateCase{id: "sn-1", chain: chain(leaf(root, "sn-1"), root), status: "refused"}.run(t, w)
 
-	// An enrollment hides the groups; deleted, it hides them no more.
+	// An enrollment takes precedence over the groups until it is deleted.
 	if err := w.st.DeleteEntry(state.Individuals, w.scope, "one", ""); err != nil {
 		t.Fatal(err)
 	}

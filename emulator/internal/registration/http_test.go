@@ -63,7 +63,7 @@ func (r response) want(t *testing.T, status int, body string) {
 	wantBody(t, r.body, body)
 }
 
-// register does what a device does: PUT, then GET until it has its hub.
+// register registers like a device: PUT, then GET until the device has its hub.
 func (w world) register(t *testing.T, a attempt) response {
 	t.Helper()
 	started := w.request(t, http.MethodPut, "register", a)

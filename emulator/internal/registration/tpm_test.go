@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// tpmDevice is a device with a TPM in software.
+// tpmDevice is a device with a software TPM.
 type tpmDevice struct {
 	*softkeys.TPM
 	id string
@@ -89,7 +89,7 @@ func TestRegisterWithATPM(t *testing.T) {
 		}
 	}
 
-	// A request sent twice: both answers are good.
+	// The device sends a request twice: both answers are valid.
 	first := d.challenged(t, w)
 	second := d.challenged(t, w)
 	for _, key := range []string{first, second} {
