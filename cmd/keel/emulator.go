@@ -111,6 +111,7 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 	if err != nil {
 		return err
 	}
+	options.HostBuilds = true // the emulator needs no program
 	if !toolchain.Fresh(options, folder.Bin()) {
 		if err := toolchain.BuildKeel(ctx, options, folder.Bin()); err != nil {
 			return err

@@ -90,8 +90,8 @@ func CanBuild(o Options) error {
 	return nil
 }
 
-// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go
-// command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and, unless the language host
+// builds it, the program main.go. The go command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
@@ -101,6 +101,9 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 		tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
 		if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
 			return err
+		}
+		if o.HostBuilds {
+			return setStamp(bin, inputs)
 		}
 		if err := goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."}); err != nil {
 			return err

@@ -114,6 +114,26 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 	}
 }
 
+// TestTheProgramIsNotBuiltForAHostThatBuildsIt: an installed Pulumi would build it a second time.
+func TestTheProgramIsNotBuiltForAHostThatBuildsIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("main.go", "package main")
+	bin := filepath.Join(b.options.Root, ".evenkeel", "bin")
+	b.options.HostBuilds = true
+	if err := toolchain.BuildProject(t.Context(), b.options, bin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(toolchain.Program(bin)); err == nil || b.builds() != 1 || !toolchain.Fresh(b.options, bin) {
+		t.Errorf("got %d builds, the program: %v, fresh: %v; want only keel with the plugin, and fresh", b.builds(), err,
+			toolchain.Fresh(b.options, bin))
+	}
+	b.options.HostBuilds = false
+	if toolchain.Fresh(b.options, bin) {
+		t.Error("got it fresh for the pinned Pulumi, which needs the program")
+	}
+}
+
 func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
