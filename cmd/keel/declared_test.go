@@ -25,7 +25,7 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE")
 	}
 	var out outputs
-	text, err := os.ReadFile(filepath.Join(ts.Getenv("PAPER"), "outputs"))
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("FAKE"), "outputs"))
 	ts.Check(err)
 	ts.Check(json.Unmarshal(text, &out))
 	record, err := process(ts.Getenv("CHECKOUT")).Find()

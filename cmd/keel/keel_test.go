@@ -94,7 +94,7 @@ func setup(env *testscript.Env) error {
 	if u, err := user.Current(); err == nil {
 		env.Setenv("USERNAME", u.Username)
 	}
-	env.Setenv("PAPER", bin)
+	env.Setenv("FAKE", bin)
 	env.Values[held] = make(chan func(), 1)
 	env.Defer(func() {
 		_, _ = process(checkout).Stop(context.Background(), 5*time.Second)

@@ -54,7 +54,7 @@ func seed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text, err := json.Marshal(out)
 	ts.Check(err)
-	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("PAPER"), "outputs"), text, 0o600))
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("FAKE"), "outputs"), text, 0o600))
 }
 
 // deploy creates the resources through the management API, as Azure's own clients do.
