@@ -92,7 +92,7 @@ func TestThePageWorksInABrowser(t *testing.T) {
 	}
 }
 
-// TestThePageIsLockedWithoutItsToken opens the page as somebody who has no token, or another one.
+// TestThePageIsLockedWithoutItsToken opens the page without a token, and with a wrong one.
 func TestThePageIsLockedWithoutItsToken(t *testing.T) {
 	t.Parallel()
 	y := busy(t)

@@ -38,7 +38,7 @@ func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	return ports
 }
 
-// runNamed is RunT on such ports: others than those tried first when somebody took them between the look and the start.
+// runNamed is RunT on these ports, or on others if another process takes one before the start.
 func runNamed(t *testing.T, o emulator.Options) (*emulator.Emulator, emulator.AzurePorts) {
 	t.Helper()
 	var started *emulator.Emulator

@@ -126,7 +126,7 @@ func (y *yard) enroll(id, more string) {
 	y.service("PUT", "/enrollments/"+id, fmt.Sprintf(`{"registrationId":%q,%s}`, id, more))
 }
 
-// device is what somebody presents who wants to register.
+// device is a device with what it presents to register.
 type device struct {
 	scope, id string
 	token     string

@@ -1,6 +1,6 @@
-// Package spread says how many devices each hub of a set is expected to get, and draws how many it got.
+// Package spread computes how many devices each hub of a set should get, and draws how many it has.
 //
-// It judges nothing: a hub outside its band is shown as such, and one in twenty is.
+// It reports no error: it marks a hub outside its band, as one in twenty is.
 package spread
 
 import (
@@ -13,7 +13,7 @@ import (
 // Hub is one hub and its share.
 type Hub struct {
 	Name string `json:"name"`
-	// Weight is the hub's part of the whole; 0 for one that takes no new devices.
+	// Weight is the hub's weight; 0 if it gets no new devices.
 	Weight int `json:"weight"`
 	// Devices is how many it got.
 	Devices int `json:"devices"`

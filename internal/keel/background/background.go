@@ -1,10 +1,10 @@
 // Package background keeps one detached process per folder: it starts it, waits until it is ready, finds it again from
 // another command, and ends it.
 //
-// The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number
-// that was given to somebody else is never taken for it. Those who look share the lock for a moment: they never take
-// one another for the process. A record is only there while its writer holds the lock, or until somebody finds the lock
-// free. The package does not know what the process does.
+// The process holds a file lock while it runs. The system releases the lock even after a crash or kill -9, so another
+// process that gets its id is never mistaken for it. Commands that look for the process share the lock for a moment, and
+// are not mistaken for it either. The process's record exists only while the process holds the lock, or until a command
+// finds the lock free. The package does not know what the process does.
 package background
 
 import (
