@@ -140,8 +140,8 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	return a.failure(verb, err)
 }
 
-// Create links the hub, or takes over an equal link, which only an interrupted creation or another owner of the same hub
-// can have made.
+// Create links the hub, or takes over an equal link, which only an interrupted creation or another owner of the same
+// hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (
 	infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs

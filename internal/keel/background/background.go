@@ -2,9 +2,9 @@
 // another command, and ends it.
 //
 // The process holds a file lock while it runs. The system releases the lock even after a crash or kill -9, so another
-// process that gets its id is never mistaken for it. Commands that look for the process share the lock for a moment, and
-// are not mistaken for it either. The process's record exists only while the process holds the lock, or until a command
-// finds the lock free. The package does not know what the process does.
+// process that gets its id is never mistaken for it. Commands that look for the process share the lock for a moment,
+// and are not mistaken for it either. The process's record exists only while the process holds the lock, or until a
+// command finds the lock free. The package does not know what the process does.
 package background
 
 import (

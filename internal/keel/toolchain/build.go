@@ -91,7 +91,8 @@ func CanBuild(o Options) error {
 }
 
 // BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and, unless the language host
-// builds it, the program main.go. The go command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+// builds it, the program main.go. The go command decides what is stale. A lock file in bin keeps two commands of one
+// checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
