@@ -201,7 +201,7 @@ func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	}
 }
 
-// damagedStart starts an emulator in a folder with a damaged file, and checks what is said of it.
+// damagedStart starts an emulator in a folder with a damaged file, and checks the error or the log.
 func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 	t.Helper()
 	before := dataFiles(t, dir)

@@ -25,8 +25,8 @@ import (
 	"evenkeel/emulator"
 )
 
-// How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is
-// a process of its own, so that its memory is not the tests'.
+// The load that an emulator supports (`make limits`): a million enrollments, and ten thousand devices at once. The
+// emulator is a process of its own, so that its memory is not the tests'.
 
 // memoryOf is a line of a process's status in MiB: VmRSS is what it has now, VmHWM the most it ever had. Only Linux
 // has it.

@@ -22,7 +22,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// azurePorts are ports that are free now, in the place of 443, 8883 and 5671. They are below those that the system
+// azurePorts are ports that are free now, instead of 443, 8883 and 5671. They are below those that the system
 // gives to connections.
 func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	t.Helper()

@@ -233,7 +233,7 @@ func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 		"wrong key": {wrongKey,
 			"401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
 				fakeHost +
-				" must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, " +
+				" must have the policy, with the right EnrollmentWrite. If a key of that policy was regenerated, " +
 				"raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
 				"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config " +
 				"set " +

@@ -296,7 +296,7 @@ func TestKeysThatAnotherClientChangedAreNotOverwritten(t *testing.T) {
 		t.Errorf("update over renewed keys: got %v, want the keys named and not shown", err)
 	}
 	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
-		t.Errorf("refresh: got %v, want the renewed key taken over, and no change to heal", got)
+		t.Errorf("refresh: got %v, want the renewed key taken over, and no drift", got)
 	}
 	m.up(changed)
 	if m.secret("primaryKey") != renewed {

@@ -166,7 +166,7 @@ func TestEachCommandOfThePagesRunsOrSaysWhyNot(t *testing.T) {
 	for page, test := range runBy {
 		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(test)))
 		if err != nil || !strings.Contains(string(text), page) {
-			t.Errorf("%s is said to run %s: %v, and does not name it", test, page, err)
+			t.Errorf("%s should run %s, but does not name it: %v", test, page, err)
 		}
 	}
 	for _, page := range documents(t) {

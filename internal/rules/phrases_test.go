@@ -69,6 +69,17 @@ var phrases = map[string]string{
 	`makes? room on`:                                "free space on",
 	`tells? apart`:                                  "distinguishes",
 	`told from`:                                     "distinguished from",
+	`(?:is|are|was|were) said`:                      "is reported",
+	`somebody`:                                      "a user; another client; another owner",
+	`heals?`:                                        "reverts",
+	`lives on`:                                      "is still open, still exists",
+	`bears`:                                         "has; supports",
+	`in the place of`:                               "instead of",
+	`of paper`:                                      "fake",
+	`in vain`:                                       "without success",
+	`(?:all the while|all the same)`:                "throughout; nevertheless",
+	`takes? (?:it|them|it all) back`:                "reverts, undoes",
+	`made out to`:                                   "issued to",
 }
 
 // unbroken are the phrases as one pattern each.

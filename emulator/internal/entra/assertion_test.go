@@ -159,7 +159,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 			edited(good, "nbf", time.Now().Add(5*time.Second).Unix()))},
 		"not valid yet": {assertion: own.sign(t, header(own),
 			edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
-		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")),
+		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "another")),
 			want: "AADSTS700021"},
 		"unknown certificate": {assertion: unknown.sign(t, header(unknown), good), want: "AADSTS700027"},
 		"expired certificate": {assertion: expired.sign(t, header(expired), good), want: "AADSTS700027"},

@@ -243,7 +243,7 @@ func TestConnectIsRefusedAfterAChange(t *testing.T) {
 	must(t, last(w.PutDevice(hub1, d, state.Unconditional, false)))
 	for i, c := range connections {
 		if c != nil && c.ended(t) == nil {
-			t.Errorf("connection %d lives on with a key that was replaced", i)
+			t.Errorf("connection %d is open with a key that was replaced", i)
 		}
 	}
 	if got := w.Connection(hub1, "d"); got != nil {

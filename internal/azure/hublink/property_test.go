@@ -127,7 +127,7 @@ func (w *world) value(depth int) any {
 	return map[string]any{"a": w.value(depth - 1), "nothing": nil, "no": false}
 }
 
-// others may change anything before a request, as somebody who knows every member. Callers hold the lock.
+// others may change anything before a request, as a client that knows every member. Callers hold the lock.
 func (w *world) others(http.ResponseWriter, *http.Request) bool {
 	if w.left == 0 || !w.chance(4) {
 		return false

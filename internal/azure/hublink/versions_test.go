@@ -320,7 +320,7 @@ func TestAPreviewVersionWithoutWritesIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestBothReadingsAreOfOneState: somebody writes between them, at a service that heeds no etag.
+// TestBothReadingsAreOfOneState: another client writes between them, at a service that ignores etags.
 func TestBothReadingsAreOfOneState(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

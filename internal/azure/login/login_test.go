@@ -208,7 +208,7 @@ func TestLoginsAreRefused(t *testing.T) {
 		"another tenant": {func(s *login.Settings) {
 			s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff"
 		}, "AADSTS90002"},
-		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" },
+		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "another" },
 			"AADSTS700016"},
 		"an unknown certificate": {func(s *login.Settings) { s.ClientCertificatePath = unknown }, "AADSTS700027"},
 		"a file of no certificate": {func(s *login.Settings) { s.ClientCertificatePath = garbage },

@@ -153,7 +153,7 @@ func TestAWaitEndsWithTheHolderOrTimesOut(t *testing.T) {
 			t.Errorf("got a notice of %v, want the holder", h)
 		}
 	case err := <-got:
-		t.Fatalf("got %v, want it to wait and to tell for whom", err)
+		t.Fatalf("got %v, want it to wait and to name the holder", err)
 	}
 	kill()
 	if err := <-got; err != nil {

@@ -21,7 +21,7 @@ func live(t *testing.T) scene {
 	return s
 }
 
-func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
+func TestAStateWithoutItsResourceGroupIsExplained(t *testing.T) {
 	t.Parallel()
 	s := live(t)
 	if err := s.Confirm(t.Context(), s.cloud); err != nil || ran(t, s.Environment) != nil {
