@@ -210,7 +210,7 @@ func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 func TestBlankIsWhatALossOfPowerLeaves(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{"": true, "\x00\x00": true, "\n": false, "\x00a": false} {
-		t.Run(text, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			if got := durable.IsBlank([]byte(text)); got != want {
 				t.Errorf("%q: got %v, want %v", text, got, want)
 			}

@@ -24,7 +24,7 @@ func TestQueryPages(t *testing.T) {
 	}
 	for _, query := range []string{"SELECT *", "select * from enrollments", "", "*",
 		"SELECT * FROM enrollments WHERE registrationId = 'device-1'"} {
-		t.Run(query, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", query), func(t *testing.T) {
 			got, pages := []string{}, 0
 			header := map[string]string{"x-ms-max-item-count": "3"}
 			for {

@@ -3,6 +3,7 @@ package dpswire_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -93,7 +94,7 @@ func TestRefusalsOfTheState(t *testing.T) {
 		{errors.New("a fault with a secret"), 500, 500001},
 		{dpswire.Refuse(413, 413001, "more than %d", 7), 413, 413001},
 	} {
-		t.Run(test.err.Error(), func(t *testing.T) {
+		t.Run(fmt.Sprint(test.code), func(t *testing.T) {
 			answer, body, fault := serve(func() (dpswire.Reply, error) { return dpswire.Reply{}, test.err })
 			if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
 				t.Errorf("got %d %+v %v, want %d %d", answer.StatusCode, body, fault, test.status, test.code)

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func TestTier(t *testing.T) {
 	for name, want := range map[string]state.Tier{
 		"F1": state.Free, "B1": state.Basic, "b3": state.Basic, "S1": state.Standard, "": state.Standard,
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			if got := (state.SKU{Name: name}).Tier(); got != want {
 				t.Errorf("%q: got %s, want %s", name, got, want)
 			}

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestResourceGroups(t *testing.T) {
 	wantKind(t, w.DeleteGroup(subscription, "none", 0), state.NotFound)
 	must(t, second(w.PutGroup(state.Group{Subscription: "other", Name: "a", Location: location})))
 	for sub, want := range map[string]int{subscription: 1, "OTHER": 1, "none": 0, "": 2} {
-		t.Run(sub, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", sub), func(t *testing.T) {
 			if gs, err := w.Groups(sub); err != nil || len(gs) != want {
 				t.Errorf("groups of %q: got %d, %v; want %d", sub, len(gs), err, want)
 			}

@@ -152,7 +152,7 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 	t.Parallel()
 	start, end := under(tableDevice, "hub")
 	for id, want := range map[string]bool{"": true, "a": true, "\xff": true} {
-		t.Run(id, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", id), func(t *testing.T) {
 			key := keyOf(tableDevice, "hub", id)
 			if got := string(key) >= string(start) && string(key) < string(end); got != want {
 				t.Errorf("%q: got within its hub %v, want %v", id, got, want)
@@ -160,7 +160,7 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 		})
 	}
 	for _, other := range []string{"hub2", "hu", "hub\x00x"} {
-		t.Run(other, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", other), func(t *testing.T) {
 			key := keyOf(tableDevice, other, "id")
 			if string(key) >= string(start) && string(key) < string(end) {
 				t.Errorf("a device of %q is among those of hub", other)

@@ -196,7 +196,7 @@ func damageEach(t *testing.T, dir, kind string) {
 		whole, err := os.ReadFile(file)
 		must(t, err)
 		for _, part := range []int{0, 1, 2, 3} {
-			t.Run(fmt.Sprintf("part %d of 4", part), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, part %d of 4", filepath.Base(file), part), func(t *testing.T) {
 				at := len(whole)*part/4 + 7
 				copied := filepath.Join(t.TempDir(), "store")
 				must(t, os.CopyFS(copied, os.DirFS(dir)))

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -248,7 +249,7 @@ func TestQuotedValuesHideKeys(t *testing.T) {
 func TestPrivateKeysInBase64AreFoundWhereverTheyBegin(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"", "-", "--", "---", "Bag Attributes\n"} {
-		t.Run(before, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", before), func(t *testing.T) {
 			text := base64.StdEncoding.EncodeToString([]byte(before + "-----BEGIN EC PRIVATE KEY-----\nAA==\n"))
 			if !enrollment.HoldsPrivateKey(text[:20] + "\n" + text[20:]) {
 				t.Errorf("the key after %q was not found", before)

@@ -273,7 +273,7 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
-				t.Run(tenant, func(t *testing.T) {
+				t.Run(fmt.Sprintf("%q", tenant), func(t *testing.T) {
 					s := w.base
 					if set(&s); tenant != "" {
 						s.AuxiliaryTenantIDs = []string{tenant}

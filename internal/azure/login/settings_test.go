@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestCloudsAreFoundByName(t *testing.T) {
 		"AzureUSGovernment": "https://management.usgovcloudapi.net", "china": "https://management.chinacloudapi.cn",
 		"AzureChinaCloud": "https://management.chinacloudapi.cn",
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			account, err := login.New(login.Settings{Environment: name}, nil)
 			if err != nil {
 				t.Fatal(err)

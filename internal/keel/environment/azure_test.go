@@ -1,6 +1,7 @@
 package environment_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,8 +89,8 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
 		t.Errorf("got %v, %v, want no such group, and no error", there, err)
 	}
-	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
-		t.Run(id, func(t *testing.T) { // deleting an absent resource succeeds
+	for i, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
+		t.Run(fmt.Sprintf("deletion %d", i+1), func(t *testing.T) { // deleting an absent resource succeeds
 			if err := azure.Delete(t.Context(), id); err != nil {
 				t.Errorf("delete %s: %v", id, err)
 			}
