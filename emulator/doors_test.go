@@ -79,9 +79,9 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 	}
 }
 
-// TestTheTokenIsForItsOwnerAndStays: the file is for its owner alone, its token outlives a restart, and a folder of an
+// TestTheControlTokenIsPrivateAndPersistent: the file is for its owner alone, its token outlives a restart, and a folder of an
 // earlier version, which has none, gets one.
-func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
+func TestTheControlTokenIsPrivateAndPersistent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	start := func() (token string) {

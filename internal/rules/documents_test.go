@@ -88,8 +88,8 @@ func TestAnchorsAreThoseOfGitHub(t *testing.T) {
 	}
 }
 
-// TestLinksOfThePagesLeadSomewhere follows every link to a file of the project, and its anchor.
-func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
+// TestLinksInThePagesResolve follows every link to a file of the project, and its anchor.
+func TestLinksInThePagesResolve(t *testing.T) {
 	t.Parallel()
 	all := documents(t)
 	texts := map[string]string{}
