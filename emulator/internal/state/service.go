@@ -65,42 +65,39 @@ func (s *State) service(id ResourceID) (*Service, error) {
 
 // Service returns the provisioning service with that id.
 func (s *State) Service(id ResourceID) (Service, error) {
-	leave, err := s.enter()
-	if err != nil {
-		return Service{}, err
-	}
-	defer leave()
-	v, err := s.service(id)
-	if err != nil {
-		return Service{}, err
-	}
-	return v.copy(), nil
+	return s.copyOfService(func() (*Service, error) { return s.service(id) })
 }
 
 // ServiceByHost returns the provisioning service with that host name, in any phase.
 func (s *State) ServiceByHost(host string) (Service, error) {
-	leave, err := s.enter()
-	if err != nil {
-		return Service{}, err
-	}
-	defer leave()
-	v := s.services[strings.ToLower(host)]
-	if v == nil {
-		return Service{}, noService(host)
-	}
-	return v.copy(), nil
+	return s.copyOfService(func() (*Service, error) {
+		if v := s.services[strings.ToLower(host)]; v != nil {
+			return v, nil
+		}
+		return nil, noService(host)
+	})
 }
 
 // ServiceByScope returns the provisioning service with that ID scope, in any phase.
 func (s *State) ServiceByScope(idScope string) (Service, error) {
+	return s.copyOfService(func() (*Service, error) {
+		if v, err := s.scope(idScope); err == nil {
+			return v, nil
+		}
+		return nil, &Error{Kind: NotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+	})
+}
+
+// copyOfService returns a copy of the stored service that find returns. find is called with world held.
+func (s *State) copyOfService(find func() (*Service, error)) (Service, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return Service{}, err
 	}
 	defer leave()
-	v, err := s.scope(idScope)
+	v, err := find()
 	if err != nil {
-		return Service{}, &Error{Kind: NotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+		return Service{}, err
 	}
 	return v.copy(), nil
 }
