@@ -79,8 +79,8 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 	}
 }
 
-// TestTheControlTokenIsPrivateAndPersistent: the file is for its owner alone, its token outlives a restart, and a folder of an
-// earlier version, which has none, gets one.
+// TestTheControlTokenIsPrivateAndPersistent: the file is for its owner alone, its token outlives a restart, and a
+// folder of an earlier version, which has none, gets one.
 func TestTheControlTokenIsPrivateAndPersistent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -47,7 +47,7 @@ type Record struct {
 	Build string `json:"build"`
 	// Ready is a URL that answers 200 while the process works.
 	Ready string `json:"ready"`
-	// Detail is the process's own; no secret stands in it.
+	// Detail belongs to the process. It must contain no secret.
 	Detail json.RawMessage `json:"detail"`
 }
 
