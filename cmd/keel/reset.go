@@ -68,8 +68,8 @@ func (a *app) reset(ctx context.Context) error {
 // maxRounds is how often reset looks for devices that have registered meanwhile.
 const maxRounds = 25
 
-// repeatUntilEmpty repeats a round until it finds nothing: a device that registers between the removal of the records and
-// of the devices would keep only its record.
+// repeatUntilEmpty repeats a round until it finds nothing: a device that registers between the removal of the records
+// and of the devices would keep only its record.
 func repeatUntilEmpty(round func() (registrations, devices int, err error)) (registrations, devices int, err error) {
 	for range maxRounds {
 		r, d, err := round()
