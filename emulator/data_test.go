@@ -166,7 +166,7 @@ func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 			"enrollments":      `{"registrationId":"` + id + `",` + keyed + `}`,
 			"enrollmentGroups": `{"enrollmentGroupId":"` + id + `",` + keyed + `}`,
 		} {
-			t.Run(collection, func(t *testing.T) {
+			t.Run(collection+"/"+id, func(t *testing.T) {
 				path := "/" + collection + "/" + id
 				for _, call := range []struct{ method, path, body string }{
 					{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""},

@@ -54,7 +54,7 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 				y.e.Endpoints().ClientSecret,
 			"another scheme": "Basic " + token,
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(route+", "+name, func(t *testing.T) {
 				want := http.StatusUnauthorized
 				if open[route] && (path != "/" || header == "") {
 					want = http.StatusOK

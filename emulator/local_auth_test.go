@@ -30,7 +30,7 @@ func TestAServiceWithoutLocalAuthRefusesTheKeysOfItsPolicies(t *testing.T) {
 	for _, disable := range []string{"true", "false", "null"} {
 		y.localAuth(disable)
 		for _, call := range calls {
-			t.Run(call.method+" "+call.path, func(t *testing.T) {
+			t.Run(call.method+" "+call.path+", disabled="+disable, func(t *testing.T) {
 				path := call.path + "?api-version=2021-10-01"
 				status, body := y.on(serviceHost, call.method, path, call.body, y.owner)
 				if refused := status == 401 && body["errorCode"] == float64(401002); refused != (disable == "true") {

@@ -212,7 +212,7 @@ func TestLinksToMissingHubs(t *testing.T) {
 		for hub, want := range map[string]struct{ code, text string }{
 			hub1: {"401002", "IotHubUnauthorizedAccess"}, hub2: {"401001", "IoTHub not found."},
 		} {
-			t.Run(hub, func(t *testing.T) {
+			t.Run(name+", "+hub, func(t *testing.T) {
 				got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary))
 				if got.status != 200 || got.state("status") != "failed" || got.code() != want.code ||
 					!strings.Contains(got.state("errorMessage"), want.text) {

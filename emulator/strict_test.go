@@ -123,7 +123,7 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 				return status, body
 			},
 		} {
-			t.Run(what, func(t *testing.T) {
+			t.Run(what+", "+name, func(t *testing.T) {
 				if status, body := call(); status != 400 {
 					t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
 				} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
