@@ -6,7 +6,7 @@ KEEL := mkdir -p -m 700 .evenkeel && go build -o .evenkeel/bin/ ./cmd/keel && .e
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate sdks module tidy check test bench node node-ports az az-ports tpm limits browser
+.PHONY: help up down build generate sdks module dist vuln tidy check test bench node node-ports az az-ports tpm limits browser
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -23,6 +23,10 @@ sdks: ## Generate the TypeScript and Python SDKs and prove them, as far as this 
 	@go run ./tools/generate -sdks .evenkeel/sdks
 module: ## Copy the project under the module path MODULE into the folder TO, as it is published
 	@go run ./tools/module -path "$(MODULE)" -to "$(TO)"
+dist: ## Build the release archives, with sums and bills of materials, in dist; URL is where users will download them from
+	@go run ./tools/dist -to dist -url "$(URL)"
+vuln: ## Look for calls of functions with known vulnerabilities
+	@go run ./tools/vulncheck
 tidy: ## Tidy go.mod and the modules of tools, and give what they share one version
 	@go run ./tools/tidy
 check: ## Look for what is not formatted, suspicious or stale

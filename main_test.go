@@ -23,6 +23,8 @@ type cloud struct {
 	made map[string]resource.PropertyMap // by type and name
 	// requests are the registrations by type and name
 	requests map[string]*pulumirpc.RegisterResourceRequest
+	// tags are those of a service that the program reads.
+	tags map[string]string
 }
 
 func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
@@ -43,7 +45,7 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 }
 
 func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
-	return resource.PropertyMap{"properties": resource.NewObjectProperty(
+	return resource.PropertyMap{"tags": resource.NewPropertyValue(c.tags), "properties": resource.NewObjectProperty(
 		resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
 }
 
@@ -77,6 +79,16 @@ func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 
 func run(t *testing.T, settings config) *cloud {
 	t.Helper()
+	mocks, err := attempt(t, settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mocks
+}
+
+// attempt runs the program where a service that it reads has tags.
+func attempt(t *testing.T, settings config, tags map[string]string) (*cloud, error) {
+	t.Helper()
 	settings["endpoint"], settings["caFile"] = "https://127.0.0.1:1", "/ca.pem"
 	if _, ok := settings["emulator"]; !ok {
 		settings["emulator"] = `{"arm":"https://127.0.0.1:2","tenantId":"t","clientId":"c","secretFile":"secret"}`
@@ -85,15 +97,13 @@ func run(t *testing.T, settings config) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{}}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{},
+		tags: tags}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Hub: topology.FixedLocation,
 			Service: pulumi.Composite(topology.FixedLocation, cfg.KeepsLinks()), Lookup: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return mocks
+	return mocks, err
 }
 
 func links(t *testing.T, made map[string]resource.PropertyMap) []resource.PropertyMap {
@@ -313,6 +323,40 @@ func TestARotationChangesOnlyTheKeysOfItsRole(t *testing.T) {
 	}
 }
 
+// TestAGuestLinksItsHubsByIdentity, but not at a service that an evenkeel stack declares.
+func TestAGuestLinksItsHubsByIdentity(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
+	const user = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-1"
+	for kind, identity := range map[string]string{"SystemAssigned": "", "UserAssigned": user} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			settings := func() config {
+				return config{"provisioningService": id, "linkAuthentication": strings.ToLower(kind),
+					"linkIdentity": identity}
+			}
+			program, err := attempt(t, settings(), map[string]string{"purpose": "devices"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, hub := range []string{"hub-1", "hub-2"} {
+				link := program.made["azure-dps:index:LinkedHub/"+hub]
+				if link["authenticationType"].V != kind || identity != "" && link["identityId"].V != identity ||
+					link["provisioningServiceId"].V != id || link["key"].HasValue() || link["policyName"].HasValue() {
+					t.Errorf("%s: got link %v, want one by the identity", hub, link)
+				}
+			}
+			program, err = attempt(t, settings(), map[string]string{"purpose": "evenkeel", "stack": "prod"})
+			if err == nil || !strings.Contains(err.Error(), `evenkeel stack "prod"`) || !strings.Contains(err.Error(), "hint: ") {
+				t.Errorf("at a service of evenkeel: got %v, want its stack named", err)
+			}
+			if _, made := program.made["azure-dps:index:LinkedHub/hub-1"]; made {
+				t.Error("at a service of evenkeel: the hub is linked")
+			}
+		})
+	}
+}
+
 func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
@@ -365,6 +409,22 @@ func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 			}
 			if !provider["clientSecret"].IsSecret() || provider["metadataHost"].StringValue() != "127.0.0.1:2" {
 				t.Errorf("got login at %v with secret %v", provider["metadataHost"], provider["clientSecret"])
+			}
+		})
+	}
+}
+
+func TestAHubRefusesKeysAsConfigured(t *testing.T) {
+	t.Parallel()
+	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`,
+		"provisioningService": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/x"})
+	for hub, want := range map[string]bool{"hub-1": true, "hub-2": false} {
+		t.Run(hub, func(t *testing.T) {
+			properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]
+			// The keys make all properties secret.
+			set := properties.SecretValue().Element.ObjectValue()["disableLocalAuth"]
+			if set.HasValue() != want || want && !set.BoolValue() {
+				t.Errorf("%s: got disableLocalAuth %v, want %t", hub, set, want)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azurecloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -26,6 +29,7 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -36,6 +40,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
+	"evenkeel/internal/azure/arm"
 	"evenkeel/internal/keel/azurenative"
 	"evenkeel/internal/program/target"
 	"evenkeel/internal/program/topology"
@@ -55,6 +60,9 @@ type deployment struct {
 	state    *deploy.Snapshot
 	// messages are the messages of the last operation.
 	messages strings.Builder
+	engine   engineAddress
+	// warned are the program's warnings in the last operation.
+	warned warnings
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -116,10 +124,11 @@ func (d *deployment) azureDPS(host plugin.Host) (plugin.Provider, error) {
 	return d.serve(server)
 }
 
-func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
+// login returns a credential of the emulator, and a client that reaches it.
+func (d *deployment) login() (azcore.TokenCredential, *http.Client, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(d.at.CAPEM) {
-		return nil, errors.New("the emulator's CA is no certificate")
+		return nil, nil, errors.New("the emulator's CA is no certificate")
 	}
 	client := &http.Client{
 		Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
@@ -131,6 +140,11 @@ func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
 		DisableInstanceDiscovery: true,
 	}
 	credential, err := azidentity.NewClientSecretCredential(d.at.TenantID, d.at.ClientID, d.at.ClientSecret, options)
+	return credential, client, err
+}
+
+func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
+	credential, client, err := d.login()
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +166,7 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	}
 	ctx, err := pulumi.NewContext(context.Background(), pulumi.RunInfo{
 		Project: info.Project, Stack: info.Stack, Parallel: 8, DryRun: info.DryRun, MonitorAddr: info.MonitorAddress,
+		EngineAddr: d.engine.address(),
 	})
 	if err != nil {
 		return err
@@ -172,6 +187,52 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	})
 }
 
+// warnings keeps what several processes write.
+type warnings struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (w *warnings) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(text)
+}
+
+func (w *warnings) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text.Reset()
+}
+
+func (w *warnings) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+// engineAddress is where the engine takes the program's messages.
+type engineAddress struct {
+	mu   sync.Mutex
+	host plugin.Host
+}
+
+// of returns a constructor of hosts that remembers the last one.
+func (a *engineAddress) of(newHost deploytest.PluginHostFactory) deploytest.PluginHostFactory {
+	return func() plugin.Host {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.host = newHost()
+		return a.host
+	}
+}
+
+func (a *engineAddress) address() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.host.ServerAddr()
+}
+
 // quiet discards the engine's messages, which may contain keys.
 type quiet struct{ *testing.T }
 
@@ -181,12 +242,14 @@ func (quiet) Logf(string, ...any) {}
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
 	d.messages.Reset()
-	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
+	d.warned.reset()
+	sink := diag.DefaultSink(io.Discard, &d.warned, diag.FormatOptions{Color: colors.Never})
 	options := framework.TestUpdateOptions{
 		T: quiet{d.t}, SkipDisplayTests: true,
-		HostF: deploytest.NewPluginHostF(sink, sink, deploytest.NewLanguageRuntimeF(d.program), nil, nil,
+		HostF: d.engine.of(deploytest.NewPluginHostF(sink, sink, deploytest.NewLanguageRuntimeF(d.program), nil, nil,
 			deploytest.NewProviderLoaderWithHost(provider.Name, semver.MustParse(provider.Version), d.azureDPS),
-			deploytest.NewProviderLoaderWithHost("azure-native", semver.MustParse(azurenative.Version), d.azureNative)),
+			deploytest.NewProviderLoaderWithHost("azure-native", semver.MustParse(azurenative.Version),
+				d.azureNative))),
 	}
 	options.UpdateOptions = engine.UpdateOptions{Plan: plan, GeneratePlan: true}
 	test := &framework.TestPlan{Project: "evenkeel", Stack: "local"}
@@ -256,6 +319,79 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 				if _, err := d.update(false, plan); err != nil {
 					t.Fatalf("%s: update by its plan failed:\n%s", step.name,
 						withoutKeys(err.Error()+d.messages.String()))
+				}
+			}
+		})
+	}
+}
+
+// operators is the output with the connection strings of hubs, by hub.
+func (d *deployment) operators() resource.PropertyMap {
+	for _, r := range d.state.Resources {
+		if output := r.Outputs["hubConnectionStrings"]; output.IsSecret() {
+			return output.SecretValue().Element.ObjectValue()
+		}
+	}
+	return nil
+}
+
+// TestAHubThatRefusesKeysIsPlanned: the setting disableLocalAuth of a hub gets into the plan and the hub, and out of it
+// again. The stack uses another's service, and is warned about the key of its link.
+func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	credential, client, err := d.login()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager, err := arm.New(arm.Options{Endpoint: d.at.ARM, Credential: credential, Transport: client, Name: "test",
+		Version: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const group = "/subscriptions/" + target.Subscription + "/resourceGroups/theirs"
+	const service = group + "/providers/Microsoft.Devices/provisioningServices/dps-1"
+	for _, made := range [][2]string{
+		{group, `{"location":"westeurope"}`},
+		{service, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`},
+	} {
+		at := arm.Target{ID: made[0], APIVersion: "2022-12-12"}
+		if _, _, err := manager.Put(t.Context(), at, json.RawMessage(made[1]), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.settings["provisioningService"] = service
+	for i, step := range []struct {
+		settings string
+		refused  bool
+	}{{`{}`, false}, {`{"hub-2":{"disableLocalAuth":true}}`, true}, {`{"hub-2":{}}`, false}} {
+		t.Run(step.settings, func(t *testing.T) {
+			d.settings["hubSettings"] = step.settings
+			plan, err := d.update(true, nil)
+			if err != nil {
+				t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
+			}
+			if i == 0 {
+				plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
+			}
+			if _, err := d.update(false, plan); err != nil {
+				t.Fatalf("update by its plan failed:\n%s", withoutKeys(err.Error()+d.messages.String()))
+			}
+			if warned := strings.Contains(d.warned.String(), "hub-2 has disableLocalAuth"); warned != step.refused {
+				t.Errorf("%s: got the warning %t", step.settings, warned)
+			}
+			if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
+				t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())
+			}
+			hubs, err := manager.List(t.Context(), arm.Target{APIVersion: "2022-04-30-preview",
+				ID: "/subscriptions/" + target.Subscription + "/providers/Microsoft.Devices/IotHubs"})
+			if err != nil || len(hubs) != 2 {
+				t.Fatalf("%s: got hubs %s, %v", step.settings, hubs, err)
+			}
+			for _, hub := range hubs {
+				want := step.refused && strings.Contains(string(hub), `"name":"hub-2`)
+				if got := strings.Contains(string(hub), `"disableLocalAuth":true`); got != want {
+					t.Errorf("%s: got %s, want disableLocalAuth %t", step.settings, hub, want)
 				}
 			}
 		})

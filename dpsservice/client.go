@@ -1,4 +1,5 @@
-// Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and
+// Package dpsservice is a client of the DPS service API 2021-10-01 and, for entries that name a certificate policy,
+// 2026-11-01: individual enrollments, enrollment groups and
 // registration records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
 //
 // It does not know Pulumi or the device protocols, and does not validate enrollments: callers decide what to send. It
@@ -7,11 +8,12 @@
 // It uses azcore's pipeline rather than go-retryablehttp because azcore reads Retry-After in all of Azure's forms,
 // rewinds bodies, stops at once when the context ends, and supports Microsoft Entra ID credentials as a policy.
 //
-// Source: deviceprovisioningservices data plane, service.json 2021-10-01.
+// Source: deviceprovisioningservices data plane, service.json 2021-10-01 and 2026-11-01.
 package dpsservice
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,8 +33,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// APIVersion is the version of the service API that every request names.
-const APIVersion = "2021-10-01"
+// The versions of the service API. Requests name APIVersion, which every cloud serves, and those about certificate
+// policies IssuanceVersion, the first one that knows them: see Collection.WithIssuance.
+const (
+	APIVersion      = "2021-10-01"
+	IssuanceVersion = "2026-11-01"
+)
 
 // Pauses and counts of the retries. A throttled request is retried for a long time, one with another failure only
 // briefly.
@@ -180,6 +186,8 @@ type call struct {
 	// path is escaped and begins with a slash.
 	path   string
 	header map[string]string
+	// version is the api-version; APIVersion when empty.
+	version string
 	// body is sent as JSON; nil sends no body.
 	body any
 	// accept is the status of a successful answer.
@@ -204,7 +212,8 @@ func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Hea
 }
 
 func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any) (http.Header, error) {
-	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+APIVersion)
+	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+
+		cmp.Or(k.version, APIVersion))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
 	}

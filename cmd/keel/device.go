@@ -195,13 +195,20 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) 
 		if hostKey(h.HostName) != hostKey(host) {
 			continue
 		}
-		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
-		if err != nil {
-			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
-		}
 		roots, err := e.Roots()
 		if err != nil {
 			return nil, err
+		}
+		if o.HubConnectionStrings[h.Name] == "" { // it has disableLocalAuth
+			credential, err := o.login(h.HostName)
+			if err != nil {
+				return nil, err
+			}
+			return hub.New(hub.Options{Host: h.HostName, Credential: credential, Endpoint: e.Data, Roots: roots})
+		}
+		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
+		if err != nil {
+			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
 		}
 		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data,
 			Roots: roots})

@@ -37,6 +37,7 @@ func newDevices(a *app) *cobra.Command {
 	group(cmd)
 	var count, parallel int
 	var protocol string
+	var csr bool
 	provision := &cobra.Command{
 		Use:   "provision",
 		Short: "Register the stack's devices and show their distribution over the hubs",
@@ -47,7 +48,12 @@ func newDevices(a *app) *cobra.Command {
 			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their " +
 			"hubs. A device\n" +
 			"whose key or certificate keel cannot use is skipped, with the reason. Run again, all devices keep their " +
-			"hubs.",
+			"hubs.\n\n" +
+			"With --csr, each device makes a new key, asks the service for a certificate, and connects to its hub with " +
+			"it. keel keeps\n" +
+			"both as DEVICE-issued-cert.pem and DEVICE-issued-key.pem, a secret, under .evenkeel/devices. The enrollments " +
+			"must name a\n" +
+			"certificate policy.",
 		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision " +
 			"--count 1000 --parallel 32 --json",
 		Args: noArgs,
@@ -60,13 +66,14 @@ func newDevices(a *app) *cobra.Command {
 			if !ok {
 				return usageError{fmt.Errorf("--protocol %q: use mqtt or https", protocol)}
 			}
-			return a.provision(cmd.Context(), count, parallel, transport)
+			return a.provision(cmd.Context(), count, parallel, transport, csr)
 		},
 	}
 	provision.Flags().IntVar(&count, "count", 200, "how many devices of the enrollment group")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt",
 		"how they register: mqtt or https; hubs are reached over MQTT")
+	provision.Flags().BoolVar(&csr, "csr", false, "have the service issue certificates, with which devices connect")
 	a.addJSON(provision)
 	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
@@ -79,6 +86,8 @@ type fleet struct {
 	transport  dpsdevice.Transport
 	credential func(id string) (dpsdevice.Credential, error)
 	before     map[string]string // hub by registration id, from earlier runs
+	// certificates is the folder of the certificates that devices ask for; empty if they ask for none.
+	certificates string
 
 	mu        sync.Mutex // guards what follows
 	hubs      map[string]int
@@ -100,12 +109,15 @@ type failure struct {
 	Error  string `json:"error"`
 }
 
-func (a *app) provision(ctx context.Context, count, parallel int, transport dpsdevice.Transport) error {
+func (a *app) provision(ctx context.Context, count, parallel int, transport dpsdevice.Transport, csr bool) error {
 	stack, e, err := a.outputs(ctx)
 	if err != nil {
 		return err
 	}
 	f, err := newFleet(ctx, stack, e, transport)
+	if err == nil && csr {
+		err = f.askForCertificates(ctx, e)
+	}
 	if err != nil {
 		return err
 	}
@@ -134,6 +146,7 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 	if err := a.report(f, took); err != nil {
 		return err
 	}
+	a.sayIssued(f)
 	if f.failed > 0 {
 		advice := "see the emulator's log: keel emulator logs"
 		if f.code != 0 {
@@ -266,7 +279,7 @@ func isWorthRetrying(err error) bool {
 
 // try is one try.
 func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
-	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
+	registration, atHub, err := f.register(ctx, dpsdevice.Options{
 		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential,
 		Transport: f.transport,
 		Network:   f.network,
@@ -275,7 +288,7 @@ func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credent
 		return dpsdevice.Registration{}, err
 	}
 	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
-		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: credential, Network: f.network,
+		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: atHub, Network: f.network,
 	})
 	if err != nil {
 		return dpsdevice.Registration{}, err

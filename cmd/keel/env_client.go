@@ -128,6 +128,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 				registration.DeviceID, key))
 		}
 	}
+	h.issued(e, id)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.set("EVENKEEL_MQTT_ENDPOINT", e.Endpoints.MQTT)
 	h.trust(e.Endpoints)
@@ -173,10 +174,17 @@ func (a *app) envAdmin(ctx context.Context) error {
 		return err
 	}
 	var h clientConfig
-	h.set("IOTHUB_DPS_CONNECTION_STRING", replaceHost(stack.ServiceConnectionString, dial))
+	set := func(name, of, connection string) {
+		if connection == "" {
+			h.comment("The stack has no key of %s: log in to it with Microsoft Entra ID.", of)
+			return
+		}
+		h.set(name, replaceHost(connection, dial))
+	}
+	set("IOTHUB_DPS_CONNECTION_STRING", "the provisioning service", stack.ServiceConnectionString)
 	for _, hub := range stack.Hubs {
-		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")),
-			replaceHost(stack.HubConnectionStrings[hub.Name], dial))
+		set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), hub.Name,
+			stack.HubConnectionStrings[hub.Name])
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.trust(e.Endpoints)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/enrollment"
@@ -30,9 +32,14 @@ type outputs struct {
 	// has no key.
 	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their
-	// names in the stack.
+	// names in the stack. What has none is reached by credential.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
+
+	// credential logs in with Microsoft Entra ID. It is nil if everything has a connection string, and if there is no
+	// login: noCredential then says why.
+	credential   azcore.TokenCredential
+	noCredential error
 }
 
 type hubOut struct {
@@ -99,7 +106,25 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if out.IDScope == "" || out.EnrollmentGroupKey == "" && out.DeviceAuthority == "" {
 		return outputs{}, nil, a.absent()
 	}
+	if out.needsCredential() {
+		out.credential, out.noCredential = e.Credential(ctx)
+	}
 	return out, e, nil
+}
+
+// needsCredential reports whether the stack has no key of its provisioning service or of one of its hubs.
+func (o outputs) needsCredential() bool {
+	return o.ServiceConnectionString == "" ||
+		slices.ContainsFunc(o.Hubs, func(h hubOut) bool { return o.HubConnectionStrings[h.Name] == "" })
+}
+
+// login returns the credential for what has no key.
+func (o outputs) login(to string) (azcore.TokenCredential, error) {
+	if o.credential == nil {
+		return nil, fmt.Errorf("log in to %s, of which the stack has no key, with Microsoft Entra ID: %w", to,
+			o.noCredential)
+	}
+	return o.credential, nil
 }
 
 func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
@@ -137,6 +162,14 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.ServiceConnectionString == "" {
+		credential, err := o.login(o.ServiceHost)
+		if err != nil {
+			return nil, err
+		}
+		return dpsservice.New(dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data,
+			Roots: roots})
+	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
 		name, value, _ := strings.Cut(field, "=")
@@ -159,16 +192,19 @@ func (o outputs) endpoint(dial func(string) string) string {
 
 // registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
-	if o.ServiceConnectionString == "" {
-		return nil, nil // the stack uses Microsoft Entra ID, for which keel has no credential
-	}
 	client, err := o.service(e)
+	if err != nil && o.ServiceConnectionString == "" {
+		return nil, nil // without a login, devices are registered without a look at what they were before
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list registrations: %w", err)
 	}
 	defer client.Close()
 	hubs := map[string]string{}
 	for registration, err := range client.Registrations(ctx, o.EnrollmentGroup, 0) {
+		if o.ServiceConnectionString == "" && errors.Is(err, dpsservice.ErrUnauthorized) {
+			return nil, nil // the account has no role for the data of the service
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list registrations: %w", err)
 		}

@@ -37,7 +37,7 @@ var results = map[string]any{
 	"keel exec":   execResult{},
 	"keel extend": extendResult{}, "keel hosts": []hostLine{}, "keel hub drain": hubChange{},
 	"keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapResult{},
-	"keel reset": resetResult{}, "keel show": shown{}, "keel up": upResult{},
+	"keel reset": resetResult{}, "keel show": shown{}, "keel up": upResult{}, "keel version": versionResult{},
 	"keel emulator page": pageAddress{}, "keel emulator snapshot delete": snapshotResult{},
 	"keel emulator snapshot list":    []controlapi.Snapshot{},
 	"keel emulator snapshot restore": snapshotResult{}, "keel emulator snapshot save": snapshotResult{},

@@ -62,18 +62,25 @@ func (p Pair) Issue(template x509.Certificate) (Pair, error) {
 
 // Sign makes a certificate for a key, signed by p. Without a serial number the template is given one.
 func (p Pair) Sign(template x509.Certificate, key crypto.Signer) (Pair, error) {
+	made, err := p.Certify(template, key.Public())
+	return Pair{made, key}, err
+}
+
+// Certify makes a certificate for a public key, whose private key only its owner has, signed by p. Without a serial
+// number the template is given one.
+func (p Pair) Certify(template x509.Certificate, key crypto.PublicKey) (*x509.Certificate, error) {
 	if template.SerialNumber == nil {
 		template.SerialNumber = NewSerial()
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, p.Certificate, key.Public(), p.Key)
+	der, err := x509.CreateCertificate(rand.Reader, &template, p.Certificate, key, p.Key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	made, err := x509.ParseCertificate(der)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	return Pair{made, key}, nil
+	return made, nil
 }
 
 // Parse reads what PEM and KeyPEM return.

@@ -39,7 +39,13 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 			property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
 		"location": {property.New(" ")}, "allocationWeight": {property.New(0.0), property.New(1001.0)},
 		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")},
-		"endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+		"authenticationType": {property.New("Password")},
+		"identityId":         {property.New("id-1"), property.New(servicePath)},
+		"endorsementKey":     {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+		"namespaceName": {property.New(""), property.New("ab"), property.New("Ns-1"), property.New("ns-"),
+			property.New(strings.Repeat("a", 65))},
+		"certificateAuthorityName": {property.New("ab"), property.New("-ca"), property.New(strings.Repeat("a", 64))},
+		"certificatePolicyName":    {property.New("30"), property.New("a_b")},
 	}[name]
 	// The other type: a list, or for a list a boolean.
 	if spec.Type == "array" {

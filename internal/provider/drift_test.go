@@ -77,6 +77,12 @@ func drifts(t *testing.T, id string) map[string]drift {
 		"iotHubs": {inputs: object{"allocationPolicy": "hashed",
 			"iotHubs": []string{"hub-2.azure-devices.net", emulatedHub}}, edit: set("iotHubs", []any{emulatedHub})},
 		"iotHubHostName": {edit: set("iotHubHostName", emulatedHub)},
+		// Without a name of its own the provider reads a version of the service that does not have them.
+		"namespaceName": {inputs: object{"namespaceName": "ns-1"}, edit: set("namespaceName", "ns-2")},
+		"certificateAuthorityName": {inputs: object{"namespaceName": "ns-1"},
+			edit: set("certificateAuthorityName", "issuing")},
+		"certificatePolicyName": {inputs: object{"certificatePolicyName": "leafs"},
+			edit: set("certificatePolicyName", "others")},
 		"attestation.symmetricKey.primaryKey": {inputs: object{"attestation": object{"symmetricKey": object{
 			"primaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "primaryKey", newKey(t))},
 		"attestation.symmetricKey.secondaryKey": {inputs: object{"attestation": object{"symmetricKey": object{
@@ -237,7 +243,8 @@ var given = map[string]object{
 		"migrateDeviceData": true}},
 	"reprovisionPolicy.migrateDeviceData": {"reprovisionPolicy": object{"updateHubAssignment": true,
 		"migrateDeviceData": false}},
-	"iotHubHostName": {"iotHubHostName": emulatedHub},
+	"iotHubHostName":           {"iotHubHostName": emulatedHub},
+	"certificateAuthorityName": {"certificateAuthorityName": "Issuing"},
 }
 
 // TestPropertiesThatAreLeftOutAreRemoved walks the schema: a property that the program no longer gives is removed at

@@ -69,6 +69,17 @@ func (a *azure) lastRequest() uint64 {
 	return requests[len(requests)-1].Seq
 }
 
+// versionsSince returns the api-versions of the requests to the service API after a request.
+func (a *azure) versionsSince(seq uint64) []string {
+	var versions []string
+	for _, request := range a.Requests("dps-service", "") {
+		if request.Seq > seq {
+			versions = append(versions, request.APIVersion)
+		}
+	}
+	return versions
+}
+
 // setOn creates a provisioning service and a provider for it.
 func setOn(t *testing.T) (*azure, object, integration.Server) {
 	t.Helper()

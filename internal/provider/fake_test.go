@@ -50,6 +50,8 @@ type fakeService struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 	// After, if set, is called after a request was carried out and before it is answered; true drops the connection.
 	after func(r *http.Request) bool
+	// versions, when set, reports whether an api-version is served. Otherwise 2021-10-01 alone is.
+	versions func(version string) bool
 }
 
 func runFake(t *testing.T) *fakeService {
@@ -76,18 +78,22 @@ func runFake(t *testing.T) *fakeService {
 func (f *fakeService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.log = append(f.log, r.Method+" "+r.URL.Path)
-	before, after := f.before, f.after
+	before, after, serves := f.before, f.after, f.versions
 	f.mu.Unlock()
 	if before != nil && before(w, r) {
 		return
+	}
+	version := r.URL.Query().Get("api-version")
+	if serves == nil {
+		serves = func(version string) bool { return version == "2021-10-01" }
 	}
 	token, err := sas.Parse(r.Header.Get("Authorization"))
 	host, _, _ := strings.Cut(r.Host, ":")
 	switch {
 	case err != nil || token.KeyName != policyName || !token.Covers(host) || token.Verify(time.Now(), f.Key) != nil:
 		refuse(w, 401002, "Unauthorized")
-	case r.URL.Query().Get("api-version") != "2021-10-01":
-		refuse(w, 400004, "api-version")
+	case !serves(version):
+		refuse(w, 400004, "Unsupported API version "+version+".")
 	default:
 		status, answer := f.handle(r)
 		if after != nil && after(r) {
@@ -127,6 +133,7 @@ func (f *fakeService) handle(r *http.Request) (int, any) {
 		if json.NewDecoder(r.Body).Decode(&sent) != nil {
 			return 400, 400004
 		}
+		withoutNewer(r, sent)
 		return 200, f.store(path, sent)
 	case !exists:
 		return 404, 404201
@@ -137,10 +144,20 @@ func (f *fakeService) handle(r *http.Request) (int, any) {
 		if attestation := entry["attestation"].(map[string]any); attestation["type"] == "symmetricKey" {
 			seen["attestation"] = map[string]any{"type": "symmetricKey"}
 		}
+		withoutNewer(r, seen)
 		return 200, seen
 	default:
 		delete(f.entries, path)
 		return 204, nil
+	}
+}
+
+// withoutNewer removes the members that 2021-10-01 does not have.
+func withoutNewer(r *http.Request, entry map[string]any) {
+	if r.URL.Query().Get("api-version") == "2021-10-01" {
+		for name := range policyNames {
+			delete(entry, name)
+		}
 	}
 }
 

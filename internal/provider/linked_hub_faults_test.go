@@ -39,8 +39,13 @@ func TestAPreviewOfALinkMakesNoCall(t *testing.T) {
 	if !made.Properties.Get("key").IsComputed() || !made.Properties.Get("hubHostName").IsComputed() {
 		t.Errorf("preview with unknown values: got %v", made.Properties)
 	}
-	if _, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: m.check(s.link("hub-2", object{"key": nil})),
-		DryRun: true}); err == nil || !strings.Contains(err.Error(), "key") {
+	keyless := s.link("hub-2", object{"key": nil}).properties()
+	if refused, err := m.server.Check(p.CheckRequest{Urn: m.urn, Inputs: keyless}); err != nil ||
+		len(refused.Failures) != 1 || plainPath(refused.Failures[0]) != "key" {
+		t.Errorf("check of a new link without a key: got %v %v, want a failure that names it", refused.Failures, err)
+	}
+	if _, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: keyless, DryRun: true}); err == nil ||
+		!strings.Contains(err.Error(), "key") {
 		t.Errorf("preview of a new link without a key: got %v, want an error that names it", err)
 	}
 	m.id, m.inputs, m.state = "x", checked, made.Properties

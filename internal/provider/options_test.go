@@ -40,7 +40,13 @@ var spelled = map[string]string{
 func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
 	t.Parallel()
 	spec := readSchema(t)
-	for _, field := range pairs(t, "fields-2021-10-01.txt") {
+	fields := pairs(t, "fields-2021-10-01.txt")
+	for _, kind := range []string{"IndividualEnrollment", "EnrollmentGroup"} { // what 2026-11-01 adds
+		for _, path := range []string{"namespaceName", "certificateAuthorityName", "certificatePolicyName"} {
+			fields = append(fields, [2]string{kind, path})
+		}
+	}
+	for _, field := range fields {
 		kind, path := field[0], field[1]
 		if strings.HasSuffix(path, ".info") {
 			continue // the service reads it from the certificate
@@ -54,6 +60,9 @@ func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
 		}
 	}
 }
+
+// laterOptions are of the preview branch of azure-iot of autumn 2026, of all four commands.
+var laterOptions = []string{"--adr-namespace", "--adr-ca-name", "--adr-cert-policy-name"}
 
 // TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of
 // docs/reference/provider.md.
@@ -80,7 +89,11 @@ func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
 		}
 	}
 	known := map[string][]string{}
-	for _, option := range pairs(t, "options-azure-iot-0.25.0.txt") {
+	options := pairs(t, "options-azure-iot.txt")
+	for _, option := range laterOptions {
+		options = append(options, [2]string{"enrollment", option}, [2]string{"enrollment-group", option})
+	}
+	for _, option := range options {
 		known[option[1]] = append(known[option[1]], option[0])
 		if !slices.Contains(rows[option[1]], option[0]) {
 			t.Errorf("the table has no row for the option %s of %s", option[1], option[0])

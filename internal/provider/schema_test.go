@@ -77,7 +77,8 @@ func TestTokensAreStable(t *testing.T) {
 		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair",
 		"CustomAllocation",
 		"EnrollmentSetDefaults", "EnrollmentSetItem",
-		"InitialTwin", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation",
+		"InitialTwin", "LinkAuthentication", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey",
+		"TpmAttestation",
 		"X509Attestation",
 	} {
 		want = append(want, "azure-dps:index:"+name)

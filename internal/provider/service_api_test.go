@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// serviceAPI calls the DPS service API 2021-10-01 of an emulator as other tools do: with literal JSON, and with none of
+// serviceAPI calls the DPS service API 2026-11-01 of an emulator as other tools do: with literal JSON, and with none of
 // the project's code except the signature.
 type serviceAPI struct {
 	cloud *azure
@@ -56,7 +56,7 @@ func (s serviceAPI) send(t *testing.T, method, path string, body map[string]any,
 		must(t, err)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), method, s.cloud.Endpoints().Data+path+
-		"?api-version=2021-10-01", bytes.NewReader(content))
+		"?api-version=2026-11-01", bytes.NewReader(content))
 	must(t, err)
 	token, err := sas.New(emulatedHost, policyName, s.key, time.Now().Add(time.Hour))
 	must(t, err)

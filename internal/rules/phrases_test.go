@@ -78,7 +78,6 @@ var phrases = map[string]string{
 	`of paper`:                                      "fake",
 	`in vain`:                                       "without success",
 	`(?:all the while|all the same)`:                "throughout; nevertheless",
-	`takes? (?:it|them|it all) back`:                "reverts, undoes",
 	`made out to`:                                   "issued to",
 }
 

@@ -25,7 +25,7 @@ var rooms = map[string]struct {
 
 // apart are the packages of internal outside the rooms: they import no room, and every room may import them, except in
 // tests.
-var apart = []string{"authority", "await", "conformance", "durable", "hint", "rules"}
+var apart = []string{"authority", "await", "conformance", "durable", "hint", "rules", "version"}
 
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	t.Parallel()

@@ -116,28 +116,31 @@ func (d description) validateObject(path string, value map[string]any, as *schem
 // version can show.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	t.Parallel()
-	const list = "/providers/Microsoft.Devices/provisioningServices?api-version="
+	const list, resident = "/providers/Microsoft.Devices/provisioningServices?api-version=",
+		"/providers/Microsoft.Devices/provisioningServices/resident?api-version="
 	for _, version := range []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31",
 		"2026-11-01"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			s, described := newSurface(t), readDescription(t, "provisioningServices", version)
 			s.inventory()
-			const full = `{"location":"westeurope","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
+			const full = `{"location":"southeastasia","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
 				"portalOperationsHostName":"p.example","publicNetworkAccess":"Enabled","ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.0/8","target":"all"}],
-				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]},
+				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"},
+				{"location":"westeurope","hostName":"hub-1.device.azure-devices.net","authenticationType":"UserAssigned",
+				"selectedUserAssignedIdentityResourceId":"/subscriptions/x/u"}]},
 				"identity":{"type":"SystemAssigned, UserAssigned","userAssignedIdentities":{"/subscriptions/x/u":{}}}}`
-			if status, body := s.call("PUT", dps+"2026-11-01", full); status != 201 {
+			if status, body := s.call("PUT", resident+"2026-11-01", full); status != 201 {
 				t.Fatalf("got %d %s", status, body)
 			}
-			_, one := s.call("GET", dps+version, "")
-			_, keys := s.call("POST", strings.Replace(dps, "?", "/listkeys?", 1)+version, "")
+			_, one := s.call("GET", resident+version, "")
+			_, keys := s.call("POST", strings.Replace(resident, "?", "/listkeys?", 1)+version, "")
 			_, all := s.call("GET", list+version, "")
-			_, patched := s.call("PATCH", dps+version, `{"tags":{"c":"d"}}`)
+			_, patched := s.call("PATCH", resident+version, `{"tags":{"c":"d"}}`)
 			_, put := s.call(
 				"PUT",
-				dps+version,
-				`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`,
+				resident+version,
+				`{"location":"southeastasia","sku":{"name":"S1","capacity":1},"properties":{}}`,
 			)
 			for name, test := range map[string]struct{ body, as string }{
 				"get": {one, "ProvisioningServiceDescription"}, "patch": {patched, "ProvisioningServiceDescription"},

@@ -31,7 +31,7 @@ func newSurface(t testing.TB) surface { return newSurfaceWith(t, arm.Options{}) 
 // newSurfaceWith is newSurface with options.
 func newSurfaceWith(t testing.TB, o arm.Options) surface {
 	t.Helper()
-	st, err := state.Open(state.Options{})
+	st, err := state.Open(state.Options{Principals: arm.Principals})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,6 +96,9 @@ func (w world) registerMQTT(t *testing.T, a attempt) response {
 	if a.scope != "" {
 		user = strings.Replace(user, w.scope, a.scope, 1)
 	}
+	if a.version != "" {
+		user = strings.Replace(user, "2019-03-31", a.version, 1)
+	}
 	session, err := w.api.Accept(broker.Connect{ClientID: a.id, UserName: user, Password: a.token,
 		Certificates: a.certificates, Client: c})
 	if err != nil {

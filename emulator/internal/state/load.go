@@ -23,6 +23,8 @@ func (s *State) empty() {
 	s.hubs = make(map[string]*Hub)
 	s.services = make(map[string]*Service)
 	s.scopes = make(map[string]string)
+	s.roles = make(map[string]*RoleAssignment)
+	s.identities = make(map[string]*ManagedIdentity)
 	s.nextDue = time.Time{}
 }
 
@@ -46,6 +48,14 @@ func (s *State) load() error {
 		loadAll(s.store, tableService, func(v *Service) error {
 			s.services[v.Host()], s.scopes[strings.ToLower(v.IDScope)] = v, v.Host()
 			return s.derive(v)
+		}),
+		loadAll(s.store, tableRole, func(a *RoleAssignment) error {
+			s.roles[string(a.key())] = a
+			return nil
+		}),
+		loadAll(s.store, tableIdentity, func(m *ManagedIdentity) error {
+			s.identities[string(m.key())] = m
+			return nil
 		}))
 	if err != nil {
 		return err

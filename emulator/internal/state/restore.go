@@ -169,7 +169,10 @@ func (s *State) derive(r row) error {
 	case *Hub:
 		return s.readSettings(r)
 	case *Service:
-		return s.readServiceSettings(r)
+		if err := s.readServiceSettings(r); err != nil {
+			return err
+		}
+		return s.readPrincipals(r)
 	}
 	return nil
 }

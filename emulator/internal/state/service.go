@@ -14,18 +14,36 @@ func (v *Service) fields(c *codec) {
 	v.Resource.fields(c)
 	text(c, "idScope", &v.IDScope)
 	text(c, "allocation", &v.Allocation)
-	list(c, "links", &v.Links, func(l *Link) {
-		text(c, "hubHost", &l.HubHost)
-		text(c, "keyName", &l.KeyName)
-		text(c, "key", &l.Key)
-		text(c, "location", &l.Location)
-		optional(c, "apply", &l.Apply, func(apply *bool) { c.flags(flag{"", apply}) })
-		optional(c, "weight", &l.Weight, func(weight *int) {
-			n := int64(*weight)
-			c.int("", &n)
-			*weight = int(n)
-		})
-	})
+	list(c, "links", &v.Links, func(l *Link) { l.fields(c) })
+}
+
+func (l *Link) fields(c *codec) {
+	text(c, "hubHost", &l.HubHost)
+	text(c, "keyName", &l.KeyName)
+	text(c, "key", &l.Key)
+	text(c, "location", &l.Location)
+	optional(c, "apply", &l.Apply, func(apply *bool) { c.flags(flag{"", apply}) })
+	weight := func(weight *int) {
+		n := int64(*weight)
+		c.int("", &n)
+		*weight = int(n)
+	}
+	isWeighted, hasIdentity := l.Weight != nil, l.Identity != "" || l.User != ""
+	if c.doc != nil {
+		optional(c, "weight", &l.Weight, weight)
+	} else {
+		c.flags(flag{"", &isWeighted}, flag{"", &hasIdentity}) // rows of earlier versions have the first flag only
+		if c.reading && isWeighted {
+			l.Weight = new(int)
+		}
+		if isWeighted {
+			weight(l.Weight)
+		}
+	}
+	if c.doc != nil || hasIdentity {
+		text(c, "identity", &l.Identity)
+		text(c, "user", &l.User)
+	}
 }
 
 func (v *Service) key() []byte { return keyOf(tableService, v.Host()) }
@@ -34,6 +52,7 @@ func (v *Service) copy() Service {
 	out := *v
 	out.Resource = v.Resource.copy()
 	out.Links = slices.Clone(v.Links)
+	out.Principals.Users = maps.Clone(v.Principals.Users)
 	for i := range out.Links {
 		l := &out.Links[i]
 		l.Apply, l.Weight = clone(l.Apply), clone(l.Weight)
@@ -129,7 +148,7 @@ func (s *State) Services(subscription, group string) ([]Service, error) {
 
 // PutService creates or replaces a provisioning service and refuses as PutHub does. The ID scope is generated at
 // creation. An empty Allocation keeps the current one, which is Hashed at first. Nil Links keep the current ones,
-// empty ones unlink all; a link without Key keeps the stored key for its hub and key name, or is Invalid
+// empty ones unlink all; a link without Identity and Key keeps the stored key for its hub and key name, or is Invalid
 // without one.
 func (s *State) PutService(v Service, etag string, took time.Duration) (Service, bool, error) {
 	leave, err := s.alter()
@@ -186,6 +205,10 @@ func (s *State) completeService(object string, v, old *Service) error {
 			return &Error{Kind: Invalid, Object: object, Reason: "links " + l.HubHost + " twice"}
 		}
 		seen[l.HubHost] = true
+		if l.Identity != "" {
+			l.KeyName, l.Key = "", ""
+			continue
+		}
 		if l.Key == "" {
 			l.Key = storedKey(*l, known)
 		}

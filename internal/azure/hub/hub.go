@@ -21,10 +21,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/sas"
 )
 
@@ -37,15 +39,24 @@ const BulkSize = 100
 // tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
 
-// ErrNotFound is the error for a device that does not exist on the hub.
-var ErrNotFound = errors.New("not found")
+// Sentinel errors.
+var (
+	// ErrNotFound is the error for a device that does not exist on the hub.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized is the error for a credential that the hub does not accept, or that lacks a right.
+	ErrUnauthorized = errors.New("not authorized")
+)
 
 // Options identify a hub and the credentials for it.
 type Options struct {
 	// Host is the hub's own host name, {name}.azure-devices.net, whatever Endpoint is.
 	Host string
-	// PolicyName and Key (base64) sign the requests; the policy needs RegistryRead, RegistryWrite and ServiceConnect.
+	// PolicyName and Key (base64) sign the requests, unless there is a Credential; the policy needs RegistryRead,
+	// RegistryWrite and ServiceConnect.
 	PolicyName, Key string
+	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key. Its account needs the
+	// role IoT Hub Data Contributor.
+	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
 	// Roots are the certificate authorities to trust; nil for the system's.
@@ -69,7 +80,8 @@ type Device struct {
 
 // New returns a client without sending a request.
 func New(o Options) (*Client, error) {
-	if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
+	authorization, err := newAuthorization(o)
+	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
 	}
 	transport := &http.Transport{
@@ -89,7 +101,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
-		runtime.PipelineOptions{PerRetry: []policy.Policy{signer(o)}},
+		runtime.PipelineOptions{PerRetry: []policy.Policy{authorization}},
 		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
 			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
@@ -97,6 +109,16 @@ func New(o Options) (*Client, error) {
 
 // Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// newAuthorization returns the policy that authorizes requests with a token of Microsoft Entra ID, or else with a
+// signature.
+func newAuthorization(o Options) (policy.Policy, error) {
+	if o.Credential != nil {
+		return runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope}, nil), nil
+	}
+	_, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife))
+	return signer(o), err
+}
 
 // signer adds a shared access signature to each attempt.
 type signer Options
@@ -189,6 +211,9 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
 		string(text), "DeviceNotFound"):
 		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
+	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status,
+			strings.TrimSpace(string(text)))
 	case response.StatusCode/100 != 2:
 		return nil, fmt.Errorf("%s: %s: %.500s", what, response.Status, strings.TrimSpace(string(text)))
 	case out == nil:

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,6 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/azure/sas"
@@ -57,6 +62,43 @@ func TestDevicesAreListedPageByPageWithASignature(t *testing.T) {
 	}
 	if want := []string{"a", "b", "c"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// entra gives one token, and keeps the scopes that were asked for.
+type entra struct{ scopes []string }
+
+func (e *entra) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	e.scopes = o.Scopes
+	return azcore.AccessToken{Token: "entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+func TestACredentialIsUsedInPlaceOfAKey(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Authorization"); got != "Bearer entra" {
+			t.Errorf("got the authorization %q, want the token of Entra", got)
+		}
+		fmt.Fprint(w, `{"deviceId":"a"}`)
+	}))
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	credential := &entra{}
+	client, err := hub.New(hub.Options{Host: "hub.example.com", Credential: credential, Endpoint: server.URL,
+		Roots: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if device, err := client.Device(t.Context(), "a"); err != nil || device.DeviceID != "a" {
+		t.Errorf("got %+v, %v, want the device", device, err)
+	}
+	if want := []string{"https://iothubs.azure.net/.default"}; !slices.Equal(credential.scopes, want) {
+		t.Errorf("got scopes %v, want %v", credential.scopes, want)
+	}
+	if _, err := hub.New(hub.Options{Host: "hub.example.com"}); err == nil {
+		t.Error("got a client without a key and without a credential")
 	}
 }
 

@@ -40,17 +40,20 @@ type Hub struct {
 	Weight int
 	// Drain keeps the hub and its devices, but assigns no new devices to it.
 	Drain bool
+	// DisableLocalAuth makes the hub refuse the keys of its shared access policies.
+	DisableLocalAuth bool
 }
 
 // hubSettings is one entry of the configuration key hubSettings.
 type hubSettings struct {
-	Name     *string `json:"name"`
-	Location *string `json:"location"`
-	SKU      *string `json:"sku"`
-	Capacity *int    `json:"capacity"`
-	Weight   *int    `json:"weight"`
-	Drain    bool    `json:"drain"`
-	Remove   bool    `json:"remove"`
+	Name             *string `json:"name"`
+	Location         *string `json:"location"`
+	SKU              *string `json:"sku"`
+	Capacity         *int    `json:"capacity"`
+	Weight           *int    `json:"weight"`
+	Drain            bool    `json:"drain"`
+	Remove           bool    `json:"remove"`
+	DisableLocalAuth bool    `json:"disableLocalAuth"`
 }
 
 func (r *reader) hubs(location string) []Hub {
@@ -79,7 +82,8 @@ func (r *reader) hubs(location string) []Hub {
 // hub applies the settings of one hub to the defaults.
 func (r *reader) hub(id, location string, set hubSettings) Hub {
 	key := "hubSettings." + id
-	hub := Hub{Name: id, Location: location, SKU: "S1", Units: 1, Weight: 1, Drain: set.Drain}
+	hub := Hub{Name: id, Location: location, SKU: "S1", Units: 1, Weight: 1, Drain: set.Drain,
+		DisableLocalAuth: set.DisableLocalAuth}
 	if set.Name != nil {
 		hub.AzureName = *set.Name
 		if !hubName.MatchString(hub.AzureName) {
@@ -149,6 +153,18 @@ func (r *reader) requireAcceptingHub(hubs []Hub) {
 	}
 }
 
+// localAuth refuses hubs that would not accept the key of their link. The stack's own provisioning service can link
+// hubs by key only: the api-version that the program declares it with has no links by identity.
+func (r *reader) localAuth(t *Topology) {
+	for _, h := range t.Hubs {
+		if h.DisableLocalAuth && t.Existing == nil {
+			r.fault("hubSettings."+h.Name+".disableLocalAuth",
+				"the hub would refuse the key of its link, so that no device could register: remove the setting, or "+
+					"use a provisioning service that another stack or tool declares (`provisioningService`)")
+		}
+	}
+}
+
 // Hub returns the arguments of a hub. They declare its shared access policies with generated keys, so that previews
 // know the keys before the hub exists.
 func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *devices.IotHubResourceArgs {
@@ -159,12 +175,16 @@ func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *device
 			PrimaryKey: keys[role].Primary, SecondaryKey: keys[role].Secondary,
 		})
 	}
+	properties := devices.IotHubPropertiesArgs{AuthorizationPolicies: policies}
+	if h.DisableLocalAuth {
+		properties.DisableLocalAuth = pulumi.Bool(true)
+	}
 	args := &devices.IotHubResourceArgs{
 		ResourceGroupName: group.Name,
 		Location:          pulumi.String(h.Location),
 		Sku: devices.IotHubSkuInfoArgs{Name: pulumi.String(h.SKU),
 			Capacity: pulumi.Float64(float64(h.Units))},
-		Properties: devices.IotHubPropertiesArgs{AuthorizationPolicies: policies},
+		Properties: properties,
 		Tags:       t.tags(),
 	}
 	if h.AzureName != "" {

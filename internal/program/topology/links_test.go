@@ -29,6 +29,12 @@ func service(links ...string) resource.PropertyMap {
 	return resource.PropertyMap{"properties": resource.NewObjectProperty(properties)}
 }
 
+// Two host names of one hub.
+const (
+	classic    = "hub-1.azure-devices.net"
+	forDevices = "hub-1.device.azure-devices.net"
+)
+
 func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -61,6 +67,24 @@ func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
 		"shared after it declared links": {true, []string{"a=k"}, []string{"a=k"}, []string{"a"},
 			"still declares the links of a,"},
 		"shared, with a hub not yet known": {true, []string{}, []string{}, nil, ""},
+		"linked under the name for devices": {false, []string{classic + "=k"}, []string{classic + "=k"},
+			[]string{forDevices}, ""},
+		"declared under the name for devices": {false, []string{forDevices + "=k"}, []string{forDevices + "=k"},
+			[]string{strings.ToUpper(classic)}, ""},
+		"removed, linked under the name for devices": {false, []string{classic + "=k"}, []string{},
+			[]string{forDevices}, ""},
+		"linked under both names": {false, []string{classic + "=k"}, []string{classic + "=k"},
+			[]string{classic, forDevices}, "would drop the links of " + forDevices + ", which this stack"},
+		"linked under both names, the name for devices declared": {false, []string{forDevices + "=k"},
+			[]string{forDevices + "=k"}, []string{classic, forDevices}, "would drop the links of " + classic + ","},
+		"another hub under the name for devices": {false, []string{classic + "=k"}, []string{classic + "=k"},
+			[]string{classic, "x.device.azure-devices.net"}, "would drop the links of x.device.azure-devices.net"},
+		"not shared any more, linked under the name for devices": {false, []string{forDevices + "=****"},
+			[]string{classic + "=k"}, []string{forDevices}, "is linked by a separate resource"},
+		"shared, linked again under the name for devices": {true, []string{classic + "=****"},
+			[]string{classic + "=****"}, []string{forDevices}, ""},
+		"shared, one of two names gone": {true, []string{classic + "=****", "b=****"},
+			[]string{classic + "=****", "b=****"}, []string{forDevices}, "the links of b were removed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,6 +42,7 @@ func deleteEntry(ctx context.Context, k Kind, id string, known Held, forget bool
 	if err != nil {
 		return err
 	}
+	l = l.For(known.Settings)
 	entry, err := l.own(id)
 	if err != nil {
 		return err

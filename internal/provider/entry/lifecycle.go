@@ -63,7 +63,7 @@ func (l Lifecycle) own(id string) (string, error) {
 
 // Failure wraps an error with the operation, the entry and, if there is any, advice.
 func (l Lifecycle) Failure(verb, id string, err error) error {
-	return fmt.Errorf("%s enrollment %q: %w%s", verb, id, err, l.advice(err))
+	return fmt.Errorf("%s enrollment %q: %w%s%s", verb, id, err, l.advice(err), unsupportedAdvice(err))
 }
 
 // Fetch reads an entry with its keys.
@@ -178,7 +178,7 @@ func (l Lifecycle) read(ctx context.Context, id string, want Declared, known Hel
 		}
 		return found, ours, nil
 	}
-	entry, err := l.Entries.Get(ctx, id)
+	entry, err := l.get(ctx, id, known)
 	if errors.Is(err, dpsservice.ErrNotFound) {
 		return Held{}, false, nil
 	}
