@@ -57,8 +57,8 @@ type deployment struct {
 	at       emulator.Endpoints
 	settings config
 	state    *deploy.Snapshot
-	// told are the last operation's messages.
-	told strings.Builder
+	// messages are the messages of the last operation.
+	messages strings.Builder
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -190,7 +190,7 @@ func (quiet) Logf(string, ...any) {}
 // update runs an update of the engine, or a preview, and returns the plan that a preview makes.
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
-	d.told.Reset()
+	d.messages.Reset()
 	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	options := framework.TestUpdateOptions{
 		T: quiet{d.t}, SkipDisplayTests: true,
@@ -206,7 +206,7 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 		err error) error {
 		for _, event := range events {
 			if event.Type == engine.DiagEvent {
-				fmt.Fprintln(&d.told, event.Payload().(engine.DiagEventPayload).Message)
+				fmt.Fprintln(&d.messages, event.Payload().(engine.DiagEventPayload).Message)
 			}
 		}
 		failure = err
@@ -262,10 +262,10 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 					plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 				}
 				if err != nil {
-					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.told.String()))
+					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.messages.String()))
 				}
 				if _, err := d.update(false, plan); err != nil {
-					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.told.String()))
+					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.messages.String()))
 				}
 			}
 		})
@@ -316,13 +316,13 @@ func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
 		d.settings["hubSettings"] = step.settings
 		plan, err := d.update(true, nil)
 		if err != nil {
-			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.told.String()))
+			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
 		}
 		if i == 0 {
 			plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 		}
 		if _, err := d.update(false, plan); err != nil {
-			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.told.String()))
+			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.messages.String()))
 		}
 		if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
 			t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())

@@ -236,8 +236,8 @@ func TestALostConnectionIsSeen(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatTakeEachOtherOverAreLost: whoever connects as a device while another does is told that the
-// connection was lost, at whatever step that is.
+// TestConnectionsThatTakeEachOtherOverAreLost: a client that connects as a device while another does gets ErrLost, at
+// whatever step that happens.
 func TestConnectionsThatTakeEachOtherOverAreLost(t *testing.T) {
 	t.Parallel()
 	f := newField(t)

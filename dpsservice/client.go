@@ -100,7 +100,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
 	}
 	perTry := []policy.Policy{runtime.NewRetryPolicy(&policy.RetryOptions{
-		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isPassingFault,
+		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isTransient,
 	})}
 	c := &Client{host: o.Host, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel/dpsservice", APIVersion,

@@ -33,7 +33,7 @@ var Run = []string{
 type Block struct {
 	// Line is the line of the opening fence, from 1.
 	Line int
-	// Language is the first word after the fence, such as sh or output; "" if there is none.
+	// Language is the first word after the fence, such as sh or output; "" without one.
 	Language string
 	// NotRun is the reason that the page gives for not running the block.
 	NotRun string

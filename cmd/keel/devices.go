@@ -310,8 +310,8 @@ const (
 	retryPause = 100 * time.Millisecond
 )
 
-// run registers a device and connects it, and does so again when somebody else was at it as the same device: that ends
-// the connection of the first, and may have the service forget its operation.
+// run registers a device and connects it. It tries again if another client registered as the same device at the same
+// time, which ends the first connection and may end its operation at the service.
 func (f *fleet) run(
 	ctx context.Context, id string, credential dpsdevice.Credential,
 ) (registration dpsdevice.Registration, err error) {

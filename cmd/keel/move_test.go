@@ -31,7 +31,7 @@ import (
 
 // seeded returns the outputs of the seeded stack and the emulator's endpoints.
 func seeded(ts *testscript.TestScript) (out outputs, ends environment.Endpoints) {
-	text, err := os.ReadFile(filepath.Join(ts.Getenv("PAPER"), "outputs"))
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("FAKE"), "outputs"))
 	ts.Check(err)
 	ts.Check(json.Unmarshal(text, &out))
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
@@ -217,5 +217,5 @@ func drained(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text, err := json.Marshal(out)
 	ts.Check(err)
-	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("PAPER"), "outputs"), text, 0o600))
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("FAKE"), "outputs"), text, 0o600))
 }

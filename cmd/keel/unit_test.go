@@ -68,9 +68,9 @@ func TestTheKeyOfADeviceIsDerivedAndItsNameChecked(t *testing.T) {
 	}
 }
 
-// Valid names of hubs hold capitals, and Azure answers them in lower case (pulumi/pulumi-azure-native issues 4007 and
-// 2910).
-func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
+// Valid hub names may contain capitals, and Azure returns them in lower case (pulumi/pulumi-azure-native issues 4007
+// and 2910).
+func TestAHubIsFoundWhateverTheLetterCaseOfItsName(t *testing.T) {
 	t.Parallel()
 	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1},
 		{Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
@@ -141,7 +141,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	}
 }
 
-func TestATakenPortNamesItsHolder(t *testing.T) {
+func TestTheErrorForATakenPortNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -151,7 +151,7 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 	_, err = net.Listen("tcp", listener.Addr().String())
 	err = portTaken(fmt.Errorf("start: %w", err))
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells")
+		t.Skip("only Linux reports the holder")
 	}
 	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) ||
 		!strings.Contains(hint.Of(err), "--new-ports") {
@@ -183,14 +183,14 @@ func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 		t.Error("no answer: got no error")
 	}
 	if (&app{interactive: true}).consent() != nil || (&app{terminal: true}).consent() != nil {
-		t.Error("without a terminal: got somebody to ask")
+		t.Error("without a terminal: got a prompt")
 	}
 	if agreed, err := (&app{yes: true}).consent()(nil); err != nil || !agreed {
 		t.Errorf("--yes: got %v, %v", agreed, err)
 	}
 }
 
-// TestHubsAreReadInBothForms: by their names, and as the list that older programs write.
+// TestHubsAreReadInBothForms: keyed by name, and as the list of older programs.
 func TestHubsAreReadInBothForms(t *testing.T) {
 	t.Parallel()
 	want := []string{"hub-1", "hub-2", "hub-10"}
@@ -218,31 +218,34 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 	}
 }
 
-// TestKeelKnowsTheRefusalOfItsPlugin: the advice that keel adds is found by the plugin's words.
-func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
+// TestKeelAddsAdviceToTheRefusalOfItsPlugin: keel recognizes the plugin's message and adds advice.
+func TestKeelAddsAdviceToTheRefusalOfItsPlugin(t *testing.T) {
 	t.Parallel()
 	if !strings.Contains(azurenative.RefusesSecret, environment.SecretRefusal) {
 		t.Errorf("keel looks for %q, which is not in %q", environment.SecretRefusal, azurenative.RefusesSecret)
 	}
 }
 
-// TestNamesOfManySayNothingAboutTheOwner: containers and build machines run everybody's programs under them.
-func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
+// TestSharedUserNamesIdentifyNoOwner: containers and build machines run the programs of many people under these
+// names.
+func TestSharedUserNamesIdentifyNoOwner(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
 		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true,
 		"user-1001": true,
 		"maria":     false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
 	} {
-		if got := isCommon(name); got != want {
-			t.Errorf("%q: got %v, want %v", name, got, want)
-		}
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			if got := isSharedName(name); got != want {
+				t.Errorf("%q: got %v, want %v", name, got, want)
+			}
+		})
 	}
 }
 
-// TestDevicesBeginAgainAfterWhatPasses: a connection that somebody else took, and an operation that is not known any
-// more; never a refusal.
-func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
+// TestDevicesRetryAfterTransientErrors: after a connection that another client took over and after an unknown
+// operation, but never after a refusal.
+func TestDevicesRetryAfterTransientErrors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err  error
@@ -256,18 +259,20 @@ func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
 		"an end":               {context.Canceled, false},
 		"something else":       {errors.New("no route to host"), false},
 	} {
-		if got := isWorthRetrying(tc.err); got != tc.want {
-			t.Errorf("%s: got %v, want %v", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := isWorthRetrying(tc.err); got != tc.want {
+				t.Errorf("%s: got %v, want %v", name, got, tc.want)
+			}
+		})
 	}
 }
 
-// TestResetGoesOnUntilNothingIsLeft: devices that register between the removal of records and that of devices are found
-// by the next round; those that never stop are told.
-func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
+// TestResetRepeatsUntilNothingIsLeft: the next round removes the devices that registered between the removal of the
+// records and of the devices. Those that keep registering are reported.
+func TestResetRepeatsUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	left := [][2]int{{158, 172}, {14, 3}, {0, 1}, {0, 0}, {9, 9}}
-	registrations, devices, err := untilNothing(func() (int, int, error) {
+	registrations, devices, err := repeatUntilEmpty(func() (int, int, error) {
 		now := left[0]
 		left = left[1:]
 		return now[0], now[1], nil
@@ -276,11 +281,11 @@ func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
 		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations,
 			devices, err, len(left))
 	}
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
 		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)
 	}
 	failure := errors.New("refused")
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
 		t.Errorf("got %v, want %v", err, failure)
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 const key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// newClient returns a client of a hub that serve plays, under the name that the test server's certificate carries.
+// newClient returns a client of a hub that serve implements, under the name in the test server's certificate.
 func newClient(t *testing.T, serve http.HandlerFunc) *hub.Client {
 	t.Helper()
 	server := httptest.NewTLSServer(serve)

@@ -18,7 +18,7 @@ import (
 // Hub is one hub and its share.
 type Hub struct {
 	Name string `json:"name"`
-	// Weight is the hub's part of the whole; 0 for one that takes no new devices.
+	// Weight is the hub's weight; 0 if it gets no new devices.
 	Weight int `json:"weight"`
 	// Devices is how many it got, Share the same as a fraction of all devices.
 	Devices int     `json:"devices"`

@@ -57,7 +57,7 @@ type hubSettings struct {
 }
 
 func (r *reader) hubs(location string) []Hub {
-	count := r.whole("hubs", 2, 1, maxHubs)
+	count := r.integer("hubs", 2, 1, maxHubs)
 	settings := map[string]hubSettings{}
 	if value := r.text("hubSettings", ""); value != "" {
 		r.decode("hubSettings", value, &settings)
@@ -74,7 +74,7 @@ func (r *reader) hubs(location string) []Hub {
 	for _, id := range slices.Sorted(maps.Keys(settings)) {
 		r.fault("hubSettings."+id, "unknown hub: `hubs` declares hub-1 to hub-%d", count)
 	}
-	r.someAccept(hubs)
+	r.requireAcceptingHub(hubs)
 	r.namesDiffer(hubs)
 	return hubs
 }
@@ -142,8 +142,8 @@ func (r *reader) namesDiffer(hubs []Hub) {
 	}
 }
 
-// someAccept checks that at least one hub remains and accepts new devices.
-func (r *reader) someAccept(hubs []Hub) {
+// requireAcceptingHub checks that at least one hub remains and accepts new devices.
+func (r *reader) requireAcceptingHub(hubs []Hub) {
 	if len(hubs) == 0 {
 		r.fault("hubSettings", "removes every hub: keep at least one")
 		return

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -63,7 +64,7 @@ func leaf(t *testing.T) string {
 	return string(chain)
 }
 
-// local completes a configuration with what keel writes for a local stack.
+// local adds to a configuration what keel writes for a local stack.
 func local(more stack) stack {
 	s := stack{"endpoint": "https://127.0.0.1:1", "caFile": "/ca.pem"}
 	for key, value := range more {
@@ -306,7 +307,7 @@ func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
 		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name),
 			given.Thumbprint)
 	}
-	// A private key beside it is not passed on, so nothing differs.
+	// The private key beside it is not passed on, so nothing changes.
 	if diff := cmp.Diff(given, parse(
 		"ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
 		cmp.AllowUnexported(topology.Authority{})); diff != "" {
@@ -326,8 +327,7 @@ func TestAFaultNeverShowsAKey(t *testing.T) {
 	}
 }
 
-// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is
-// registered.
+// TestADeviceThatTheManifestDeclaresTooIsRefused, in every format of the manifest, before any resource is registered.
 func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -345,7 +345,7 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 			} {
 				t.Run(form, func(t *testing.T) {
 					if form == "text" && strings.HasPrefix(text, "\ufeff") {
-						return // a configuration value has no byte order mark
+						return // a configuration value cannot begin with a byte order mark
 					}
 					_, err := topology.Parse(source, "dev")
 					if err == nil || !strings.Contains(err.Error(), "manifest: ") ||
@@ -372,12 +372,14 @@ func TestTheEmulatorsSecretIsReadFromItsFile(t *testing.T) {
 		return nil, fs.ErrNotExist
 	}
 	for file, want := range map[string]string{"/secret": "the-secret", "/gone": "", "": ""} {
-		got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "keel up") {
-			t.Errorf("%q: got %v, want what writes it", file, err)
-		}
+		t.Run(fmt.Sprintf("%q", file), func(t *testing.T) {
+			got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "keel up") {
+				t.Errorf("%q: got %v, want what writes it", file, err)
+			}
+		})
 	}
 }
