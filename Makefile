@@ -1,17 +1,18 @@
 # Each target is one line; the logic is Go. `make` shows this list.
 # One set of build flags for everything, as in internal/keel/toolchain: most packages compile again with other ones.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=osusergo
-KEEL := go run ./cmd/keel
+# keel is built to the place where keel itself builds it: the program that go run links is another one, without debug information.
+KEEL := mkdir -p -m 700 .evenkeel && go build -o .evenkeel/bin/ ./cmd/keel && .evenkeel/bin/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate sdks module tidy check test bench node node-ports az az-ports tpm limits browser
+.PHONY: help up down build generate sdks module dist vuln tidy check test bench node node-ports az az-ports tpm limits browser
 .DEFAULT_GOAL := help
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Bring the local environment up and send 200 devices through it
-	@$(SAY) && $(KEEL) up local && $(KEEL) devices provision -s local
+	@$(SAY) && $(KEEL) up local && .evenkeel/bin/keel devices provision -s local
 down: ## Remove the local environment and stop the emulator
 	@$(KEEL) down local
 build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
@@ -22,6 +23,10 @@ sdks: ## Generate the TypeScript and Python SDKs and prove them, as far as this 
 	@go run ./tools/generate -sdks .evenkeel/sdks
 module: ## Copy the project under the module path MODULE into the folder TO, as it is published
 	@go run ./tools/module -path "$(MODULE)" -to "$(TO)"
+dist: ## Build the release archives, with sums and bills of materials, in dist; URL is where users will download them from
+	@go run ./tools/dist -to dist -url "$(URL)"
+vuln: ## Look for calls of functions with known vulnerabilities
+	@go run ./tools/vulncheck
 tidy: ## Tidy go.mod and the modules of tools, and give what they share one version
 	@go run ./tools/tidy
 check: ## Look for what is not formatted, suspicious or stale

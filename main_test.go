@@ -17,12 +17,14 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// cloud records what the program registers and answers as the providers do.
+// cloud records what the program registers and answers like the providers.
 type cloud struct {
 	mu   sync.Mutex
 	made map[string]resource.PropertyMap // by type and name
 	// requests are the registrations by type and name
 	requests map[string]*pulumirpc.RegisterResourceRequest
+	// tags are those of a service that the program reads.
+	tags map[string]string
 }
 
 func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
@@ -43,11 +45,11 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 }
 
 func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
-	return resource.PropertyMap{"properties": resource.NewObjectProperty(
+	return resource.PropertyMap{"tags": resource.NewPropertyValue(c.tags), "properties": resource.NewObjectProperty(
 		resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
 }
 
-// after returns which resources a resource was registered after, by their names.
+// after returns the names of the resources that were registered before a resource.
 func (c *cloud) after(typeAndName string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,13 +71,23 @@ func (c config) Get(key string) (string, bool) {
 // File is the content of any file.
 func (config) File(string) ([]byte, error) { return []byte("secret of a file\n"), nil }
 
-// declared runs the program with a configuration and returns what it registered.
+// declared runs the program with a configuration and returns its resources.
 func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 	t.Helper()
 	return run(t, settings).made
 }
 
 func run(t *testing.T, settings config) *cloud {
+	t.Helper()
+	mocks, err := attempt(t, settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mocks
+}
+
+// attempt runs the program where a service that it reads has tags.
+func attempt(t *testing.T, settings config, tags map[string]string) (*cloud, error) {
 	t.Helper()
 	settings["endpoint"], settings["caFile"] = "https://127.0.0.1:1", "/ca.pem"
 	if _, ok := settings["emulator"]; !ok {
@@ -85,15 +97,13 @@ func run(t *testing.T, settings config) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{}}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{},
+		tags: tags}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Hub: topology.FixedLocation,
 			Service: pulumi.Composite(topology.FixedLocation, cfg.KeepsLinks()), Lookup: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return mocks
+	return mocks, err
 }
 
 func links(t *testing.T, made map[string]resource.PropertyMap) []resource.PropertyMap {
@@ -109,7 +119,7 @@ func links(t *testing.T, made map[string]resource.PropertyMap) []resource.Proper
 	return list
 }
 
-func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
+func TestTwoHubsAreLinkedToOneServiceWithEvenDistribution(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{})
 	service := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()
@@ -163,7 +173,8 @@ func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
 	}
 }
 
-// Azure takes no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the service's own is said.
+// Azure accepts no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the program sends the service's
+// own policy.
 func TestHubsComeWithAPolicy(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{
@@ -174,14 +185,16 @@ func TestHubsComeWithAPolicy(t *testing.T) {
 		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency",
 		"IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
 	} {
-		policy := made["azure-dps:index:"+name]["allocationPolicy"]
-		if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
-			t.Errorf("%s: got the policy %v, want %q", name, policy, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			policy := made["azure-dps:index:"+name]["allocationPolicy"]
+			if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
+				t.Errorf("%s: got the policy %v, want %q", name, policy, want)
+			}
+		})
 	}
 }
 
-func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
+func TestRemovingAHubDoesNotChangeTheOthers(t *testing.T) {
 	t.Parallel()
 	all := declared(t, config{"hubs": "3"})
 	without := declared(t, config{"hubs": "3", "hubSettings": `{"hub-2":{"remove":true}}`})
@@ -197,7 +210,7 @@ func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
+func TestOnlyTheResourceGroupHasTheTagsOfTheLifetime(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z",
 		"origin": "p@0", "keep": "true"})
@@ -220,7 +233,7 @@ func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 	}
 }
 
-func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T) {
+func TestDevicesWithCertificatesRegisterByTheirAuthority(t *testing.T) {
 	t.Parallel()
 	authority, err := deviceca.Open(t.TempDir(), time.Now())
 	if err != nil {
@@ -240,7 +253,7 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		"EnrollmentSet/manifest"} {
 		entry, way := program.made["azure-dps:index:"+name], []resource.PropertyKey{"attestation", "x509"}
 		if name == "EnrollmentSet/manifest" {
-			way = []resource.PropertyKey{"defaults"} // for rows that say nothing of it
+			way = []resource.PropertyKey{"defaults"} // for rows that do not set it
 		}
 		for _, member := range way {
 			entry = entry[member].ObjectValue()
@@ -255,7 +268,7 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 	}
 	old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue()
 	if !old["symmetricKey"].IsObject() {
-		t.Errorf("a device with a key of its own: got attestation %v, want that key", old)
+		t.Errorf("a device with its own key: got attestation %v, want that key", old)
 	}
 	if _, ok := declared(t, config{
 		"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
@@ -272,17 +285,19 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	program := run(t, config{"manifest": "devices.csv"})
 	file := program.made[set]
 	if got := program.requests[set].GetDeletedWith(); !strings.HasSuffix(got, "::provisioning") {
-		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
+		t.Errorf("the set is deleted with %q, want it deleted with the provisioning service", got)
 	}
 	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" ||
 		file["manifestText"].HasValue() {
 		t.Errorf("got %v of a file, want its asset", file)
 	}
 	for _, text := range []string{`[{"registrationId":"press-1"}]`, "registrationId,tags\npress-1,"} {
-		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
-			got["manifest"].HasValue() {
-			t.Errorf("got %v of a text, want a secret text", got)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
+				got["manifest"].HasValue() {
+				t.Errorf("got %v of a text, want a secret text", got)
+			}
+		})
 	}
 	for _, name := range []resource.PropertyKey{"idPrefix", "deleteRegistrations"} {
 		if file[name].HasValue() {
@@ -294,25 +309,61 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	}
 }
 
-func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
+func TestARotationChangesOnlyTheKeysOfItsRole(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
 	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1,
 		"hub-1-operator": 0} {
-		args := made["azure-dps:index:SharedAccessKey/"+name]
-		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
-			t.Errorf("%s: got rotation %v, want %v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			args := made["azure-dps:index:SharedAccessKey/"+name]
+			if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
+				t.Errorf("%s: got rotation %v, want %v", name, got, want)
+			}
+		})
 	}
 }
 
-func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
+// TestAGuestLinksItsHubsByIdentity, but not at a service that an evenkeel stack declares.
+func TestAGuestLinksItsHubsByIdentity(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
+	const user = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-1"
+	for kind, identity := range map[string]string{"SystemAssigned": "", "UserAssigned": user} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			settings := func() config {
+				return config{"provisioningService": id, "linkAuthentication": strings.ToLower(kind),
+					"linkIdentity": identity}
+			}
+			program, err := attempt(t, settings(), map[string]string{"purpose": "devices"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, hub := range []string{"hub-1", "hub-2"} {
+				link := program.made["azure-dps:index:LinkedHub/"+hub]
+				if link["authenticationType"].V != kind || identity != "" && link["identityId"].V != identity ||
+					link["provisioningServiceId"].V != id || link["key"].HasValue() || link["policyName"].HasValue() {
+					t.Errorf("%s: got link %v, want one by the identity", hub, link)
+				}
+			}
+			program, err = attempt(t, settings(), map[string]string{"purpose": "evenkeel", "stack": "prod"})
+			if err == nil || !strings.Contains(err.Error(), `evenkeel stack "prod"`) || !strings.Contains(err.Error(), "hint: ") {
+				t.Errorf("at a service of evenkeel: got %v, want its stack named", err)
+			}
+			if _, made := program.made["azure-dps:index:LinkedHub/hub-1"]; made {
+				t.Error("at a service of evenkeel: the hub is linked")
+			}
+		})
+	}
+}
+
+func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
 		settings config
 		prefix   string
-		service  bool // of its own
+		service  bool // the stack owns the service
 	}{
 		"the owner": {config{"shared": "true"}, "", true},
 		"a guest":   {config{"provisioningService": id}, "local-", false},
@@ -324,7 +375,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 			program := run(t, tc.settings)
 			service, own := program.made["azure-native:devices:IotDpsResource/provisioning"]
 			if own != tc.service || own && service["properties"].ObjectValue()["iotHubs"].HasValue() {
-				t.Errorf("got a service of its own: %v, %v; want %v, without links", own, service, tc.service)
+				t.Errorf("got a service in the stack: %v, %v; want %v, without links", own, service, tc.service)
 			}
 			for _, hub := range []string{"hub-1", "hub-2"} {
 				link, ok := program.made["azure-dps:index:LinkedHub/"+hub]
@@ -345,7 +396,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 				}
 				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got,
 					"::provisioning") != tc.service {
-					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
+					t.Errorf("%s: deleted with %q, want it deleted only with the stack's own service", want, got)
 				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") ||
 					!slices.Contains(got, "hub-2") {
@@ -363,7 +414,23 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 	}
 }
 
-func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
+func TestAHubRefusesKeysAsConfigured(t *testing.T) {
+	t.Parallel()
+	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`, "linkAuthentication": "SystemAssigned",
+		"provisioningService": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/x"})
+	for hub, want := range map[string]bool{"hub-1": true, "hub-2": false} {
+		t.Run(hub, func(t *testing.T) {
+			properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]
+			// The keys make all properties secret.
+			set := properties.SecretValue().Element.ObjectValue()["disableLocalAuth"]
+			if set.HasValue() != want || want && !set.BoolValue() {
+				t.Errorf("%s: got disableLocalAuth %v, want %t", hub, set, want)
+			}
+		})
+	}
+}
+
+func TestTheManifestOfAStackThatSharesAServiceUsesItsPrefix(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
@@ -404,7 +471,7 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 	}
 }
 
-func TestDroppingLinksDeclaresNone(t *testing.T) {
+func TestDroppingLinksDeclaresNoLinks(t *testing.T) {
 	t.Parallel()
 	const service = "azure-native:devices:IotDpsResource/provisioning"
 	program := run(t, config{"shared": "true", "dropLinks": "true"})

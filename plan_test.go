@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azurecloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -26,6 +28,7 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -36,6 +39,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
+	"evenkeel/internal/azure/arm"
 	"evenkeel/internal/keel/azurenative"
 	"evenkeel/internal/program/target"
 	"evenkeel/internal/program/topology"
@@ -53,8 +57,8 @@ type deployment struct {
 	at       emulator.Endpoints
 	settings config
 	state    *deploy.Snapshot
-	// told are the last operation's messages.
-	told strings.Builder
+	// messages are the messages of the last operation.
+	messages strings.Builder
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -116,10 +120,11 @@ func (d *deployment) azureDPS(host plugin.Host) (plugin.Provider, error) {
 	return d.serve(server)
 }
 
-func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
+// login returns a credential of the emulator, and a client that reaches it.
+func (d *deployment) login() (azcore.TokenCredential, *http.Client, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(d.at.CAPEM) {
-		return nil, errors.New("the emulator's CA is no certificate")
+		return nil, nil, errors.New("the emulator's CA is no certificate")
 	}
 	client := &http.Client{
 		Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
@@ -131,6 +136,11 @@ func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
 		DisableInstanceDiscovery: true,
 	}
 	credential, err := azidentity.NewClientSecretCredential(d.at.TenantID, d.at.ClientID, d.at.ClientSecret, options)
+	return credential, client, err
+}
+
+func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
+	credential, client, err := d.login()
 	if err != nil {
 		return nil, err
 	}
@@ -180,13 +190,14 @@ func (quiet) Logf(string, ...any) {}
 // update runs an update of the engine, or a preview, and returns the plan that a preview makes.
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
-	d.told.Reset()
+	d.messages.Reset()
 	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	options := framework.TestUpdateOptions{
 		T: quiet{d.t}, SkipDisplayTests: true,
 		HostF: deploytest.NewPluginHostF(sink, sink, deploytest.NewLanguageRuntimeF(d.program), nil, nil,
 			deploytest.NewProviderLoaderWithHost(provider.Name, semver.MustParse(provider.Version), d.azureDPS),
-			deploytest.NewProviderLoaderWithHost("azure-native", semver.MustParse(azurenative.Version), d.azureNative)),
+			deploytest.NewProviderLoaderWithHost("azure-native", semver.MustParse(azurenative.Version),
+				d.azureNative)),
 	}
 	options.UpdateOptions = engine.UpdateOptions{Plan: plan, GeneratePlan: true}
 	test := &framework.TestPlan{Project: "evenkeel", Stack: "local"}
@@ -195,7 +206,7 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 		err error) error {
 		for _, event := range events {
 			if event.Type == engine.DiagEvent {
-				fmt.Fprintln(&d.told, event.Payload().(engine.DiagEventPayload).Message)
+				fmt.Fprintln(&d.messages, event.Payload().(engine.DiagEventPayload).Message)
 			}
 		}
 		failure = err
@@ -251,13 +262,82 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 					plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 				}
 				if err != nil {
-					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.told.String()))
+					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.messages.String()))
 				}
 				if _, err := d.update(false, plan); err != nil {
-					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.told.String()))
+					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.messages.String()))
 				}
 			}
 		})
+	}
+}
+
+// operators is the output with the connection strings of hubs, by hub.
+func (d *deployment) operators() resource.PropertyMap {
+	for _, r := range d.state.Resources {
+		if output := r.Outputs["hubConnectionStrings"]; output.IsSecret() {
+			return output.SecretValue().Element.ObjectValue()
+		}
+	}
+	return nil
+}
+
+// TestAHubThatRefusesKeysIsPlanned: the setting disableLocalAuth of a hub gets into the plan and the hub, and out of it
+// again. The stack links its hubs by the identity of another's service.
+func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t)
+	credential, client, err := d.login()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager, err := arm.New(arm.Options{Endpoint: d.at.ARM, Credential: credential, Transport: client, Name: "test",
+		Version: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const group = "/subscriptions/" + target.Subscription + "/resourceGroups/theirs"
+	const service = group + "/providers/Microsoft.Devices/provisioningServices/dps-1"
+	for _, made := range [][2]string{
+		{group, `{"location":"westeurope"}`},
+		{service, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"identity":{"type":"SystemAssigned"},
+			"properties":{}}`},
+	} {
+		at := arm.Target{ID: made[0], APIVersion: "2026-08-31"}
+		if _, _, err := manager.Put(t.Context(), at, json.RawMessage(made[1]), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.settings["provisioningService"], d.settings["linkAuthentication"] = service, "SystemAssigned"
+	for i, step := range []struct {
+		settings string
+		refused  bool
+	}{{`{}`, false}, {`{"hub-2":{"disableLocalAuth":true}}`, true}, {`{"hub-2":{}}`, false}} {
+		d.settings["hubSettings"] = step.settings
+		plan, err := d.update(true, nil)
+		if err != nil {
+			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
+		}
+		if i == 0 {
+			plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
+		}
+		if _, err := d.update(false, plan); err != nil {
+			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.messages.String()))
+		}
+		if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
+			t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())
+		}
+		hubs, err := manager.List(t.Context(), arm.Target{APIVersion: "2022-04-30-preview",
+			ID: "/subscriptions/" + target.Subscription + "/providers/Microsoft.Devices/IotHubs"})
+		if err != nil || len(hubs) != 2 {
+			t.Fatalf("%s: got hubs %s, %v", step.settings, hubs, err)
+		}
+		for _, hub := range hubs {
+			want := step.refused && strings.Contains(string(hub), `"name":"hub-2`)
+			if got := strings.Contains(string(hub), `"disableLocalAuth":true`); got != want {
+				t.Errorf("%s: got %s, want disableLocalAuth %t", step.settings, hub, want)
+			}
+		}
 	}
 }
 

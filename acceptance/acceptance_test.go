@@ -107,6 +107,8 @@ func TestStories(t *testing.T) {
 			"grouptag":    portalCommand(setTag),
 			"stranger":    portalCommand(addForeignHub),
 			"stacktags":   stackTags,
+			"arm":         callARM,
+			"granthubs":   grantHubs,
 		},
 	})
 }

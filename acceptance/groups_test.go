@@ -29,22 +29,29 @@ type portal struct {
 	hubs   *armiothub.ResourceClient
 }
 
-func openPortal(folder string) (portal, error) {
+// endpointsOf returns the addresses of the emulator of a checkout.
+func endpointsOf(folder string) (environment.Endpoints, error) {
 	out, err := own.Keel(folder, "emulator", "status", "--json")
+	if err != nil {
+		return environment.Endpoints{}, err
+	}
+	var status struct{ Endpoints environment.Endpoints }
+	err = json.Unmarshal(out, &status)
+	return status.Endpoints, err
+}
+
+func openPortal(folder string) (portal, error) {
+	endpoints, err := endpointsOf(folder)
 	if err != nil {
 		return portal{}, err
 	}
-	var status struct{ Endpoints environment.Endpoints }
-	if err := json.Unmarshal(out, &status); err != nil {
-		return portal{}, err
-	}
-	credential, client, err := environment.Client(status.Endpoints)
+	credential, client, err := environment.Client(endpoints)
 	if err != nil {
 		return portal{}, err
 	}
 	options := &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}
-	groups, err1 := armresources.NewResourceGroupsClient(status.Endpoints.SubscriptionID, credential, options)
-	hubs, err2 := armiothub.NewResourceClient(status.Endpoints.SubscriptionID, credential, options)
+	groups, err1 := armresources.NewResourceGroupsClient(endpoints.SubscriptionID, credential, options)
+	hubs, err2 := armiothub.NewResourceClient(endpoints.SubscriptionID, credential, options)
 	return portal{groups, hubs}, errors.Join(err1, err2)
 }
 

@@ -11,11 +11,14 @@
 //	})
 //	err = hub.Send(ctx, []byte(`{"temperature":21}`), nil)
 //
-// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
-// and no direct methods, and it does not reconnect when a connection is lost.
+// With Options.CSR the service issues a certificate for the hub, if the enrollment names a certificate policy. NewCSR
+// makes the request, and Registration.Certificate returns what X509 takes to connect with it.
+//
+// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP and no
+// modules, and it does not reconnect when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and
-// the device API 2021-10-01 in the Azure documentation.
+// the device API 2021-10-01 and 2026-11-01 in the Azure documentation.
 package dpsdevice
 
 import (
@@ -39,7 +42,9 @@ const GlobalHost = domain.GlobalHost
 // Registration.Substatus reports.
 const (
 	registrationVersion = "2021-06-01"
-	hubVersion          = "2021-04-12"
+	// csrVersion is the one of a registration with a certificate signing request.
+	csrVersion = "2026-11-01"
+	hubVersion = "2021-04-12"
 )
 
 const (

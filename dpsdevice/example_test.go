@@ -41,8 +41,40 @@ func ExampleRegister() {
 	// Output: sent to only-hub.azure-devices.net
 }
 
-// enrolled starts an emulator with one hub and an individual enrollment, and returns the ID scope, the device's key,
-// the emulator's addresses for devices, and a function that stops it.
+// A device asks the service for a certificate, and connects with it. Its enrollment names a certificate policy.
+func ExampleNewCSR() {
+	ctx := context.Background()
+	scope, key, network, done := enrolled(ctx, "press-2")
+	defer done()
+
+	csr, private, err := dpsdevice.NewCSR("press-2")
+	if err != nil {
+		log.Fatal(err)
+	}
+	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
+		IDScope: scope, RegistrationID: "press-2", Credential: dpsdevice.SymmetricKey(key), CSR: csr, Network: network,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	certificate, err := registration.Certificate(private)
+	if err != nil {
+		log.Fatal(err)
+	}
+	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
+		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: dpsdevice.X509(certificate),
+		Network: network,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer hub.Close()
+	fmt.Println("connected as", certificate.Leaf.Subject)
+	// Output: connected as CN=press-2
+}
+
+// enrolled starts an emulator with one hub and an individual enrollment that names a certificate policy. It returns the
+// ID scope, the device's key, the emulator's addresses for devices, and a function that stops it.
 func enrolled(ctx context.Context, id string) (string, string, dpsdevice.Network, func()) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
@@ -66,8 +98,11 @@ func enrolled(ctx context.Context, id string) (string, string, dpsdevice.Network
 	if err != nil {
 		log.Fatal(err)
 	}
-	enrollment, err := service.Individuals().Put(ctx, id, dpsservice.Enrollment{ID: id,
-		Attestation: &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation}}, "")
+	namespace, issuer, policy := "ns-1", "issuing", "thirty-days"
+	enrollment, err := service.Individuals().Put(ctx, id, dpsservice.Enrollment{
+		ID: id, Attestation: &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation},
+		NamespaceName: &namespace, CertificateAuthorityName: &issuer, CertificatePolicyName: &policy,
+	}, "")
 	if err != nil {
 		log.Fatal(err)
 	}

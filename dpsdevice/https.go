@@ -22,7 +22,9 @@ const maxAnswer = 1 << 20
 type httpsRegistrar struct {
 	client *http.Client
 	base   string // https://host/scope/registrations/id
-	token  string // "" with a certificate
+	// version is the api-version of every request.
+	version string
+	token   string // "" with a certificate
 }
 
 func openHTTPS(_ context.Context, o Options) (registrar, error) {
@@ -44,7 +46,8 @@ func openHTTPS(_ context.Context, o Options) (registrar, error) {
 		transport.DialContext = nil // a proxy's address must be dialled as it is
 	}
 	base := url.URL{Scheme: "https", Host: o.Host, Path: "/" + o.IDScope + "/registrations/" + o.RegistrationID}
-	return &httpsRegistrar{&http.Client{Transport: transport, Timeout: time.Minute}, base.String(), token}, nil
+	return &httpsRegistrar{&http.Client{Transport: transport, Timeout: time.Minute}, base.String(), o.version(), token},
+		nil
 }
 
 func (h *httpsRegistrar) close() { h.client.CloseIdleConnections() }
@@ -58,7 +61,7 @@ func (h *httpsRegistrar) poll(ctx context.Context, operation string) (answer, er
 }
 
 func (h *httpsRegistrar) do(ctx context.Context, method, path string, body []byte) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, h.base+path+"?api-version="+registrationVersion,
+	request, err := http.NewRequestWithContext(ctx, method, h.base+path+"?api-version="+h.version,
 		bytes.NewReader(body))
 	if err != nil {
 		return answer{}, fmt.Errorf("make the request: %w", err)

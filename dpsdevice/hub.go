@@ -20,7 +20,8 @@ type HubOptions struct {
 	// Host is the assigned hub's host name.
 	Host     string
 	DeviceID string
-	// Credential is the credential of the registration: the service copies it to the hub.
+	// Credential is the credential of the registration, which the service copies to the hub, or the certificate that
+	// the registration issued: X509 of Registration.Certificate.
 	Credential Credential
 	Network    Network
 	// Now is the clock for the expiry of tokens; nil for time.Now.

@@ -19,7 +19,7 @@ func openMQTT(ctx context.Context, o Options) (registrar, error) {
 		return nil, err
 	}
 	s, err := connect(ctx, login{
-		host: o.Host, clientID: o.RegistrationID, user: resource + "/api-version=" + registrationVersion,
+		host: o.Host, clientID: o.RegistrationID, user: resource + "/api-version=" + o.version(),
 		password:   password,
 		credential: o.Credential, network: o.Network, clean: true,
 	}, registrationAnswers)

@@ -28,6 +28,9 @@ type Options struct {
 	RegistrationID string
 	Credential     Credential
 	Transport      Transport
+	// CSR asks for a certificate for the hub: a certificate signing request in DER, as NewCSR makes one. Nil asks for
+	// none.
+	CSR []byte
 	// Payload is passed to a custom allocation webhook; nil for no payload.
 	Payload json.RawMessage
 	Network Network
@@ -46,6 +49,9 @@ type Registration struct {
 	Substatus        string
 	Created, Updated time.Time
 	ETag             string
+	// IssuedChain is the certificate that Options.CSR asked for, with those above it up to the root: DER, the device's
+	// own first. Nil without a request. Only the result of the registration has it; see Registration.Certificate.
+	IssuedChain [][]byte
 	// Payload is what a custom allocation webhook returned for the device.
 	Payload json.RawMessage
 }
@@ -64,7 +70,7 @@ type registrar interface {
 	close()
 }
 
-// operation is the body of a successful reply (RegistrationOperationStatus of 2021-10-01).
+// operation is the body of a successful reply (RegistrationOperationStatus of 2026-11-01).
 type operation struct {
 	OperationID       string `json:"operationId"`
 	Status            string `json:"status"`
@@ -79,8 +85,18 @@ type operation struct {
 		ErrorCode      int             `json:"errorCode"`
 		ErrorMessage   string          `json:"errorMessage"`
 		ETag           string          `json:"etag"`
+		IssuedChain    []string        `json:"issuedCertificateChain"`
 		Payload        json.RawMessage `json:"payload"`
 	} `json:"registrationState"`
+}
+
+// version is the api-version of the registration: the first stable one with certificate signing requests when there is
+// one, and otherwise an older one that every cloud serves.
+func (o Options) version() string {
+	if o.CSR != nil {
+		return csrVersion
+	}
+	return registrationVersion
 }
 
 // Register registers the device and waits until it is assigned to a hub. A refusal is an *Error. Throttled requests and
@@ -105,8 +121,9 @@ func register(ctx context.Context, o Options) (Registration, error) {
 	}
 	body, err := json.Marshal(struct {
 		RegistrationID string          `json:"registrationId"`
+		CSR            []byte          `json:"csr,omitempty"` // in base64, as the service wants it
 		Payload        json.RawMessage `json:"payload,omitempty"`
-	}{o.RegistrationID, o.Payload})
+	}{o.RegistrationID, o.CSR, o.Payload})
 	if err != nil {
 		return Registration{}, fmt.Errorf("payload: %w", err)
 	}
@@ -119,7 +136,11 @@ func register(ctx context.Context, o Options) (Registration, error) {
 		return Registration{}, err
 	}
 	defer service.close()
-	return converse(ctx, service, body)
+	registration, err := converse(ctx, service, body)
+	if err == nil && o.CSR != nil && registration.IssuedChain == nil {
+		err = errNotIssued
+	}
+	return registration, err
 }
 
 // converse registers and polls until the service has decided.
@@ -178,9 +199,13 @@ func (op operation) result() (Registration, error) {
 	if state == nil || state.AssignedHub == "" || state.DeviceID == "" {
 		return Registration{}, errors.New("the service says assigned, but not to which hub")
 	}
+	chain, err := readChain(state.IssuedChain)
+	if err != nil {
+		return Registration{}, err
+	}
 	return Registration{
 		RegistrationID: state.RegistrationID, Hub: state.AssignedHub, DeviceID: state.DeviceID,
 		Substatus: state.Substatus,
-		Created:   state.Created, Updated: state.Updated, ETag: state.ETag, Payload: state.Payload,
+		Created:   state.Created, Updated: state.Updated, ETag: state.ETag, IssuedChain: chain, Payload: state.Payload,
 	}, nil
 }

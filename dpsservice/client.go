@@ -1,4 +1,5 @@
-// Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and
+// Package dpsservice is a client of the DPS service API 2021-10-01 and, for entries that name a certificate policy,
+// 2026-11-01: individual enrollments, enrollment groups and
 // registration records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
 //
 // It does not know Pulumi or the device protocols, and does not validate enrollments: callers decide what to send. It
@@ -7,11 +8,12 @@
 // It uses azcore's pipeline rather than go-retryablehttp because azcore reads Retry-After in all of Azure's forms,
 // rewinds bodies, stops at once when the context ends, and supports Microsoft Entra ID credentials as a policy.
 //
-// Source: deviceprovisioningservices data plane, service.json 2021-10-01.
+// Source: deviceprovisioningservices data plane, service.json 2021-10-01 and 2026-11-01.
 package dpsservice
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,11 +30,16 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"golang.org/x/time/rate"
+
+	"evenkeel/internal/azure/meter"
 )
 
-// APIVersion is the version of the service API that every request names.
-const APIVersion = "2021-10-01"
+// The versions of the service API. Requests name APIVersion, which every cloud serves, and those about certificate
+// policies IssuanceVersion, the first one that knows them: see Collection.WithIssuance.
+const (
+	APIVersion      = "2021-10-01"
+	IssuanceVersion = "2026-11-01"
+)
 
 // Pauses and counts of the retries. A throttled request is retried for a long time, one with another failure only
 // briefly.
@@ -73,6 +80,7 @@ type Client struct {
 	host      string
 	pipeline  runtime.Pipeline
 	transport *http.Transport
+	counter   meter.Counter
 }
 
 // New returns a client without sending a request.
@@ -92,24 +100,23 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
 	}
 	perTry := []policy.Policy{runtime.NewRetryPolicy(&policy.RetryOptions{
-		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isPassingFault,
+		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isTransient,
 	})}
-	if o.RateLimit > 0 {
-		perTry = append(perTry, newLimit(o.RateLimit))
-	}
-	return &Client{
-		host:      o.Host,
-		transport: transport,
-		pipeline: runtime.NewPipeline("evenkeel/dpsservice", APIVersion,
-			runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
-				Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
-				Retry: policy.RetryOptions{
-					MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause,
-					ShouldRetry: isThrottled,
-				},
-			}),
-	}, nil
+	c := &Client{host: o.Host, transport: transport}
+	c.pipeline = runtime.NewPipeline("evenkeel/dpsservice", APIVersion,
+		runtime.PipelineOptions{PerRetry: append(perTry, meter.Pace(o.RateLimit), authorize, &c.counter, attempts{})},
+		&policy.ClientOptions{
+			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
+			Retry: policy.RetryOptions{
+				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause,
+				ShouldRetry: isThrottled,
+			},
+		})
+	return c, nil
 }
+
+// Requests returns how many requests the client has sent to the service, retries included.
+func (c *Client) Requests() int { return c.counter.Sent() }
 
 // Host returns the host name of the provisioning service.
 func (c *Client) Host() string { return c.host }
@@ -159,27 +166,14 @@ func endpointAddress(endpoint string) (string, error) {
 // refuseRedirect prevents sending the token to another host.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// limit delays attempts beyond the rate limit.
-type limit struct{ limiter *rate.Limiter }
-
-func newLimit(perMinute int) limit {
-	// A tenth of a minute's requests may be sent at once, so that small stacks never wait.
-	return limit{rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/10))}
-}
-
-func (l limit) Do(request *policy.Request) (*http.Response, error) {
-	if err := l.limiter.Wait(request.Raw().Context()); err != nil {
-		return nil, err
-	}
-	return request.Next()
-}
-
 // call is one request to the service.
 type call struct {
 	method string
 	// path is escaped and begins with a slash.
 	path   string
 	header map[string]string
+	// version is the api-version; APIVersion when empty.
+	version string
 	// body is sent as JSON; nil sends no body.
 	body any
 	// accept is the status of a successful answer.
@@ -204,7 +198,8 @@ func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Hea
 }
 
 func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any) (http.Header, error) {
-	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+APIVersion)
+	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+
+		cmp.Or(k.version, APIVersion))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -16,16 +17,36 @@ type Collection struct {
 	name string
 	// identify sets the id with the JSON name of the kind.
 	identify func(id string) identity
+	// issues is set if requests name IssuanceVersion.
+	issues bool
 }
 
 // Individuals returns the individual enrollments.
 func (c *Client) Individuals() Collection {
-	return Collection{c, "enrollments", func(id string) identity { return identity{RegistrationID: id} }}
+	return Collection{client: c, name: "enrollments",
+		identify: func(id string) identity { return identity{RegistrationID: id} }}
 }
 
 // Groups returns the enrollment groups.
 func (c *Client) Groups() Collection {
-	return Collection{c, "enrollmentGroups", func(id string) identity { return identity{EnrollmentGroupID: id} }}
+	return Collection{client: c, name: "enrollmentGroups",
+		identify: func(id string) identity { return identity{EnrollmentGroupID: id} }}
+}
+
+// WithIssuance returns the collection under the api-version that has certificate policies: Get and Query show their
+// names, and Put and Bulk remove those that an entry leaves out. Without it, Put and Bulk use that version only for
+// entries with such a name. A service of a cloud that does not serve the version refuses its requests.
+func (c Collection) WithIssuance() Collection {
+	c.issues = true
+	return c
+}
+
+// version returns the api-version of a request that sends these entries.
+func (c Collection) version(sent ...Enrollment) string {
+	if c.issues || slices.ContainsFunc(sent, Enrollment.issues) {
+		return IssuanceVersion
+	}
+	return APIVersion
 }
 
 // Name returns the name of the collection as paths spell it.
@@ -38,7 +59,8 @@ func (c Collection) wire(entry Enrollment) wireEntry { return wireEntry{c.identi
 // Get returns an entry, without its symmetric keys. It fails with ErrNotFound when the entry does not exist.
 func (c Collection) Get(ctx context.Context, id string) (Enrollment, error) {
 	var entry wireEntry
-	_, err := c.client.send(ctx, call{method: http.MethodGet, path: c.path(id), accept: http.StatusOK}, &entry)
+	_, err := c.client.send(ctx, call{method: http.MethodGet, path: c.path(id), version: c.version(),
+		accept: http.StatusOK}, &entry)
 	return entry.enrollment(), err
 }
 
@@ -48,7 +70,8 @@ func (c Collection) Get(ctx context.Context, id string) (Enrollment, error) {
 func (c Collection) Put(ctx context.Context, id string, entry Enrollment, etag string) (Enrollment, error) {
 	var stored wireEntry
 	_, err := c.client.send(ctx, call{
-		method: http.MethodPut, path: c.path(id), header: ifMatch(etag), body: c.wire(entry), accept: http.StatusOK,
+		method: http.MethodPut, path: c.path(id), version: c.version(entry), header: ifMatch(etag), body: c.wire(entry),
+		accept: http.StatusOK,
 	}, &stored)
 	return stored.enrollment(), err
 }
@@ -75,13 +98,28 @@ func (c Collection) AttestationMechanism(ctx context.Context, id string) (Attest
 // size. It stops at the first error.
 func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.Seq2[Enrollment, error] {
 	return func(yield func(Enrollment, error) bool) {
-		for entry, err := range pages[wireEntry](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query},
-			pageSize) {
+		for entry, err := range pages[wireEntry](ctx, c.client, c.query(query), pageSize) {
 			if !yield(entry.enrollment(), err) {
 				return
 			}
 		}
 	}
+}
+
+// query is the call for a page of the entries that match query.
+func (c Collection) query(query string) call {
+	return call{method: http.MethodPost, path: "/" + c.name + "/query", version: c.version(),
+		body: map[string]string{"query": query}, accept: http.StatusOK}
+}
+
+// Page returns one page of Query, and the continuation with which the next call continues; it is empty at the end.
+func (c Collection) Page(ctx context.Context, query string, pageSize int, continuation string) (entries []Enrollment,
+	next string, err error) {
+	found, next, err := page[wireEntry](ctx, c.client, c.query(query), pageSize, continuation)
+	for _, entry := range found {
+		entries = append(entries, entry.enrollment())
+	}
+	return entries, next, err
 }
 
 // Mode is the operation that a bulk request applies to all its entries.
@@ -130,8 +168,8 @@ func (c Collection) Bulk(ctx context.Context, mode Mode, entries []Enrollment) (
 		} `json:"errors"`
 	}
 	_, lost, err := c.client.exchange(ctx, call{
-		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: sent, "mode": mode},
-		accept: http.StatusOK,
+		method: http.MethodPost, path: "/" + c.name, version: c.version(entries...),
+		body: map[string]any{c.name: sent, "mode": mode}, accept: http.StatusOK,
 	}, &answer)
 	result := BulkResult{Repeated: lost}
 	for _, failure := range answer.Errors {
@@ -161,35 +199,58 @@ func (c *Client) DeleteRegistration(ctx context.Context, id, etag string) error 
 
 // Registrations yields the registration records of an enrollment group, page by page, as Query does.
 func (c *Client) Registrations(ctx context.Context, groupID string, pageSize int) iter.Seq2[Registration, error] {
-	return pages[Registration](ctx, c, "/registrations/"+url.PathEscape(groupID)+"/query", nil, pageSize)
+	return pages[Registration](ctx, c, queryOfRegistrations(groupID), pageSize)
 }
 
-// pages follows x-ms-continuation until it is absent.
-func pages[T any](ctx context.Context, c *Client, path string, body any, pageSize int) iter.Seq2[T, error] {
+// RegistrationsPage returns one page of Registrations, and the continuation with which the next call continues; it is
+// empty at the end.
+func (c *Client) RegistrationsPage(ctx context.Context, groupID string, pageSize int, continuation string) (
+	records []Registration, next string, err error) {
+	return page[Registration](ctx, c, queryOfRegistrations(groupID), pageSize, continuation)
+}
+
+func queryOfRegistrations(groupID string) call {
+	return call{method: http.MethodPost, path: "/registrations/" + url.PathEscape(groupID) + "/query",
+		accept: http.StatusOK}
+}
+
+// pages makes a call for each page: it follows x-ms-continuation until that is absent.
+func pages[T any](ctx context.Context, c *Client, k call, pageSize int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		header := map[string]string{}
-		if pageSize > 0 {
-			header["x-ms-max-item-count"] = strconv.Itoa(pageSize)
-		}
-		for {
-			var page []T
-			answer, err := c.send(ctx, call{method: http.MethodPost, path: path, header: header, body: body,
-				accept: http.StatusOK}, &page)
+		for continuation := ""; ; {
+			entries, next, err := page[T](ctx, c, k, pageSize, continuation)
 			if err != nil {
 				var none T
 				yield(none, err)
 				return
 			}
-			for _, entry := range page {
+			for _, entry := range entries {
 				if !yield(entry, nil) {
 					return
 				}
 			}
-			if header["x-ms-continuation"] = answer.Get("x-ms-continuation"); header["x-ms-continuation"] == "" {
+			if continuation = next; continuation == "" {
 				return
 			}
 		}
 	}
+}
+
+// page makes a call for one page, and returns the continuation of the next.
+func page[T any](ctx context.Context, c *Client, k call, size int, continuation string) (entries []T, next string,
+	err error) {
+	k.header = map[string]string{}
+	if size > 0 {
+		k.header["x-ms-max-item-count"] = strconv.Itoa(size)
+	}
+	if continuation != "" {
+		k.header["x-ms-continuation"] = continuation
+	}
+	answer, err := c.send(ctx, k, &entries)
+	if err != nil {
+		return nil, "", err
+	}
+	return entries, answer.Get("x-ms-continuation"), nil
 }
 
 func ifMatch(etag string) map[string]string {

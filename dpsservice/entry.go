@@ -25,10 +25,21 @@ type Enrollment struct {
 	IotHubs                    []string                    `json:"iotHubs,omitempty"`
 	CustomAllocationDefinition *CustomAllocationDefinition `json:"customAllocationDefinition,omitempty"`
 
+	// The certificate policy of Azure Device Registry by which the service issues certificates to devices that ask for
+	// one. Answers have the names only with Collection.WithIssuance.
+	NamespaceName            *string `json:"namespaceName,omitempty"`
+	CertificateAuthorityName *string `json:"certificateAuthorityName,omitempty"`
+	CertificatePolicyName    *string `json:"certificatePolicyName,omitempty"`
+
 	// The service writes these three. Etag is sent only in bulk operations, whose entries have no header of their own.
 	Etag                   string `json:"etag,omitempty"`
 	CreatedDateTimeUtc     string `json:"createdDateTimeUtc,omitempty"`
 	LastUpdatedDateTimeUtc string `json:"lastUpdatedDateTimeUtc,omitempty"`
+}
+
+// issues reports whether the entry has a name of a certificate policy.
+func (e Enrollment) issues() bool {
+	return e.NamespaceName != nil || e.CertificateAuthorityName != nil || e.CertificatePolicyName != nil
 }
 
 // identity is the id of an entry in JSON: the two kinds differ in its name.

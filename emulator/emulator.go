@@ -32,6 +32,7 @@ import (
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/iothub"
+	"evenkeel/emulator/internal/issuer"
 	"evenkeel/emulator/internal/localca"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
@@ -55,6 +56,8 @@ type Emulator struct {
 	snapshots *documents.Folder
 	ca        *localca.Authority
 	entra     *entra.Authority
+	// issuer signs certificates of devices that register with a certificate signing request.
+	issuer *issuer.Authority
 	// controlToken is the token that clients of the control port must send.
 	controlToken string
 
@@ -115,10 +118,12 @@ func (e *Emulator) open() (err error) {
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
 		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
+		ServiceSettings: arm.ServiceSettings, Principals: arm.Principals,
 	})
 	if err != nil {
 		return err
 	}
+	e.state.RequireRoles(e.options.RequireRoles)
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
 	e.snapshots = documents.NewFolder(e.options.disk, snapshotDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
@@ -138,12 +143,18 @@ func (e *Emulator) openAuthorities() (err error) {
 		if e.ca, err = localca.New(time.Now); err != nil {
 			return err
 		}
+		if e.issuer, err = issuer.New(e.clock.Now); err != nil {
+			return err
+		}
 		e.entra, err = entra.New(e.clock.Now)
 	} else {
 		if err = errors.Join(disk.Clean(dir), disk.Clean(filepath.Join(dir, snapshotsDir))); err != nil {
 			return err
 		}
 		if e.ca, err = localca.Load(disk, dir, time.Now, logger); err != nil {
+			return err
+		}
+		if e.issuer, err = issuer.Load(disk, dir, e.clock.Now, logger); err != nil {
 			return err
 		}
 		e.entra, err = entra.Load(disk, dir, e.clock.Now, logger)
@@ -157,7 +168,8 @@ func (e *Emulator) openAuthorities() (err error) {
 	for _, f := range e.options.Federations {
 		e.entra.Trust(entra.Federation(f))
 	}
-	e.keep(localca.CertFile, localca.KeyFile, entra.SecretFile, entra.KeyFile, entra.CertificateFile)
+	e.keep(localca.CertFile, localca.KeyFile, issuer.CertFile, issuer.KeyFile, entra.SecretFile, entra.KeyFile,
+		entra.CertificateFile)
 	return nil
 }
 

@@ -51,6 +51,9 @@ func (e *Emulator) Inject(f Fault) (remove func(), err error) {
 	return func() { e.gate.Faults.Remove(id) }, nil
 }
 
+// SetRequireRoles turns the check of roles on or off, as Options.RequireRoles does.
+func (e *Emulator) SetRequireRoles(on bool) { e.state.RequireRoles(on) }
+
 // SetAzureLimits turns Azure's documented rate limits on or off, as Options.AzureLimits does. The counts start from
 // zero.
 func (e *Emulator) SetAzureLimits(on bool) { e.gate.Limits.Set(on) }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"evenkeel/emulator/internal/issuer"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/durable"
 )
@@ -50,12 +51,17 @@ type Options struct {
 	// IgnoreServiceETags makes every PUT of a provisioning service replace the existing one, regardless of its etag.
 	// Whether Azure enforces these etags is unknown.
 	IgnoreServiceETags bool
-	// KeepNewerMembers lets a PUT of a hub or a provisioning service keep the members that its api-version does not
-	// have, such as disableLocalAuth. Otherwise the PUT resets them. Which of the two Azure does is not known.
+	// KeepNewerMembers lets a PUT of a hub, a provisioning service, an enrollment or an enrollment group keep the
+	// members that its api-version does not have, such as disableLocalAuth or certificatePolicyName. Otherwise the PUT
+	// resets them. Which of the two Azure does is not known.
 	KeepNewerMembers bool
 	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as
 	// Azure was seen to do. Azure's documents let it replace, and so does the zero value.
 	RequireIfMatch bool
+	// RequireRoles makes registrations fail where a provisioning service uses a hub by its managed identity and the
+	// identity does not have the role IoT Hub Data Contributor on the hub, its resource group or the subscription.
+	// Otherwise the identity is enough.
+	RequireRoles bool
 	// Quotas are the resource limits of the subscription.
 	Quotas Quotas
 	// Unregistered starts with a subscription in which Microsoft.Devices is not registered: creating resources fails
@@ -67,6 +73,8 @@ type Options struct {
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
 	// listed one. If none is listed, geoLatency allocates like Hashed.
 	Latencies map[string]time.Duration
+	// IssuedCertificates configures the certificates of devices that register with a certificate signing request.
+	IssuedCertificates IssuedCertificates
 	// WebhookTimeout limits a call to the webhook of a custom allocation. Zero means 5 s.
 	WebhookTimeout time.Duration
 	// Now is the clock of the emulated cloud. Nil means time.Now. TLS certificates follow the real clock, as clients
@@ -90,6 +98,15 @@ type Options struct {
 	// synced.
 	disk      durable.Disk
 	storeDisk state.FS
+}
+
+// IssuedCertificates are the certificates that the provisioning service issues. Azure's depend on the certificate
+// policy of Azure Device Registry that an enrollment names; here all are alike.
+type IssuedCertificates struct {
+	// Lifetime is how long they are valid on the emulator's clock. Zero means 30 days; Azure's policies allow 7 to 90.
+	Lifetime time.Duration
+	// AcceptRSA accepts requests with RSA keys, which Azure's documentation says are not supported.
+	AcceptRSA bool
 }
 
 // Federation is trust in an external issuer: a token with this subject and the audience api://AzureADTokenExchange is
@@ -142,6 +159,10 @@ func (o *Options) complete() error {
 	if o.LRODelay < 0 {
 		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)
 	}
+	if o.IssuedCertificates.Lifetime < 0 {
+		return fmt.Errorf("lifetime of issued certificates: %s is negative", o.IssuedCertificates.Lifetime)
+	}
+	o.IssuedCertificates.Lifetime = cmp.Or(o.IssuedCertificates.Lifetime, issuer.DefaultLifetime)
 	if o.WebhookTimeout < 0 {
 		return fmt.Errorf("timeout of webhooks: %s is negative", o.WebhookTimeout)
 	}

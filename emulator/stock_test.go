@@ -43,6 +43,13 @@ type clients struct {
 
 func stock(t *testing.T, e *emulator.Emulator) clients {
 	t.Helper()
+	return stockOf(t, e, "", "")
+}
+
+// stockOf returns the clients with api-versions for hubs and for provisioning services instead of their own. "" is
+// their own.
+func stockOf(t *testing.T, e *emulator.Emulator, hubVersion, serviceVersion string) clients {
+	t.Helper()
 	ends := e.Endpoints()
 	options := policy.ClientOptions{
 		Transport: client(t, e),
@@ -61,16 +68,19 @@ func stock(t *testing.T, e *emulator.Emulator) clients {
 	check(t, err)
 	all, err := armresources.NewClient(ends.SubscriptionID, credential, armOptions)
 	check(t, err)
-	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, armOptions)
+	hubOptions, serviceOptions := *armOptions, *armOptions
+	hubOptions.APIVersion, serviceOptions.APIVersion = hubVersion, serviceVersion
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &hubOptions)
 	check(t, err)
-	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, armOptions)
+	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential,
+		&serviceOptions)
 	check(t, err)
-	hubCertificates, err := armiothub.NewCertificatesClient(ends.SubscriptionID, credential, armOptions)
+	hubCertificates, err := armiothub.NewCertificatesClient(ends.SubscriptionID, credential, &hubOptions)
 	check(t, err)
 	serviceCertificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential,
-		armOptions)
+		&serviceOptions)
 	check(t, err)
-	hubFactory, err := armiothub.NewClientFactory(ends.SubscriptionID, credential, armOptions)
+	hubFactory, err := armiothub.NewClientFactory(ends.SubscriptionID, credential, &hubOptions)
 	check(t, err)
 	resources, err := armresources.NewClientFactory(ends.SubscriptionID, credential, armOptions)
 	check(t, err)

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"crypto"
 	"net"
 	"net/http"
 	"strings"
@@ -50,7 +51,7 @@ func (e *Emulator) dataHandler() http.Handler {
 			return e.entra.Check("Bearer "+token, domain.ServiceAudience)
 		},
 		Other:  e.addresses.Other,
-		Strict: e.options.RequireIfMatch, LocalAuthDisabled: arm.LocalAuthDisabled,
+		Strict: e.options.RequireIfMatch, KeepNewer: e.options.KeepNewerMembers,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,15 +98,22 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 func (e *Emulator) openSurfaces() (err error) {
 	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{
-		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
+		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.dialName,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 			Transport: e.webhooks,
 		},
+		Certificates: registration.Certificates{
+			AcceptRSA: e.options.IssuedCertificates.AcceptRSA,
+			Issue: func(key crypto.PublicKey, deviceID string) ([][]byte, error) {
+				return e.issuer.Issue(key, deviceID, e.options.IssuedCertificates.Lifetime)
+			},
+		},
 	})
 	e.hubs = iothub.New(iothub.Options{
 		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
-		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, domain.HubAudience) },
+		Issuing: e.issuer.Certificate(),
+		Bearer:  func(token string) error { return e.entra.Check("Bearer "+token, domain.HubAudience) },
 	})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger,
 		ConnectTimeout: e.options.Bounds.Connect})

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 const { ClientSecretCredential } = require('@azure/identity');
-const { IotDpsClient } = require('@azure/arm-deviceprovisioningservices');
+const { IotDpsClient } = require('arm-deviceprovisioningservices-5');
 const { IotHubClient } = require('@azure/arm-iothub');
 const { ResourceManagementClient } = require('@azure/arm-resources');
 

@@ -36,12 +36,15 @@ type diagnosis struct {
 	options toolchain.Options
 	process background.Process
 	now     func() time.Time
-	// remote is the environment on Azure to check; nil for a local one.
-	remote *environment.Environment
+	// selected is the environment to check, and remote the same if it is on Azure, otherwise nil.
+	selected, remote *environment.Environment
 	// azure logs in to Azure; nil for a local environment. The check of the login sets cloud and account.
 	azure   func(context.Context) (*environment.ResourceManager, error)
 	cloud   *environment.ResourceManager
 	account environment.Account
+	// read is what the environment has; nil before the first check of it. unread tells why it could not be read.
+	read   *deployed
+	unread *finding
 }
 
 func (a *app) newDiagnosis() (*diagnosis, error) {
@@ -57,8 +60,9 @@ func (a *app) newDiagnosis() (*diagnosis, error) {
 	if d.remote, err = a.azureEnvironment(folder); err != nil {
 		return nil, err
 	}
+	d.selected = &environment.Environment{Folder: folder, Stack: a.stack, Backend: a.backend, Inherited: a.environ}
 	if d.remote != nil {
-		d.azure = d.remote.Subscription
+		d.selected, d.azure = d.remote, d.remote.Subscription
 	}
 	return d, nil
 }
@@ -72,8 +76,8 @@ func (d *diagnosis) checkGo(ctx context.Context) finding {
 
 func (d *diagnosis) pulumi(ctx context.Context) finding {
 	tools, there, err := toolchain.Look(ctx, d.options)
-	if err == nil && there && d.remote != nil {
-		d.remote.Pulumi = tools.Pulumi
+	if err == nil && there && d.selected != nil {
+		d.selected.Pulumi = tools.Pulumi
 	}
 	switch {
 	case err != nil:
@@ -89,8 +93,12 @@ func (d *diagnosis) pulumi(ctx context.Context) finding {
 	return ok("%s, %s", tools.Version, tools.Pulumi)
 }
 
-func (d *diagnosis) programs(context.Context) finding {
-	if !toolchain.Fresh(d.options, d.folder.Bin()) {
+func (d *diagnosis) programs(ctx context.Context) finding {
+	options := d.options
+	if tools, there, err := toolchain.Look(ctx, options); err == nil && there {
+		options.HostBuilds = !tools.Built
+	}
+	if !toolchain.Fresh(options, d.folder.Bin()) {
 		return noteFinding("build them with: keel build, or keel up",
 			"keel, the plugin or the program is missing or older than its sources")
 	}

@@ -46,7 +46,7 @@ type declaredSet struct {
 
 // Why devices are skipped.
 const (
-	skippedWithoutKey  = "keel has no key of the provisioning service to read the device's key with"
+	skippedWithoutKey  = "the stack has no key of the provisioning service, and your account may not read it"
 	skippedDisabled    = "its enrollment is disabled"
 	skippedCertificate = "its enrollment names a certificate whose private key keel does not have"
 	skippedTPM         = "its enrollment names a TPM, which only the device has"
@@ -67,11 +67,11 @@ func (f *fleet) provisionDeclared(ctx context.Context, e *environment.Environmen
 	if len(f.declared) == 0 {
 		return nil
 	}
-	var client *dpsservice.Client
-	if f.stack.ServiceConnectionString != "" {
-		if client, err = f.stack.service(e.Endpoints); err != nil {
-			return fmt.Errorf("read individual enrollments: %w", err)
-		}
+	client, err := f.reader(ctx, e.Endpoints, enrollments.IDs[0])
+	if err != nil {
+		return fmt.Errorf("read individual enrollments: %w", err)
+	}
+	if client != nil {
 		defer client.Close()
 	}
 	var workers errgroup.Group
@@ -86,7 +86,24 @@ func (f *fleet) provisionDeclared(ctx context.Context, e *environment.Environmen
 	return ctx.Err()
 }
 
-// provisionOne registers one declared device; client is nil if the stack has no key of the service.
+// reader returns a client that reads enrollments of the service. It is nil if the stack has no key of the service and
+// the user's account may not read them.
+func (f *fleet) reader(ctx context.Context, e environment.Endpoints, some string) (*dpsservice.Client, error) {
+	client, err := f.stack.service(e)
+	if f.stack.ServiceConnectionString != "" {
+		return client, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	if _, err := client.Individuals().Get(ctx, some); errors.Is(err, dpsservice.ErrUnauthorized) {
+		client.Close()
+		return nil, nil
+	}
+	return client, nil
+}
+
+// provisionOne registers one declared device; client is nil if the enrollments cannot be read.
 func (f *fleet) provisionOne(ctx context.Context, client *dpsservice.Client, id string) declaredDevice {
 	if client == nil {
 		return declaredDevice{Device: id, Result: resultSkipped, Reason: skippedWithoutKey}
@@ -106,7 +123,7 @@ func (f *fleet) provisionOne(ctx context.Context, client *dpsservice.Client, id 
 func (f *fleet) registerDeclared(
 	ctx context.Context, client *dpsservice.Client, id string,
 ) (before string, registration dpsdevice.Registration, reason string, err error) {
-	entry, err := client.Individuals().Get(ctx, id)
+	entry, err := f.individuals(client).Get(ctx, id)
 	if errors.Is(err, dpsservice.ErrNotFound) {
 		err = errors.New("the provisioning service does not have its enrollment: keel up creates it again")
 	}
@@ -122,6 +139,10 @@ func (f *fleet) registerDeclared(
 		return "", registration, "", fmt.Errorf("read its registration: %w", err)
 	}
 	registration, err = f.run(ctx, id, credential)
+	if err == nil {
+		kept := outcome(earlier.AssignedHub, registration.Hub) == resultKept
+		f.look(f.stack.ruleOf(entry), id, registration.Hub, kept)
+	}
 	return earlier.AssignedHub, registration, "", err
 }
 
@@ -131,6 +152,9 @@ func (f *fleet) credentialOf(
 ) (credential dpsdevice.Credential, reason string, err error) {
 	if status := entry.ProvisioningStatus; status != nil && strings.EqualFold(*status, "disabled") {
 		return credential, skippedDisabled, nil
+	}
+	if f.certificates != "" && !namesPolicy(entry) {
+		return credential, skippedPolicy, nil
 	}
 	mechanism, err := client.Individuals().AttestationMechanism(ctx, entry.ID)
 	if err != nil {
@@ -160,8 +184,11 @@ func outcome(before, after string) string {
 }
 
 // hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
-func (f *fleet) hubName(host string) string {
-	for _, h := range f.stack.Hubs {
+func (f *fleet) hubName(host string) string { return f.stack.hubName(host) }
+
+// hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
+func (o outputs) hubName(host string) string {
+	for _, h := range o.Hubs {
 		if hostKey(h.HostName) == hostKey(host) {
 			return h.Name
 		}

@@ -18,14 +18,15 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// enrolled: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE — puts an individual enrollment
-// into the seeded service.
+// enrolled: `enrolled ID key|issuing|disabled|reference|tpm` or `enrolled ID certificate FILE` creates an individual
+// enrollment in the seeded service, with issuing one that names a certificate policy. `enrolled ID group` creates a
+// group that names one.
 func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: enrolled ID key|disabled|reference|tpm, or enrolled ID certificate FILE")
+		ts.Fatalf("usage: enrolled ID key|issuing|group|disabled|reference|tpm, or enrolled ID certificate FILE")
 	}
 	var out outputs
-	text, err := os.ReadFile(filepath.Join(ts.Getenv("PAPER"), "outputs"))
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("FAKE"), "outputs"))
 	ts.Check(err)
 	ts.Check(json.Unmarshal(text, &out))
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
@@ -44,9 +45,15 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	byCertificate := func(x509 dpsservice.X509Attestation) *dpsservice.Attestation {
 		return &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &x509}
 	}
+	collection, etag, name := client.Individuals(), "", "policy-1"
 	switch args[1] {
 	case "key":
 		entry.Attestation = keys
+	case "issuing", "group":
+		entry.Attestation, entry.NamespaceName, entry.CertificateAuthorityName = keys, &name, &name
+		if entry.CertificatePolicyName = &name; args[1] == "group" {
+			collection, etag = client.Groups(), "*"
+		}
 	case "disabled":
 		entry.Attestation, entry.ProvisioningStatus = keys, &disabled
 	case "reference":
@@ -65,7 +72,7 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err = client.Individuals().Put(ctx, args[0], entry, "")
+	_, err = collection.Put(ctx, args[0], entry, etag)
 	ts.Check(err)
 }
 

@@ -195,16 +195,23 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) 
 		if hostKey(h.HostName) != hostKey(host) {
 			continue
 		}
-		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
-		if err != nil {
-			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
-		}
 		roots, err := e.Roots()
 		if err != nil {
 			return nil, err
 		}
-		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data,
-			Roots: roots})
+		options := hub.Options{Host: h.HostName, Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit}
+		if o.HubConnectionStrings[h.Name] == "" { // it has disableLocalAuth
+			if options.Credential, err = o.login(h.HostName); err != nil {
+				return nil, err
+			}
+			return hub.New(options)
+		}
+		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
+		if err != nil {
+			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
+		}
+		options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
+		return hub.New(options)
 	}
 	return nil, nil
 }

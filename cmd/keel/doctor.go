@@ -20,6 +20,9 @@ func newDoctor(a *app) *cobra.Command {
 			"ports, certificate and clock; for\n" +
 			"an environment on Azure, or with --target azure, also the login, the subscription and its registration " +
 			"for IoT hubs.\n" +
+			"Of the environment's provisioning service and hubs, read with the newest api-version, it checks that " +
+			"they accept keys,\n" +
+			"and that the next update resets nothing that the program's api-versions do not have.\n" +
 			"It builds, starts and changes nothing. The exit code is 1 when a check fails; what does not exist yet " +
 			"is only a note.\n\n" +
 			"With an error code of the provisioning service or of a hub, as a number or a name, explain its cause " +
@@ -96,6 +99,11 @@ func failedFinding(err error, advice string) finding {
 	return finding{Verdict: failed, Detail: strings.ReplaceAll(err.Error(), "\n", " "), Hint: advice}
 }
 
+// one makes a check of one finding one of several.
+func one(check func(context.Context) finding) func(context.Context) []finding {
+	return func(ctx context.Context) []finding { return []finding{check(ctx)} }
+}
+
 func (a *app) doctor(ctx context.Context) error {
 	d, err := a.newDiagnosis()
 	if err != nil {
@@ -105,19 +113,21 @@ func (a *app) doctor(ctx context.Context) error {
 	bad := 0
 	for _, check := range []struct {
 		name string
-		run  func(context.Context) finding
+		run  func(context.Context) []finding
 	}{
-		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"plugins", d.plugins},
-		{"backend", d.backend}, {"passphrase", d.passphrase},
-		{"emulator", d.emulator}, {"ports", d.ports}, {"certificate", d.certificate},
-		{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock},
+		{"go", one(d.checkGo)}, {"pulumi", one(d.pulumi)}, {"programs", one(d.programs)}, {"plugins", one(d.plugins)},
+		{"backend", one(d.backend)}, {"passphrase", one(d.passphrase)},
+		{"emulator", one(d.emulator)}, {"ports", one(d.ports)}, {"certificate", one(d.certificate)},
+		{"login", one(d.login)}, {"subscription", one(d.subscription)}, {"registration", one(d.registration)},
+		{"clock", one(d.clock)}, {"keys", d.keys}, {"updates", d.updates},
 	} {
-		f := check.run(ctx)
-		f.Check = check.name
-		if f.Verdict == failed {
-			bad++
+		for _, f := range check.run(ctx) {
+			f.Check = check.name
+			if f.Verdict == failed {
+				bad++
+			}
+			findings = append(findings, f)
 		}
-		findings = append(findings, f)
 	}
 	if a.json {
 		err = a.printJSON(doctorResult{bad == 0, findings})

@@ -22,7 +22,7 @@ func (h *clientConfig) set(name, value string) {
 	h.variables = append(h.variables, environment.Variable{Name: name, Value: value})
 }
 
-func (h *clientConfig) remark(format string, args ...any) {
+func (h *clientConfig) comment(format string, args ...any) {
 	h.remarks = append(h.remarks, fmt.Sprintf(format, args...))
 }
 
@@ -73,13 +73,13 @@ func replaceHost(connection string, dial func(string) string) string {
 func (h *clientConfig) trust(e environment.Endpoints) {
 	h.set("NODE_EXTRA_CA_CERTS", e.CAFile)
 	h.set("EVENKEEL_CA_FILE", e.CAFile)
-	h.remark("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
+	h.comment("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
 	switch emulator.Names(e.Names) {
 	case emulator.NamesLoopback:
 	case emulator.NamesAzure:
-		h.remark("The host names must resolve to this machine, by the hosts file or DNS.")
+		h.comment("The host names must resolve to this machine, by the hosts file or DNS.")
 	default:
-		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start " +
+		h.comment("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start " +
 			"--names loopback")
 	}
 }
@@ -118,7 +118,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 		return err
 	}
 	if registration.AssignedHub == "" {
-		h.remark("The device is not assigned to a hub yet: register it with the provisioning service.")
+		h.comment("The device is not assigned to a hub yet: register it with the provisioning service.")
 	} else {
 		host := dial(registration.AssignedHub)
 		h.set("IOTHUB_HOSTNAME", host)
@@ -128,6 +128,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 				registration.DeviceID, key))
 		}
 	}
+	h.issued(e, id)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.set("EVENKEEL_MQTT_ENDPOINT", e.Endpoints.MQTT)
 	h.trust(e.Endpoints)
@@ -143,7 +144,7 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 		return err
 	}
 	if enrolled != nil && enrolled.Type != dpsservice.X509CertAttestation {
-		h.remark("This device authenticates by %s: it has neither a symmetric key nor a certificate.", enrolled.Type)
+		h.comment("This device authenticates by %s: it has neither a symmetric key nor a certificate.", enrolled.Type)
 		return nil
 	}
 	h.set("DPS_X509_REGISTRATION_ID", id)
@@ -154,8 +155,8 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 			return err
 		}
 	} else if !files.isNamedBy(enrolled) {
-		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of " +
-			"your files.")
+		h.comment("keel does not have this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names " +
+			"of your files.")
 		return nil
 	}
 	h.set("X509_CERT_FILE", files.CertFile)
@@ -173,10 +174,17 @@ func (a *app) envAdmin(ctx context.Context) error {
 		return err
 	}
 	var h clientConfig
-	h.set("IOTHUB_DPS_CONNECTION_STRING", replaceHost(stack.ServiceConnectionString, dial))
+	set := func(name, of, connection string) {
+		if connection == "" {
+			h.comment("The stack has no key of %s: log in to it with Microsoft Entra ID.", of)
+			return
+		}
+		h.set(name, replaceHost(connection, dial))
+	}
+	set("IOTHUB_DPS_CONNECTION_STRING", "the provisioning service", stack.ServiceConnectionString)
 	for _, hub := range stack.Hubs {
-		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")),
-			replaceHost(stack.HubConnectionStrings[hub.Name], dial))
+		set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), hub.Name,
+			stack.HubConnectionStrings[hub.Name])
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.trust(e.Endpoints)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/enrollment"
@@ -30,9 +32,16 @@ type outputs struct {
 	// has no key.
 	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their
-	// names in the stack.
+	// names in the stack. What has none is reached by credential.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
+
+	// credential logs in with Microsoft Entra ID. It is nil if everything has a connection string, and if there is no
+	// login: noCredential then says why.
+	credential   azcore.TokenCredential
+	noCredential error
+	// rateLimit is the maximum number of requests a minute to each service; 0 for no limit.
+	rateLimit int
 }
 
 type hubOut struct {
@@ -88,11 +97,7 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if err := a.warn(e); err != nil {
 		return outputs{}, nil, err
 	}
-	raw, err := e.Outputs(ctx, true)
-	if err != nil {
-		return outputs{}, nil, err
-	}
-	out, err := readOutputs(raw)
+	out, err := outputsOf(ctx, e)
 	if err != nil {
 		return outputs{}, nil, err
 	}
@@ -100,6 +105,34 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 		return outputs{}, nil, a.absent()
 	}
 	return out, e, nil
+}
+
+// outputsOf reads the outputs of an environment, secrets included, and logs in for what has no key.
+func outputsOf(ctx context.Context, e *environment.Environment) (outputs, error) {
+	raw, err := e.Outputs(ctx, true)
+	if err != nil {
+		return outputs{}, err
+	}
+	out, err := readOutputs(raw)
+	if err == nil && out.IDScope != "" && out.needsCredential() {
+		out.credential, out.noCredential = e.Credential(ctx)
+	}
+	return out, err
+}
+
+// needsCredential reports whether the stack has no key of its provisioning service or of one of its hubs.
+func (o outputs) needsCredential() bool {
+	return o.ServiceConnectionString == "" ||
+		slices.ContainsFunc(o.Hubs, func(h hubOut) bool { return o.HubConnectionStrings[h.Name] == "" })
+}
+
+// login returns the credential for what has no key.
+func (o outputs) login(to string) (azcore.TokenCredential, error) {
+	if o.credential == nil {
+		return nil, fmt.Errorf("log in to %s, of which the stack has no key, with Microsoft Entra ID: %w", to,
+			o.noCredential)
+	}
+	return o.credential, nil
 }
 
 func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
@@ -131,21 +164,36 @@ func (o outputs) deviceKey(id string) (string, error) {
 	return key, nil
 }
 
-// service returns a client of the stack's provisioning service.
+// service returns a client of the stack's provisioning service. It signs with the stack's key or, if the stack has
+// none, logs in with Microsoft Entra ID.
 func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
-	roots, err := e.Roots()
+	options, err := o.serviceOptions(e)
 	if err != nil {
 		return nil, err
+	}
+	return dpsservice.New(options)
+}
+
+// serviceOptions returns how the stack's provisioning service is reached: by its key, or by the login.
+func (o outputs) serviceOptions(e environment.Endpoints) (dpsservice.Options, error) {
+	roots, err := e.Roots()
+	if err != nil {
+		return dpsservice.Options{}, err
+	}
+	if o.ServiceConnectionString == "" {
+		credential, err := o.login(o.ServiceHost)
+		return dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data, Roots: roots,
+			RateLimit: o.rateLimit}, err
 	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
 		name, value, _ := strings.Cut(field, "=")
 		fields[name] = value
 	}
-	return dpsservice.New(dpsservice.Options{
+	return dpsservice.Options{
 		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"],
-		Endpoint: e.Data, Roots: roots,
-	})
+		Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit,
+	}, nil
 }
 
 // endpoint returns the host with which devices register. The global host has no address, so it is that of the service,
@@ -157,20 +205,23 @@ func (o outputs) endpoint(dial func(string) string) string {
 	return o.DeviceHost
 }
 
-// registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
-func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
-	if o.ServiceConnectionString == "" {
-		return nil, nil // the stack uses Microsoft Entra ID, for which keel has no credential
-	}
+// registrations returns the assigned hub of every device of a group that has registered before, by ids in lower case.
+func (o outputs) registrations(ctx context.Context, e environment.Endpoints, group string) (map[string]string, error) {
 	client, err := o.service(e)
+	if err != nil && o.ServiceConnectionString == "" {
+		return nil, nil // without a login, devices are registered without a look at what they were before
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list registrations: %w", err)
 	}
 	defer client.Close()
 	hubs := map[string]string{}
-	for registration, err := range client.Registrations(ctx, o.EnrollmentGroup, 0) {
+	for registration, err := range client.Registrations(ctx, group, 0) {
+		if o.ServiceConnectionString == "" && errors.Is(err, dpsservice.ErrUnauthorized) {
+			return nil, nil // the account has no role for the data of the service
+		}
 		if err != nil {
-			return nil, fmt.Errorf("list registrations: %w", err)
+			return nil, fmt.Errorf("list registrations of group %q: %w", group, err)
 		}
 		hubs[strings.ToLower(registration.RegistrationID)] = registration.AssignedHub
 	}

@@ -16,10 +16,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
+	"evenkeel/internal/version"
 )
 
 // errUsage is the cause of every error of the command line itself.
@@ -61,6 +64,7 @@ func newRoot(a *app) *cobra.Command {
 			"emulator,\n" +
 			"and sends devices through it.",
 		Example:       "  keel up\n  keel devices provision\n  keel down",
+		Version:       version.Version,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -82,7 +86,8 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.addTarget(root)
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a),
-		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newAdopt(a))
+		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newVersion(a),
+		newAdopt(a))
 	group(root)
 	a.addCompletions(root)
 	return root
@@ -205,9 +210,18 @@ func (a *app) showError(err error) {
 }
 
 func (a *app) showHint(err error) {
-	if advice := hint.Of(err); advice != "" {
+	if advice := cmp.Or(hint.Of(err), refusedKeyAdvice(err)); advice != "" {
 		a.say("keel: hint: %s", advice)
 	}
+}
+
+// refusedKeyAdvice is the advice for a refusal by the provisioning service or a hub; "" for another error. Their answer
+// does not tell a wrong key from disableLocalAuth.
+func refusedKeyAdvice(err error) string {
+	if errors.Is(err, dpsservice.ErrUnauthorized) || errors.Is(err, hub.ErrUnauthorized) {
+		return "find out whether keys are refused (disableLocalAuth): keel doctor"
+	}
+	return ""
 }
 
 func (a *app) variable(name string) string {

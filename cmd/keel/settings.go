@@ -35,8 +35,10 @@ type emulatorSettings struct {
 	// Seed is the absolute path of the snapshot that an empty emulator loads when it starts.
 	Seed string `json:"seed,omitempty"`
 	// AzureLimits rejects requests beyond Azure's documented limits.
-	AzureLimits bool   `json:"azureLimits,omitempty"`
-	Quotas      quotas `json:"quotas,omitzero"`
+	AzureLimits bool `json:"azureLimits,omitempty"`
+	// RequireRoles makes links by a managed identity need a role at the hub.
+	RequireRoles bool   `json:"requireRoles,omitempty"`
+	Quotas       quotas `json:"quotas,omitzero"`
 }
 
 // settingFlags are the flags of `emulator start` and `run` that are remembered.
@@ -49,6 +51,7 @@ type settingFlags struct {
 	x25519   bool
 	seed     string
 	limits   bool
+	roles    bool
 	quota    []string
 	defaults bool
 }
@@ -73,7 +76,10 @@ const settingsHelp = "The flags on how it behaves are remembered for later start
 	"of paid tiers,\n" +
 	"one free hub, 10 provisioning services. --azure-limits rejects requests beyond Azure's documented limits, with " +
 	"429 and\n" +
-	"Retry-After (docs/reference/control-port.md)."
+	"Retry-After (docs/reference/control-port.md).\n\n" +
+	"--require-roles fails registrations that are assigned to a hub which its provisioning service uses by a managed " +
+	"identity, until the\n" +
+	"identity has the role IoT Hub Data Contributor there (docs/how-to/link-without-keys.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
@@ -90,6 +96,8 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 		"disable post-quantum key exchange: connections use less processor time")
 	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an empty emulator loads when it starts")
 	flags.BoolVar(&f.limits, "azure-limits", false, "reject requests beyond Azure's documented limits")
+	flags.BoolVar(&f.roles, "require-roles", false,
+		"refuse registrations over a link by a managed identity that has no role at the hub")
 	flags.StringSliceVar(&f.quota, "quota", nil,
 		"how many resources the subscription may have, as hubs=50,freeHubs=1,services=10; or unlimited")
 	flags.BoolVar(&f.defaults, "default-settings", false, "forget the settings of earlier starts")
@@ -144,6 +152,9 @@ func (f *settingFlags) applyTo(s emulatorSettings) (emulatorSettings, error) {
 	if given("azure-limits") {
 		s.AzureLimits = f.limits
 	}
+	if given("require-roles") {
+		s.RequireRoles = f.roles
+	}
 	if err := f.applyState(&s); err != nil {
 		return s, err
 	}
@@ -190,7 +201,7 @@ func seedFile(name string) (string, error) {
 
 // apply sets the emulator's options from the settings.
 func (s emulatorSettings) apply(o *emulator.Options) error {
-	o.Names, o.X25519Only = s.Names, s.X25519Only
+	o.Names, o.X25519Only, o.RequireRoles = s.Names, s.X25519Only, s.RequireRoles
 	o.Seed, o.AzureLimits, o.Quotas = s.Seed, s.AzureLimits, emulator.Quotas(s.Quotas)
 	var err error
 	parse := func(text string) time.Duration {
@@ -229,6 +240,7 @@ func (s emulatorSettings) formatted() [][2]string {
 	add("x25519-only", fmt.Sprint(s.X25519Only))
 	add("seed", s.Seed)
 	add("azure-limits", fmt.Sprint(s.AzureLimits))
+	add("require-roles", fmt.Sprint(s.RequireRoles))
 	add("quota", s.Quotas.String())
 	return lines
 }

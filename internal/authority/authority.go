@@ -62,18 +62,25 @@ func (p Pair) Issue(template x509.Certificate) (Pair, error) {
 
 // Sign makes a certificate for a key, signed by p. Without a serial number the template is given one.
 func (p Pair) Sign(template x509.Certificate, key crypto.Signer) (Pair, error) {
+	made, err := p.Certify(template, key.Public())
+	return Pair{made, key}, err
+}
+
+// Certify makes a certificate for a public key, whose private key only its owner has, signed by p. Without a serial
+// number the template is given one.
+func (p Pair) Certify(template x509.Certificate, key crypto.PublicKey) (*x509.Certificate, error) {
 	if template.SerialNumber == nil {
 		template.SerialNumber = NewSerial()
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, p.Certificate, key.Public(), p.Key)
+	der, err := x509.CreateCertificate(rand.Reader, &template, p.Certificate, key, p.Key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	made, err := x509.ParseCertificate(der)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	return Pair{made, key}, nil
+	return made, nil
 }
 
 // Parse reads what PEM and KeyPEM return.
@@ -113,8 +120,8 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// Write writes both files into a folder, the key readable by its owner only. The key comes first: a folder without a
-// certificate is one where nobody was given any, so that a write that was cut short can be done again.
+// Write writes both files into a folder, the key readable by its owner only. The key is written first: a folder without
+// a certificate has issued none, so an interrupted write can be repeated.
 func (p Pair) Write(disk durable.Disk, dir string) error {
 	key, err := p.KeyPEM()
 	if err != nil {

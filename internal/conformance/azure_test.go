@@ -20,6 +20,8 @@ const (
 	subscriptionVariable = "EVENKEEL_CONFORMANCE_SUBSCRIPTION"
 	costsVariable        = "EVENKEEL_CONFORMANCE_COSTS"
 	locationVariable     = "EVENKEEL_CONFORMANCE_LOCATION"
+	// issuingVariable names a device to which a service issues certificates: idScope/registrationId/key.
+	issuingVariable = "EVENKEEL_CONFORMANCE_ISSUING"
 )
 
 // TestAssumptionsHoldOnAzure runs on a real subscription, with whatever login azidentity finds (az login, AZURE_*
@@ -41,6 +43,10 @@ func TestAssumptionsHoldOnAzure(t *testing.T) {
 	if location == "" {
 		location = "westeurope"
 	}
+	var issuing conformance.Issuing
+	if parts := strings.SplitN(os.Getenv(issuingVariable), "/", 3); len(parts) == 3 {
+		issuing = conformance.Issuing{Scope: parts[0], ID: parts[1], Key: parts[2]}
+	}
 	conformance.Run(t, conformance.Target{
 		ARM: "https://management.azure.com", Subscription: subscription, Location: location,
 		Name: strings.ToLower(rand.Text()[:10]),
@@ -49,5 +55,6 @@ func TestAssumptionsHoldOnAzure(t *testing.T) {
 			return token.Token, err
 		},
 		Client: &http.Client{Timeout: time.Minute}, Poll: 5 * time.Second, Patience: 15 * time.Minute, Azure: true,
+		Issuing: issuing,
 	})
 }

@@ -114,6 +114,11 @@ func (c *cloud) active(t *testing.T, path string) answer {
 	}
 }
 
+// patient is a context that ends with the test or after Patience.
+func (c *cloud) patient(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), c.Patience)
+}
+
 // pause waits for Poll; false when ctx has ended.
 func (c *cloud) pause(ctx context.Context) bool {
 	timer := time.NewTimer(c.Poll)

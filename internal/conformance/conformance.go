@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Target is a cloud that the suite runs against. All of its members but Azure must be set.
+// Target is a cloud that the suite runs against. All of its members but Azure and Issuing must be set.
 type Target struct {
 	// ARM is the address of Azure Resource Manager, without a slash at the end.
 	ARM string
@@ -30,6 +30,8 @@ type Target struct {
 	Poll, Patience time.Duration
 	// Azure is true for the real Azure, where the numbered questions run.
 	Azure bool
+	// Issuing is a device to which a provisioning service issues certificates; without it, that question is skipped.
+	Issuing Issuing
 }
 
 // Run creates a resource group with a hub and a provisioning service linked to it, and runs all cases on them.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -33,13 +32,16 @@ type LinkedHub struct{}
 
 // LinkedHubArgs are the inputs of a LinkedHub.
 type LinkedHubArgs struct {
-	ProvisioningServiceID string  `pulumi:"provisioningServiceId" provider:"replaceOnChanges"`
-	HubHostName           string  `pulumi:"hubHostName" provider:"replaceOnChanges"`
-	PolicyName            string  `pulumi:"policyName"`
-	Key                   *string `pulumi:"key,optional" provider:"secret"`
-	Location              string  `pulumi:"location"`
-	AllocationWeight      *int    `pulumi:"allocationWeight,optional"`
-	ApplyAllocationPolicy *bool   `pulumi:"applyAllocationPolicy,optional"`
+	ProvisioningServiceID string `pulumi:"provisioningServiceId" provider:"replaceOnChanges"`
+	HubHostName           string `pulumi:"hubHostName" provider:"replaceOnChanges"`
+	// AuthenticationType nil means KeyBased.
+	AuthenticationType    *LinkAuthentication `pulumi:"authenticationType,optional"`
+	IdentityID            *string             `pulumi:"identityId,optional"`
+	PolicyName            *string             `pulumi:"policyName,optional"`
+	Key                   *string             `pulumi:"key,optional" provider:"secret"`
+	Location              string              `pulumi:"location"`
+	AllocationWeight      *int                `pulumi:"allocationWeight,optional"`
+	ApplyAllocationPolicy *bool               `pulumi:"applyAllocationPolicy,optional"`
 }
 
 // LinkedHubState is the state of a LinkedHub. The service returns no key, so the state contains the one that was sent
@@ -52,15 +54,19 @@ type LinkedHubState struct {
 // Annotate describes the resource in the schema.
 func (h *LinkedHub) Annotate(an infer.Annotator) {
 	an.SetToken("index", "LinkedHub")
-	an.Describe(h, "Links one hub to an existing provisioning service by a key (the classic link), so that many "+
-		"stacks can share one service. It changes its own entry "+
+	an.Describe(h, "Links one hub to an existing provisioning service, by a key (the classic link) or by a managed "+
+		"identity of the service, so that many stacks can share one service. It changes its own entry "+
 		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked "+
 		"this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or "+
 		"with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it "+
 		"does not name.\n\n"+
+		"Link by a managed identity (`authenticationType`) only at a service that is not updated with an api-version "+
+		"before 2026-08-31, as azure-native's `IotDpsResource` does by default: such an update could reset the link. "+
+		"The service needs the identity, and the identity needs the role IoT Hub Data Contributor at the hub before "+
+		"devices register; role assignments are resources of their own.\n\n"+
 		"It calls Azure Resource Manager with the login of the provider's configuration. "+
 		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays "+
-		"unknown and untouched until one is declared and changed.")
+		"unknown and untouched until one is declared and changed. A link by a managed identity is imported whole.")
 }
 
 // Annotate describes the properties in the schema.
@@ -72,11 +78,18 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.HubHostName,
 		"Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces "+
 			"the link.")
+	an.Describe(&a.AuthenticationType,
+		"How the service authenticates at the hub: by a key (KeyBased, the default), by its system-assigned identity "+
+			"or by one of its user-assigned identities. It changes in place. Identities need a cloud that serves the "+
+			"api-version 2026-08-31.")
+	an.Describe(&a.IdentityID,
+		"Resource id of the user-assigned identity, with UserAssigned only: "+
+			"`/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…`.")
 	an.Describe(&a.PolicyName,
-		"Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and "+
-			"ServiceConnect.")
+		"Name of the hub's shared access policy that the service uses, with KeyBased only. It needs the rights "+
+			"RegistryWrite and ServiceConnect.")
 	an.Describe(&a.Key,
-		"A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service "+
+		"A key of that policy, base64. If it is left out of an existing link by a key, the service keeps its key. The service "+
 			"never returns the key, so a refresh does not detect a change.")
 	an.Describe(&a.Location, "Location of the hub.")
 	an.Describe(&a.AllocationWeight,
@@ -112,9 +125,18 @@ func parseLinkID(id string) (service, host string, err error) {
 
 func (a LinkedHubArgs) link() hublink.Link {
 	return hublink.Link{
-		Host: a.HubHostName, PolicyName: a.PolicyName, Key: entry.Text(a.Key), Location: a.Location,
+		Host: a.HubHostName, PolicyName: entry.Text(a.PolicyName), Key: entry.Text(a.Key), Identity: a.identity(),
+		IdentityID: entry.Text(a.IdentityID), Location: a.Location,
 		Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
 	}
+}
+
+// keptFrom returns the inputs with the key that an update leaves out and the link keeps: that of a link by a key.
+func (a LinkedHubArgs) keptFrom(before LinkedHubArgs) LinkedHubArgs {
+	if a.Key == nil && a.identity() == "" && before.identity() == "" {
+		a.Key = before.Key
+	}
+	return a
 }
 
 // failure wraps an error with the operation and the link that it failed on.
@@ -140,15 +162,15 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	return a.failure(verb, err)
 }
 
-// Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub
-// can have made.
+// Create links the hub, or takes over an equal link, which only an interrupted creation or another owner of the same
+// hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (
 	infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
 	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName),
 		Output: LinkedHubState{args, entry.Life{Instance: new(string)}}}
-	if args.Key == nil && !entry.IsPartlyUnknown(ctx) {
-		return response, args.failure("link", errors.New("a new link needs the property key"))
+	if args.Key == nil && args.identity() == "" && !entry.IsPartlyUnknown(ctx) {
+		return response, args.failure("link", errors.New("a new link by a key needs the property key"))
 	}
 	if err := hublink.CheckLinkable(args.HubHostName); err != nil {
 		return response, args.failure("link", err)
@@ -161,7 +183,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("link", err)
 	}
@@ -172,14 +194,14 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	if errors.As(err, &exists) {
 		urn := entry.URN(ctx)
 		return response, args.failure(
-			"link", fmt.Errorf("%w, by the policy %q, and differs from the declared one. Nothing was changed. "+
+			"link", fmt.Errorf("%w, by %s, and differs from the declared one. Nothing was changed. "+
 				"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, "+
 				"or by `pulumi state rename`; "+
 				"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
 				"deleteBeforeReplace; "+
 				"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider "+
 				"when the resource names one)",
-				err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
+				err, authenticationOf(exists.Present), urn, urn.Type(), urn.Name(), response.ID))
 	}
 	if response.Output.Instance = entry.NewInstance(); err == nil || result.Sent {
 		claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: *response.Output.Instance}, args.claim())
@@ -199,8 +221,8 @@ func warnOfNamespaces(ctx context.Context, result hublink.Result) {
 // WireDependencies marks all outputs that are known as inputs as known in previews.
 func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state *LinkedHubState) {
 	for _, output := range []any{
-		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location,
-		&state.AllocationWeight, &state.ApplyAllocationPolicy,
+		&state.ProvisioningServiceID, &state.HubHostName, &state.AuthenticationType, &state.IdentityID,
+		&state.PolicyName, &state.Key, &state.Location, &state.AllocationWeight, &state.ApplyAllocationPolicy,
 		&state.Instance,
 	} {
 		f.OutputField(output).AlwaysKnown()
@@ -210,10 +232,7 @@ func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state
 // Update changes the link to what is declared, and recreates it if it was removed.
 func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubArgs,
 	LinkedHubState]) (infer.UpdateResponse[LinkedHubState], error) {
-	args := req.Inputs
-	if args.Key == nil {
-		args.Key = req.State.Key // what is left out is kept
-	}
+	args := req.Inputs.keptFrom(req.State.LinkedHubArgs)
 	response := infer.UpdateResponse[LinkedHubState]{Output: LinkedHubState{args, req.State.Life}}
 	if req.DryRun {
 		return response, nil
@@ -223,7 +242,7 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 		return response, args.failure("change the link of", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
@@ -258,8 +277,8 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs,
 	if req.State.ProvisioningServiceID == "" && !strings.EqualFold(host, link.Host) {
 		found.HubHostName = link.Host // the import named the hub in another form than its link does
 	}
-	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName,
-		link.Location, link.Weight, link.Apply
+	found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.Location, link.Weight, link.Apply
+	found.readAuthentication(link)
 	response.ID = req.ID
 	life := req.State.Life
 	if req.State.ProvisioningServiceID == "" { // an import
@@ -270,64 +289,12 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs,
 	return response, nil
 }
 
-// spelledAs returns a with the spelling of other wherever both mean the same, and with the key of other.
-func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
-	a.Key = other.Key
-	if strings.EqualFold(a.ProvisioningServiceID, other.ProvisioningServiceID) {
-		a.ProvisioningServiceID = other.ProvisioningServiceID
-	}
-	if domain.SameHost(a.HubHostName, other.HubHostName) {
-		a.HubHostName = other.HubHostName
-	}
-	if strings.EqualFold(a.PolicyName, other.PolicyName) {
-		a.PolicyName = other.PolicyName
-	}
-	if hublink.SameLocation(a.Location, other.Location) {
-		a.Location = other.Location
-	}
-	if hublink.SameWeight(a.AllocationWeight, other.AllocationWeight) {
-		a.AllocationWeight = other.AllocationWeight
-	}
-	if hublink.SameApply(a.ApplyAllocationPolicy, other.ApplyAllocationPolicy) {
-		a.ApplyAllocationPolicy = other.ApplyAllocationPolicy
-	}
-	return a
-}
-
-// Check reports every error of the inputs at once.
-func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[LinkedHubArgs], error) {
-	args, failures, err := infer.DefaultCheck[LinkedHubArgs](ctx, req.NewInputs)
-	if err != nil {
-		return infer.CheckResponse[LinkedHubArgs]{}, err
-	}
-	entry.CleanKey(&args.Key)
-	faults := enrollment.CheckServiceID("provisioningServiceId", args.ProvisioningServiceID)
-	faults = append(faults, enrollment.CheckHost("hubHostName", args.HubHostName)...)
-	if args.Key != nil {
-		faults = append(faults, enrollment.CheckKey("key", *args.Key)...)
-	}
-	faults = append(faults, enrollment.CheckPolicyName("policyName", args.PolicyName)...)
-	if strings.TrimSpace(args.Location) == "" {
-		faults = append(faults, enrollment.Fault{Path: "location",
-			Message: "it is empty: give the location of the hub, such as westeurope"})
-	}
-	if args.AllocationWeight != nil {
-		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
-	}
-	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
-		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName,
-			linkID(args.ProvisioningServiceID, domain.ClassicHost(args.HubHostName)))...)
-	}
-	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs,
-		faults)}, nil
-}
-
 // Delete removes this link and no other, unless another resource owns it by now. A link that does not exist is not an
 // error.
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
 	claims, key := entry.ClaimsOf(ctx), req.State.claim()
-	done, err := claims.Turn(ctx, key)
+	done, err := claims.Lock(ctx, key)
 	if err != nil {
 		return response, req.State.failure("unlink", err)
 	}
@@ -348,59 +315,4 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 		return response, req.State.failure("unlink", err)
 	}
 	return response, nil
-}
-
-// Diff compares the inputs with the link in the state. The key of an imported link is unknown: then a key counts as
-// changed only when it differs from the previous inputs. An empty text is a value that is not known yet, which
-// addUnknown handles.
-func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse,
-	error) {
-	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
-	want, known := req.Inputs, req.State.LinkedHubArgs
-	spelled, isReplaced := known.spelledAs(want), false
-	before := known.Key
-	if before == nil {
-		before = oldKey(ctx)
-	}
-	for _, property := range []struct {
-		name     string
-		changed  bool
-		replaces bool
-	}{
-		{"provisioningServiceId", want.ProvisioningServiceID != "" &&
-			spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
-		// Another form of the name is another link of the same hub: devices get the form that is linked.
-		{"hubHostName", want.HubHostName != "" && !strings.EqualFold(known.HubHostName, want.HubHostName), true},
-		{"policyName", want.PolicyName != "" && spelled.PolicyName != want.PolicyName, false},
-		{"location", want.Location != "" && spelled.Location != want.Location, false},
-		{"allocationWeight", !hublink.SameWeight(known.AllocationWeight, want.AllocationWeight), false},
-		{"applyAllocationPolicy", !hublink.SameApply(known.ApplyAllocationPolicy, want.ApplyAllocationPolicy), false},
-		{"key", want.Key != nil && before != nil && *want.Key != *before, false},
-	} {
-		kind := p.Update
-		if property.replaces {
-			kind = p.UpdateReplace
-		}
-		if property.changed {
-			response.DetailedDiff[property.name] = p.PropertyDiff{Kind: kind, InputDiff: true}
-			isReplaced = isReplaced || property.replaces && known.claim() != want.claim()
-		}
-	}
-	response.HasChanges = len(response.DetailedDiff) > 0
-	// The same link is deleted before its replacement is created, also for a replacement by replaceOnChanges.
-	if response.DeleteBeforeReplace = !isReplaced; !isReplaced {
-		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)},
-			slices.Values([]entry.ClaimKey{known.claim()}))
-	}
-	return response, nil
-}
-
-// oldKey returns the key of the last operation's inputs, or nil.
-func oldKey(ctx context.Context) *string {
-	value := entry.OldInputs(ctx).Get("key")
-	if !value.IsString() {
-		return nil
-	}
-	key := value.AsString()
-	return &key
 }

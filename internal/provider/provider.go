@@ -2,8 +2,6 @@ package provider
 
 import (
 	"context"
-	"evenkeel/internal/provider/entry"
-	"evenkeel/internal/provider/set"
 	"fmt"
 	"sync"
 
@@ -11,12 +9,16 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
+
+	"evenkeel/internal/provider/entry"
+	"evenkeel/internal/provider/set"
+	"evenkeel/internal/version"
 )
 
 // Name and Version are the package's in its schema and of the plugin that serves it.
 const (
 	Name    = "azure-dps"
-	Version = "0.1.0"
+	Version = version.Version
 )
 
 // New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to

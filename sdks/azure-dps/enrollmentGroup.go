@@ -46,6 +46,10 @@ type EnrollmentGroup struct {
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrOutput `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrOutput `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrOutput `pulumi:"certificatePolicyName"`
 	// When the enrollment was created, in UTC.
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
@@ -66,6 +70,8 @@ type EnrollmentGroup struct {
 	IotHubs pulumi.StringArrayOutput `pulumi:"iotHubs"`
 	// When the enrollment was last changed, in UTC.
 	LastUpdatedDateTimeUtc pulumi.StringOutput `pulumi:"lastUpdatedDateTimeUtc"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrOutput `pulumi:"namespaceName"`
 	// The primary certificate that the service has.
 	PrimaryCertificate CertificateInfoPtrOutput `pulumi:"primaryCertificate"`
 	// The primary symmetric key in use, given or generated.
@@ -140,6 +146,10 @@ type enrollmentGroupArgs struct {
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
@@ -152,6 +162,8 @@ type enrollmentGroupArgs struct {
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs []string `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
 	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
@@ -166,6 +178,10 @@ type EnrollmentGroupArgs struct {
 	Attestation AttestationPtrInput
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrInput
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
 	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
@@ -178,6 +194,8 @@ type EnrollmentGroupArgs struct {
 	IotHubHostName pulumi.StringPtrInput
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayInput
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrInput
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrInput
 	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
@@ -286,6 +304,16 @@ func (o EnrollmentGroupOutput) Capabilities() CapabilitiesPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CapabilitiesPtrOutput { return v.Capabilities }).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o EnrollmentGroupOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o EnrollmentGroupOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // When the enrollment was created, in UTC.
 func (o EnrollmentGroupOutput) CreatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.CreatedDateTimeUtc }).(pulumi.StringOutput)
@@ -334,6 +362,11 @@ func (o EnrollmentGroupOutput) IotHubs() pulumi.StringArrayOutput {
 // When the enrollment was last changed, in UTC.
 func (o EnrollmentGroupOutput) LastUpdatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.LastUpdatedDateTimeUtc }).(pulumi.StringOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o EnrollmentGroupOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // The primary certificate that the service has.

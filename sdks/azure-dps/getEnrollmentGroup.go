@@ -50,6 +50,10 @@ type LookupEnrollmentGroupResult struct {
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// When the enrollment was created, in UTC.
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
@@ -70,6 +74,8 @@ type LookupEnrollmentGroupResult struct {
 	IotHubs []string `pulumi:"iotHubs"`
 	// When the enrollment was last changed, in UTC.
 	LastUpdatedDateTimeUtc string `pulumi:"lastUpdatedDateTimeUtc"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// The primary certificate that the service has.
 	PrimaryCertificate *CertificateInfo `pulumi:"primaryCertificate"`
 	// The primary symmetric key in use, given or generated.
@@ -133,6 +139,16 @@ func (o LookupEnrollmentGroupResultOutput) Capabilities() CapabilitiesPtrOutput 
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *Capabilities { return v.Capabilities }).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o LookupEnrollmentGroupResultOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o LookupEnrollmentGroupResultOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // When the enrollment was created, in UTC.
 func (o LookupEnrollmentGroupResultOutput) CreatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.CreatedDateTimeUtc }).(pulumi.StringOutput)
@@ -181,6 +197,11 @@ func (o LookupEnrollmentGroupResultOutput) IotHubs() pulumi.StringArrayOutput {
 // When the enrollment was last changed, in UTC.
 func (o LookupEnrollmentGroupResultOutput) LastUpdatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.LastUpdatedDateTimeUtc }).(pulumi.StringOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o LookupEnrollmentGroupResultOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // The primary certificate that the service has.

@@ -50,6 +50,10 @@ type LookupIndividualEnrollmentResult struct {
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// When the enrollment was created, in UTC.
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
@@ -70,6 +74,8 @@ type LookupIndividualEnrollmentResult struct {
 	IotHubs []string `pulumi:"iotHubs"`
 	// When the enrollment was last changed, in UTC.
 	LastUpdatedDateTimeUtc string `pulumi:"lastUpdatedDateTimeUtc"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// The primary certificate that the service has.
@@ -137,6 +143,16 @@ func (o LookupIndividualEnrollmentResultOutput) Capabilities() CapabilitiesPtrOu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *Capabilities { return v.Capabilities }).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o LookupIndividualEnrollmentResultOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o LookupIndividualEnrollmentResultOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // When the enrollment was created, in UTC.
 func (o LookupIndividualEnrollmentResultOutput) CreatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.CreatedDateTimeUtc }).(pulumi.StringOutput)
@@ -185,6 +201,11 @@ func (o LookupIndividualEnrollmentResultOutput) IotHubs() pulumi.StringArrayOutp
 // When the enrollment was last changed, in UTC.
 func (o LookupIndividualEnrollmentResultOutput) LastUpdatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.LastUpdatedDateTimeUtc }).(pulumi.StringOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o LookupIndividualEnrollmentResultOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // Information about the device, any JSON object, for people and tools: the service does not use it.

@@ -47,6 +47,10 @@ type IndividualEnrollment struct {
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrOutput `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrOutput `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrOutput `pulumi:"certificatePolicyName"`
 	// When the enrollment was created, in UTC.
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
@@ -67,6 +71,8 @@ type IndividualEnrollment struct {
 	IotHubs pulumi.StringArrayOutput `pulumi:"iotHubs"`
 	// When the enrollment was last changed, in UTC.
 	LastUpdatedDateTimeUtc pulumi.StringOutput `pulumi:"lastUpdatedDateTimeUtc"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrOutput `pulumi:"namespaceName"`
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation pulumi.MapOutput `pulumi:"optionalDeviceInformation"`
 	// The primary certificate that the service has.
@@ -145,6 +151,10 @@ type individualEnrollmentArgs struct {
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
@@ -157,6 +167,8 @@ type individualEnrollmentArgs struct {
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs []string `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
@@ -175,6 +187,10 @@ type IndividualEnrollmentArgs struct {
 	Attestation AttestationPtrInput
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrInput
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
 	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
@@ -187,6 +203,8 @@ type IndividualEnrollmentArgs struct {
 	IotHubHostName pulumi.StringPtrInput
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayInput
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrInput
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation pulumi.MapInput
 	// Whether devices may register: `enabled` (the default) or `disabled`.
@@ -299,6 +317,16 @@ func (o IndividualEnrollmentOutput) Capabilities() CapabilitiesPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) CapabilitiesPtrOutput { return v.Capabilities }).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o IndividualEnrollmentOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o IndividualEnrollmentOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // When the enrollment was created, in UTC.
 func (o IndividualEnrollmentOutput) CreatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.CreatedDateTimeUtc }).(pulumi.StringOutput)
@@ -347,6 +375,11 @@ func (o IndividualEnrollmentOutput) IotHubs() pulumi.StringArrayOutput {
 // When the enrollment was last changed, in UTC.
 func (o IndividualEnrollmentOutput) LastUpdatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.LastUpdatedDateTimeUtc }).(pulumi.StringOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o IndividualEnrollmentOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // Information about the device, any JSON object, for people and tools: the service does not use it.

@@ -12,9 +12,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Links one hub to an existing provisioning service by a key (the classic link), so that many stacks can share one service. It changes its own entry in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it does not name.
+// Links one hub to an existing provisioning service, by a key (the classic link) or by a managed identity of the service, so that many stacks can share one service. It changes its own entry in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it does not name.
 //
-// It calls Azure Resource Manager with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.
+// Link by a managed identity (`authenticationType`) only at a service that is not updated with an api-version before 2026-08-31, as azure-native's `IotDpsResource` does by default: such an update could reset the link. The service needs the identity, and the identity needs the role IoT Hub Data Contributor at the hub before devices register; role assignments are resources of their own.
+//
+// It calls Azure Resource Manager with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed. A link by a managed identity is imported whole.
 //
 // ## Example Usage
 // ```go
@@ -46,16 +48,20 @@ type LinkedHub struct {
 	AllocationWeight pulumi.IntPtrOutput `pulumi:"allocationWeight"`
 	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy pulumi.BoolPtrOutput `pulumi:"applyAllocationPolicy"`
+	// How the service authenticates at the hub: by a key (KeyBased, the default), by its system-assigned identity or by one of its user-assigned identities. It changes in place. Identities need a cloud that serves the api-version 2026-08-31.
+	AuthenticationType LinkAuthenticationPtrOutput `pulumi:"authenticationType"`
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringOutput `pulumi:"hubHostName"`
+	// Resource id of the user-assigned identity, with UserAssigned only: `/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…`.
+	IdentityId pulumi.StringPtrOutput `pulumi:"identityId"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
-	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
+	// A key of that policy, base64. If it is left out of an existing link by a key, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
 	// Location of the hub.
 	Location pulumi.StringOutput `pulumi:"location"`
-	// Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.
-	PolicyName pulumi.StringOutput `pulumi:"policyName"`
+	// Name of the hub's shared access policy that the service uses, with KeyBased only. It needs the rights RegistryWrite and ServiceConnect.
+	PolicyName pulumi.StringPtrOutput `pulumi:"policyName"`
 	// Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.
 	ProvisioningServiceId pulumi.StringOutput `pulumi:"provisioningServiceId"`
 }
@@ -72,9 +78,6 @@ func NewLinkedHub(ctx *pulumi.Context,
 	}
 	if args.Location == nil {
 		return nil, errors.New("invalid value for required argument 'Location'")
-	}
-	if args.PolicyName == nil {
-		return nil, errors.New("invalid value for required argument 'PolicyName'")
 	}
 	if args.ProvisioningServiceId == nil {
 		return nil, errors.New("invalid value for required argument 'ProvisioningServiceId'")
@@ -128,14 +131,18 @@ type linkedHubArgs struct {
 	AllocationWeight *int `pulumi:"allocationWeight"`
 	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy *bool `pulumi:"applyAllocationPolicy"`
+	// How the service authenticates at the hub: by a key (KeyBased, the default), by its system-assigned identity or by one of its user-assigned identities. It changes in place. Identities need a cloud that serves the api-version 2026-08-31.
+	AuthenticationType *LinkAuthentication `pulumi:"authenticationType"`
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName string `pulumi:"hubHostName"`
-	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
+	// Resource id of the user-assigned identity, with UserAssigned only: `/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…`.
+	IdentityId *string `pulumi:"identityId"`
+	// A key of that policy, base64. If it is left out of an existing link by a key, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key *string `pulumi:"key"`
 	// Location of the hub.
 	Location string `pulumi:"location"`
-	// Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.
-	PolicyName string `pulumi:"policyName"`
+	// Name of the hub's shared access policy that the service uses, with KeyBased only. It needs the rights RegistryWrite and ServiceConnect.
+	PolicyName *string `pulumi:"policyName"`
 	// Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.
 	ProvisioningServiceId string `pulumi:"provisioningServiceId"`
 }
@@ -146,14 +153,18 @@ type LinkedHubArgs struct {
 	AllocationWeight pulumi.IntPtrInput
 	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy pulumi.BoolPtrInput
+	// How the service authenticates at the hub: by a key (KeyBased, the default), by its system-assigned identity or by one of its user-assigned identities. It changes in place. Identities need a cloud that serves the api-version 2026-08-31.
+	AuthenticationType LinkAuthenticationPtrInput
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringInput
-	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
+	// Resource id of the user-assigned identity, with UserAssigned only: `/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…`.
+	IdentityId pulumi.StringPtrInput
+	// A key of that policy, base64. If it is left out of an existing link by a key, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key pulumi.StringPtrInput
 	// Location of the hub.
 	Location pulumi.StringInput
-	// Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.
-	PolicyName pulumi.StringInput
+	// Name of the hub's shared access policy that the service uses, with KeyBased only. It needs the rights RegistryWrite and ServiceConnect.
+	PolicyName pulumi.StringPtrInput
 	// Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.
 	ProvisioningServiceId pulumi.StringInput
 }
@@ -255,9 +266,19 @@ func (o LinkedHubOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.BoolPtrOutput { return v.ApplyAllocationPolicy }).(pulumi.BoolPtrOutput)
 }
 
+// How the service authenticates at the hub: by a key (KeyBased, the default), by its system-assigned identity or by one of its user-assigned identities. It changes in place. Identities need a cloud that serves the api-version 2026-08-31.
+func (o LinkedHubOutput) AuthenticationType() LinkAuthenticationPtrOutput {
+	return o.ApplyT(func(v *LinkedHub) LinkAuthenticationPtrOutput { return v.AuthenticationType }).(LinkAuthenticationPtrOutput)
+}
+
 // Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 func (o LinkedHubOutput) HubHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.HubHostName }).(pulumi.StringOutput)
+}
+
+// Resource id of the user-assigned identity, with UserAssigned only: `/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…`.
+func (o LinkedHubOutput) IdentityId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.IdentityId }).(pulumi.StringPtrOutput)
 }
 
 // Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
@@ -265,7 +286,7 @@ func (o LinkedHubOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
-// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
+// A key of that policy, base64. If it is left out of an existing link by a key, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 func (o LinkedHubOutput) Key() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }
@@ -275,9 +296,9 @@ func (o LinkedHubOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.Location }).(pulumi.StringOutput)
 }
 
-// Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.
-func (o LinkedHubOutput) PolicyName() pulumi.StringOutput {
-	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.PolicyName }).(pulumi.StringOutput)
+// Name of the hub's shared access policy that the service uses, with KeyBased only. It needs the rights RegistryWrite and ServiceConnect.
+func (o LinkedHubOutput) PolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.PolicyName }).(pulumi.StringPtrOutput)
 }
 
 // Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.

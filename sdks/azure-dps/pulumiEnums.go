@@ -183,6 +183,176 @@ func (in *allocationPolicyPtr) ToAllocationPolicyPtrOutputWithContext(ctx contex
 	return pulumi.ToOutputWithContext(ctx, in).(AllocationPolicyPtrOutput)
 }
 
+type LinkAuthentication string
+
+const (
+	// By a key of a shared access policy of the hub.
+	LinkAuthenticationKeyBased = LinkAuthentication("KeyBased")
+	// By the system-assigned identity of the provisioning service.
+	LinkAuthenticationSystemAssigned = LinkAuthentication("SystemAssigned")
+	// By a user-assigned identity of the provisioning service.
+	LinkAuthenticationUserAssigned = LinkAuthentication("UserAssigned")
+)
+
+func (LinkAuthentication) ElementType() reflect.Type {
+	return reflect.TypeOf((*LinkAuthentication)(nil)).Elem()
+}
+
+func (e LinkAuthentication) ToLinkAuthenticationOutput() LinkAuthenticationOutput {
+	return pulumi.ToOutput(e).(LinkAuthenticationOutput)
+}
+
+func (e LinkAuthentication) ToLinkAuthenticationOutputWithContext(ctx context.Context) LinkAuthenticationOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(LinkAuthenticationOutput)
+}
+
+func (e LinkAuthentication) ToLinkAuthenticationPtrOutput() LinkAuthenticationPtrOutput {
+	return e.ToLinkAuthenticationPtrOutputWithContext(context.Background())
+}
+
+func (e LinkAuthentication) ToLinkAuthenticationPtrOutputWithContext(ctx context.Context) LinkAuthenticationPtrOutput {
+	return LinkAuthentication(e).ToLinkAuthenticationOutputWithContext(ctx).ToLinkAuthenticationPtrOutputWithContext(ctx)
+}
+
+func (e LinkAuthentication) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e LinkAuthentication) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e LinkAuthentication) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e LinkAuthentication) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type LinkAuthenticationOutput struct{ *pulumi.OutputState }
+
+func (LinkAuthenticationOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*LinkAuthentication)(nil)).Elem()
+}
+
+func (o LinkAuthenticationOutput) ToLinkAuthenticationOutput() LinkAuthenticationOutput {
+	return o
+}
+
+func (o LinkAuthenticationOutput) ToLinkAuthenticationOutputWithContext(ctx context.Context) LinkAuthenticationOutput {
+	return o
+}
+
+func (o LinkAuthenticationOutput) ToLinkAuthenticationPtrOutput() LinkAuthenticationPtrOutput {
+	return o.ToLinkAuthenticationPtrOutputWithContext(context.Background())
+}
+
+func (o LinkAuthenticationOutput) ToLinkAuthenticationPtrOutputWithContext(ctx context.Context) LinkAuthenticationPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v LinkAuthentication) *LinkAuthentication {
+		return &v
+	}).(LinkAuthenticationPtrOutput)
+}
+
+func (o LinkAuthenticationOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o LinkAuthenticationOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e LinkAuthentication) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o LinkAuthenticationOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o LinkAuthenticationOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e LinkAuthentication) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type LinkAuthenticationPtrOutput struct{ *pulumi.OutputState }
+
+func (LinkAuthenticationPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**LinkAuthentication)(nil)).Elem()
+}
+
+func (o LinkAuthenticationPtrOutput) ToLinkAuthenticationPtrOutput() LinkAuthenticationPtrOutput {
+	return o
+}
+
+func (o LinkAuthenticationPtrOutput) ToLinkAuthenticationPtrOutputWithContext(ctx context.Context) LinkAuthenticationPtrOutput {
+	return o
+}
+
+func (o LinkAuthenticationPtrOutput) Elem() LinkAuthenticationOutput {
+	return o.ApplyT(func(v *LinkAuthentication) LinkAuthentication {
+		if v != nil {
+			return *v
+		}
+		var ret LinkAuthentication
+		return ret
+	}).(LinkAuthenticationOutput)
+}
+
+func (o LinkAuthenticationPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o LinkAuthenticationPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *LinkAuthentication) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// LinkAuthenticationInput is an input type that accepts values of the LinkAuthentication enum
+// A concrete instance of `LinkAuthenticationInput` can be one of the following:
+//
+//	LinkAuthenticationKeyBased
+//	LinkAuthenticationSystemAssigned
+//	LinkAuthenticationUserAssigned
+type LinkAuthenticationInput interface {
+	pulumi.Input
+
+	ToLinkAuthenticationOutput() LinkAuthenticationOutput
+	ToLinkAuthenticationOutputWithContext(context.Context) LinkAuthenticationOutput
+}
+
+var linkAuthenticationPtrType = reflect.TypeOf((**LinkAuthentication)(nil)).Elem()
+
+type LinkAuthenticationPtrInput interface {
+	pulumi.Input
+
+	ToLinkAuthenticationPtrOutput() LinkAuthenticationPtrOutput
+	ToLinkAuthenticationPtrOutputWithContext(context.Context) LinkAuthenticationPtrOutput
+}
+
+type linkAuthenticationPtr string
+
+func LinkAuthenticationPtr(v string) LinkAuthenticationPtrInput {
+	return (*linkAuthenticationPtr)(&v)
+}
+
+func (*linkAuthenticationPtr) ElementType() reflect.Type {
+	return linkAuthenticationPtrType
+}
+
+func (in *linkAuthenticationPtr) ToLinkAuthenticationPtrOutput() LinkAuthenticationPtrOutput {
+	return pulumi.ToOutput(in).(LinkAuthenticationPtrOutput)
+}
+
+func (in *linkAuthenticationPtr) ToLinkAuthenticationPtrOutputWithContext(ctx context.Context) LinkAuthenticationPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(LinkAuthenticationPtrOutput)
+}
+
 type ProvisioningStatus string
 
 const (
@@ -353,10 +523,14 @@ func (in *provisioningStatusPtr) ToProvisioningStatusPtrOutputWithContext(ctx co
 func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*AllocationPolicyInput)(nil)).Elem(), AllocationPolicy("hashed"))
 	pulumi.RegisterInputType(reflect.TypeOf((*AllocationPolicyPtrInput)(nil)).Elem(), AllocationPolicy("hashed"))
+	pulumi.RegisterInputType(reflect.TypeOf((*LinkAuthenticationInput)(nil)).Elem(), LinkAuthentication("KeyBased"))
+	pulumi.RegisterInputType(reflect.TypeOf((*LinkAuthenticationPtrInput)(nil)).Elem(), LinkAuthentication("KeyBased"))
 	pulumi.RegisterInputType(reflect.TypeOf((*ProvisioningStatusInput)(nil)).Elem(), ProvisioningStatus("enabled"))
 	pulumi.RegisterInputType(reflect.TypeOf((*ProvisioningStatusPtrInput)(nil)).Elem(), ProvisioningStatus("enabled"))
 	pulumi.RegisterOutputType(AllocationPolicyOutput{})
 	pulumi.RegisterOutputType(AllocationPolicyPtrOutput{})
+	pulumi.RegisterOutputType(LinkAuthenticationOutput{})
+	pulumi.RegisterOutputType(LinkAuthenticationPtrOutput{})
 	pulumi.RegisterOutputType(ProvisioningStatusOutput{})
 	pulumi.RegisterOutputType(ProvisioningStatusPtrOutput{})
 }

@@ -978,6 +978,10 @@ type EnrollmentSetDefaults struct {
 	CaReferences *CAReferences `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
@@ -986,6 +990,8 @@ type EnrollmentSetDefaults struct {
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs []string `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// Information about the devices, any JSON object.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
@@ -1013,6 +1019,10 @@ type EnrollmentSetDefaultsArgs struct {
 	CaReferences CAReferencesPtrInput `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput `pulumi:"capabilities"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrInput `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrInput `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
@@ -1021,6 +1031,8 @@ type EnrollmentSetDefaultsArgs struct {
 	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrInput `pulumi:"namespaceName"`
 	// Information about the devices, any JSON object.
 	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
@@ -1122,6 +1134,16 @@ func (o EnrollmentSetDefaultsOutput) Capabilities() CapabilitiesPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *Capabilities { return v.Capabilities }).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o EnrollmentSetDefaultsOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *string { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o EnrollmentSetDefaultsOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *string { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // The webhook that decides, for the policy `custom`.
 func (o EnrollmentSetDefaultsOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
@@ -1140,6 +1162,11 @@ func (o EnrollmentSetDefaultsOutput) IotHubHostName() pulumi.StringPtrOutput {
 // Host names of the linked hubs that devices may be assigned to.
 func (o EnrollmentSetDefaultsOutput) IotHubs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o EnrollmentSetDefaultsOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *string { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // Information about the devices, any JSON object.
@@ -1211,6 +1238,26 @@ func (o EnrollmentSetDefaultsPtrOutput) Capabilities() CapabilitiesPtrOutput {
 	}).(CapabilitiesPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o EnrollmentSetDefaultsPtrOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *string {
+		if v == nil {
+			return nil
+		}
+		return v.CertificateAuthorityName
+	}).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o EnrollmentSetDefaultsPtrOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *string {
+		if v == nil {
+			return nil
+		}
+		return v.CertificatePolicyName
+	}).(pulumi.StringPtrOutput)
+}
+
 // The webhook that decides, for the policy `custom`.
 func (o EnrollmentSetDefaultsPtrOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *CustomAllocation {
@@ -1251,6 +1298,16 @@ func (o EnrollmentSetDefaultsPtrOutput) IotHubs() pulumi.StringArrayOutput {
 	}).(pulumi.StringArrayOutput)
 }
 
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o EnrollmentSetDefaultsPtrOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *string {
+		if v == nil {
+			return nil
+		}
+		return v.NamespaceName
+	}).(pulumi.StringPtrOutput)
+}
+
 // Information about the devices, any JSON object.
 func (o EnrollmentSetDefaultsPtrOutput) OptionalDeviceInformation() pulumi.MapOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) map[string]interface{} {
@@ -1289,6 +1346,10 @@ type EnrollmentSetItem struct {
 	CaReference *string `pulumi:"caReference"`
 	// The device's certificate: PEM text, or base64 of its DER form.
 	Certificate *string `pulumi:"certificate"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName *string `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName *string `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`, instead of the default one.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Desired properties of the initial twin, instead of the default ones.
@@ -1303,6 +1364,8 @@ type EnrollmentSetItem struct {
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs []string `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName *string `pulumi:"namespaceName"`
 	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Primary key, base64. Left out, it is generated at creation and kept.
@@ -1344,6 +1407,10 @@ type EnrollmentSetItemArgs struct {
 	CaReference pulumi.StringPtrInput `pulumi:"caReference"`
 	// The device's certificate: PEM text, or base64 of its DER form.
 	Certificate pulumi.StringPtrInput `pulumi:"certificate"`
+	// Name of the certificate authority of that namespace.
+	CertificateAuthorityName pulumi.StringPtrInput `pulumi:"certificateAuthorityName"`
+	// Name of the certificate policy of that authority.
+	CertificatePolicyName pulumi.StringPtrInput `pulumi:"certificatePolicyName"`
 	// The webhook that decides, for the policy `custom`, instead of the default one.
 	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
 	// Desired properties of the initial twin, instead of the default ones.
@@ -1358,6 +1425,8 @@ type EnrollmentSetItemArgs struct {
 	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
+	// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+	NamespaceName pulumi.StringPtrInput `pulumi:"namespaceName"`
 	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
 	// Primary key, base64. Left out, it is generated at creation and kept.
@@ -1447,6 +1516,16 @@ func (o EnrollmentSetItemOutput) Certificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.Certificate }).(pulumi.StringPtrOutput)
 }
 
+// Name of the certificate authority of that namespace.
+func (o EnrollmentSetItemOutput) CertificateAuthorityName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.CertificateAuthorityName }).(pulumi.StringPtrOutput)
+}
+
+// Name of the certificate policy of that authority.
+func (o EnrollmentSetItemOutput) CertificatePolicyName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.CertificatePolicyName }).(pulumi.StringPtrOutput)
+}
+
 // The webhook that decides, for the policy `custom`, instead of the default one.
 func (o EnrollmentSetItemOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
@@ -1480,6 +1559,11 @@ func (o EnrollmentSetItemOutput) IotHubHostName() pulumi.StringPtrOutput {
 // Host names of the hubs that the device may be assigned to, instead of the default ones.
 func (o EnrollmentSetItemOutput) IotHubs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
+}
+
+// Name of the Azure Device Registry namespace that holds the certificate authority and policy with which the service issues certificates to devices that ask for one. Needs the service API 2026-11-01.
+func (o EnrollmentSetItemOutput) NamespaceName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.NamespaceName }).(pulumi.StringPtrOutput)
 }
 
 // Information about the device, any JSON object, instead of the default one.

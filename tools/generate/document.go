@@ -38,7 +38,7 @@ type method struct {
 }
 
 // autoName is the input whose value the provider generates when the program leaves it out. Kind is "random" (logical
-// name and eight hexadecimal digits) or "copy" (the unchanged logical name).
+// name and eight hexadecimal digits), "copy" (the unchanged logical name) or "uuid" (a random GUID).
 type autoName struct {
 	Input string
 	Kind  string
@@ -85,7 +85,8 @@ type property struct {
 	MinItems    *int
 	MaxItems    *int
 	Pattern     string
-	// Wire is "keys" for a list of strings that Azure accepts as the keys of an object.
+	// Wire is "keys" for a list of strings that Azure accepts as the keys of an object, and "properties" for a property
+	// of a resource that is in the member of that name on the wire.
 	Wire string
 	// Filled marks an input that Azure requires and the provider fills in when the program leaves it out.
 	Filled bool

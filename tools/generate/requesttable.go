@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// resourcesFile is the schema of the part of the resources module that the local plugin serves. Its Go SDK is the
-// published one, so nothing but the request table is made from it.
-const resourcesFile = "schema/azure-native-resources.json"
+// publishedFiles are the schemas of the parts of other modules that the local plugin serves. Their Go SDKs are the
+// published ones, so nothing but the request table is made from them.
+var publishedFiles = []string{"schema/azure-native-resources.json", "schema/azure-native-authorization.json",
+	"schema/azure-native-managedidentity.json"}
 
 // table is what the local azure-native plugin embeds: the facts of the schema files that decide which request is sent
 // and how values travel, by full token and without documentation.
@@ -58,7 +59,7 @@ func requestTable(root string) (map[string][]byte, error) {
 		Functions: map[string]tableFunction{},
 		Types:     map[string]map[string]tableProperty{},
 	}
-	for _, file := range []string{devicesFile, resourcesFile} {
+	for _, file := range append([]string{devicesFile}, publishedFiles...) {
 		doc, err := readDocument(filepath.Join(root, file))
 		if err != nil {
 			return nil, err

@@ -97,6 +97,8 @@ func newSurface(o Options) *surface {
 	s.routePrivateEndpoints()
 	s.routeTags()
 	s.routeExport()
+	s.routeRoles()
+	s.routeManagedIdentities()
 	return s
 }
 

@@ -43,8 +43,8 @@ func readDescription(t *testing.T, kind, version string) description {
 	return file.Definitions
 }
 
-// validate returns what of a value is not as a definition says. It is stricter than the descriptions: an object has no
-// further members.
+// validate returns how a value differs from a definition. It is stricter than the descriptions: an object must not have
+// other members.
 func (d description) validate(path string, value any, as *schema) []string {
 	if as.Ref != "" {
 		found := d[strings.TrimPrefix(as.Ref, "#/definitions/")]
@@ -116,28 +116,31 @@ func (d description) validateObject(path string, value map[string]any, as *schem
 // version can show.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	t.Parallel()
-	const list = "/providers/Microsoft.Devices/provisioningServices?api-version="
+	const list, resident = "/providers/Microsoft.Devices/provisioningServices?api-version=",
+		"/providers/Microsoft.Devices/provisioningServices/resident?api-version="
 	for _, version := range []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31",
 		"2026-11-01"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			s, described := newSurface(t), readDescription(t, "provisioningServices", version)
 			s.inventory()
-			const full = `{"location":"westeurope","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
+			const full = `{"location":"southeastasia","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
 				"portalOperationsHostName":"p.example","publicNetworkAccess":"Enabled","ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.0/8","target":"all"}],
-				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]},
+				"iotHubs":[{"location":"westeurope","allocationWeight":2,"applyAllocationPolicy":true,"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"},
+				{"location":"westeurope","hostName":"hub-1.device.azure-devices.net","authenticationType":"UserAssigned",
+				"selectedUserAssignedIdentityResourceId":"/subscriptions/x/u"}]},
 				"identity":{"type":"SystemAssigned, UserAssigned","userAssignedIdentities":{"/subscriptions/x/u":{}}}}`
-			if status, body := s.call("PUT", dps+"2026-11-01", full); status != 201 {
+			if status, body := s.call("PUT", resident+"2026-11-01", full); status != 201 {
 				t.Fatalf("got %d %s", status, body)
 			}
-			_, one := s.call("GET", dps+version, "")
-			_, keys := s.call("POST", strings.Replace(dps, "?", "/listkeys?", 1)+version, "")
+			_, one := s.call("GET", resident+version, "")
+			_, keys := s.call("POST", strings.Replace(resident, "?", "/listkeys?", 1)+version, "")
 			_, all := s.call("GET", list+version, "")
-			_, patched := s.call("PATCH", dps+version, `{"tags":{"c":"d"}}`)
+			_, patched := s.call("PATCH", resident+version, `{"tags":{"c":"d"}}`)
 			_, put := s.call(
 				"PUT",
-				dps+version,
-				`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`,
+				resident+version,
+				`{"location":"southeastasia","sku":{"name":"S1","capacity":1},"properties":{}}`,
 			)
 			for name, test := range map[string]struct{ body, as string }{
 				"get": {one, "ProvisioningServiceDescription"}, "patch": {patched, "ProvisioningServiceDescription"},
@@ -151,7 +154,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 						t.Fatal(err)
 					}
 					wrong := described.validate(name, value, &schema{Ref: "#/definitions/" + test.as})
-					// Recorded traffic of the Azure CLI shows these, whatever the description says.
+					// Recorded traffic of the Azure CLI contains these, unlike the description.
 					wrong = slices.DeleteFunc(wrong, func(w string) bool {
 						return strings.Contains(w, ".resourcegroup: no such") ||
 							strings.Contains(w, ".subscriptionid: no such") ||

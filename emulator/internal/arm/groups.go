@@ -208,7 +208,7 @@ type genericResource struct {
 	Type              string            `json:"type"`
 	Location          string            `json:"location"`
 	Tags              map[string]string `json:"tags,omitempty"`
-	SKU               skuBody           `json:"sku"`
+	SKU               *skuBody          `json:"sku,omitempty"`
 	CreatedTime       string            `json:"createdTime,omitempty"`
 	ProvisioningState string            `json:"provisioningState,omitempty"`
 }
@@ -236,30 +236,37 @@ func (c *call) listResources() error {
 	}
 	expand := strings.ToLower(c.r.URL.Query().Get("$expand"))
 	bodies := []genericResource{}
-	add := func(kind string, r state.Resource) {
-		if !wanted(listed{provider + "/" + kind, r.ID.Name, r.ID.Group, r.Location, r.Tags}) {
+	show := func(shown genericResource, as listed) {
+		if !wanted(as) {
 			return
-		}
-		shown := genericResource{
-			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location,
-			Tags: r.Tags, SKU: showSKU(r.SKU),
 		}
 		if hideTags {
 			shown.Tags = nil
 		}
-		if strings.Contains(expand, "createdtime") {
-			shown.CreatedTime = r.Created.UTC().Format(time.RFC3339Nano)
+		if !strings.Contains(expand, "createdtime") {
+			shown.CreatedTime = ""
 		}
-		if strings.Contains(expand, "provisioningstate") {
-			shown.ProvisioningState = provisioningState(r.Phase)
+		if !strings.Contains(expand, "provisioningstate") {
+			shown.ProvisioningState = ""
 		}
 		bodies = append(bodies, shown)
+	}
+	add := func(kind string, r state.Resource) {
+		sku := showSKU(r.SKU)
+		show(genericResource{
+			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location,
+			Tags: r.Tags, SKU: &sku, CreatedTime: r.Created.UTC().Format(time.RFC3339Nano),
+			ProvisioningState: provisioningState(r.Phase),
+		}, listed{provider + "/" + kind, r.ID.Name, r.ID.Group, r.Location, r.Tags})
 	}
 	for _, h := range hubs {
 		add(hubKind, h.Resource)
 	}
 	for _, v := range services {
 		add(serviceKind, v.Resource)
+	}
+	if err := c.addManagedIdentities(group, show); err != nil {
+		return err
 	}
 	return pageOf(c, bodies)
 }

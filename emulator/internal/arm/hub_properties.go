@@ -40,12 +40,18 @@ var defaultHubProperties = map[string]json.RawMessage{
 	"enableDataResidency": json.RawMessage(`false`),
 }
 
-// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure). That page names 32
-// partitions; azurerm permits 128, and its own tests create hubs with 77 (iothub_resource_test.go).
+// Limits of the built-in endpoint ("Choose the right IoT Hub tier"). That page names 32 partitions; azurerm permits
+// 128, and its own tests create hubs with 77 (iothub_resource_test.go). The free tier has two partitions
+// (MicrosoftDocs/azure-docs issue 45193); its retention is unsure.
 const (
-	defaultPartitions, maxPartitions = 4, 128
-	defaultRetention, maxRetention   = 1, 7
+	minPartitions, defaultPartitions, maxPartitions = 2, 4, 128
+	freePartitions                                  = 2
+	defaultRetention, maxRetention                  = 1, 7
 )
+
+// numberPartitions is Azure's error for a number of partitions that the tier does not have (Azure/iotedgedev issue
+// 534).
+const numberPartitions = 400016
 
 // eventHub is the built-in endpoint "events".
 type eventHub struct {
@@ -57,8 +63,9 @@ type eventHub struct {
 }
 
 // readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
-func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage,
-	error) {
+func (c *call) readHubProperties(
+	sent map[string]json.RawMessage, hub state.Hub, present *state.Hub,
+) (map[string]json.RawMessage, error) {
 	old := map[string]json.RawMessage{}
 	if present != nil {
 		record, err := readRecord(present.Properties)
@@ -82,15 +89,20 @@ func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state
 	if err := c.keepHubMembers(kept, old); err != nil {
 		return nil, err
 	}
-	events, err := readEvents(kept["eventHubEndpoints"])
+	events, err := readEvents(kept["eventHubEndpoints"], hub.SKU)
 	if err != nil {
 		return nil, err
 	}
-	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil &&
-		before.PartitionCount != events.PartitionCount {
-		return nil, invalid("The partition count of an IotHub cannot be changed: it is %d.", before.PartitionCount)
+	if err := events.check(hub.SKU); err != nil {
+		return nil, err
 	}
-	if err := checkHubForm(kept); err != nil {
+	if present != nil {
+		before, err := readEvents(old["eventHubEndpoints"], present.SKU)
+		if err == nil && before.PartitionCount != events.PartitionCount {
+			return nil, invalid("The partition count of an IotHub cannot be changed: it is %d.", before.PartitionCount)
+		}
+	}
+	if err := checkHubForm(kept, hub.Location); err != nil {
 		return nil, err
 	}
 	if err := checkRouting(kept["routing"]); err != nil {
@@ -99,11 +111,24 @@ func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state
 	if err := checkCloudToDevice(kept["cloudToDevice"]); err != nil {
 		return nil, err
 	}
-	return kept, nil
+	return spellHub(kept)
+}
+
+// spellHub returns settings with the values of enumerations as Azure shows them.
+func spellHub(kept map[string]json.RawMessage) (map[string]json.RawMessage, error) {
+	raw, err := json.Marshal(kept)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = spellValues(raw, hubEnumerations); err != nil {
+		return nil, err
+	}
+	spelt := map[string]json.RawMessage{}
+	return spelt, json.Unmarshal(raw, &spelt)
 }
 
 // readEvents reads the built-in endpoint, with Azure's defaults for omitted members.
-func readEvents(raw json.RawMessage) (eventHub, error) {
+func readEvents(raw json.RawMessage, sku state.SKU) (eventHub, error) {
 	var endpoints map[string]eventHub
 	if raw != nil {
 		if err := json.Unmarshal(raw, &endpoints); err != nil {
@@ -112,20 +137,32 @@ func readEvents(raw json.RawMessage) (eventHub, error) {
 	}
 	events := endpoints["events"]
 	if events.PartitionCount == 0 {
-		events.PartitionCount = defaultPartitions
+		events.PartitionCount = min(defaultPartitions, mostPartitions(sku))
 	}
 	if events.RetentionTimeInDays == 0 {
 		events.RetentionTimeInDays = defaultRetention
 	}
-	if events.PartitionCount < 2 || events.PartitionCount > maxPartitions {
-		return eventHub{}, invalid("The endpoint events has 2 to %d partitions, not %d.", maxPartitions,
-			events.PartitionCount)
-	}
-	if events.RetentionTimeInDays < 1 || events.RetentionTimeInDays > maxRetention {
-		return eventHub{}, invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention,
-			events.RetentionTimeInDays)
-	}
 	return events, nil
+}
+
+// mostPartitions returns the largest number of partitions of a hub.
+func mostPartitions(sku state.SKU) int64 {
+	if sku.Tier() == state.Free {
+		return freePartitions
+	}
+	return maxPartitions
+}
+
+// check refuses numbers that a hub of the tier cannot have.
+func (e eventHub) check(sku state.SKU) error {
+	if most := mostPartitions(sku); e.PartitionCount < minPartitions || e.PartitionCount > most {
+		return providerError(numberPartitions, "Invalid PartitionCount %d - value must be between %d and %d.",
+			e.PartitionCount, minPartitions, most)
+	}
+	if e.RetentionTimeInDays < 1 || e.RetentionTimeInDays > maxRetention {
+		return invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention, e.RetentionTimeInDays)
+	}
+	return nil
 }
 
 // showHub returns a hub as GET shows it.
@@ -146,7 +183,7 @@ func showHub(h state.Hub) (hubBody, error) {
 	if properties["routing"], err = completeRouting(properties["routing"]); err != nil {
 		return hubBody{}, fmt.Errorf("show property routing: %w", err)
 	}
-	events, err := readEvents(record.Properties["eventHubEndpoints"])
+	events, err := readEvents(record.Properties["eventHubEndpoints"], h.SKU)
 	if err != nil {
 		return hubBody{}, err
 	}

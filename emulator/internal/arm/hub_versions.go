@@ -195,7 +195,7 @@ func (c *call) checkCertificateMembers(p parent) error {
 		Properties map[string]json.RawMessage `json:"properties"`
 	}
 	if !p.ofHub || json.Unmarshal(c.content, &body) != nil {
-		return nil // whoever decodes the body reports what is wrong with it
+		return nil // decoding the body reports the error
 	}
 	const policy, authority = "policyResourceId", "certificateAuthorityResourceId"
 	if !isNull(body.Properties[authority]) && c.described(likeHubs) < versionOfHostNames {
@@ -207,14 +207,10 @@ func (c *call) checkCertificateMembers(p parent) error {
 	return nil
 }
 
-// keepServiceMembers does for a provisioning service what keepHubMembers does for a hub.
-func (c *call) keepServiceMembers(record *serviceRecord, present *state.Service) error {
-	if !c.KeepNewerMembers || present == nil || len(present.Properties) == 0 {
-		return nil
-	}
-	var old serviceRecord
-	if err := json.Unmarshal(present.Properties, &old); err != nil {
-		return err
+// keepServiceMembers does for a provisioning service what keepHubMembers does for a hub. old is empty for a new one.
+func (c *call) keepServiceMembers(record *serviceRecord, old serviceRecord) {
+	if !c.KeepNewerMembers {
+		return
 	}
 	version := c.described(likeServices)
 	if version < versionOfPortal {
@@ -226,5 +222,4 @@ func (c *call) keepServiceMembers(record *serviceRecord, present *state.Service)
 	if version < versionOfLocalAuth {
 		record.Settings.DisableLocalAuth = old.Settings.DisableLocalAuth
 	}
-	return nil
 }

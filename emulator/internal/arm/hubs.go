@@ -102,11 +102,11 @@ func (c *call) putHub() error {
 	if hub.Policies, err = readHubPolicies(body.Properties, old); err != nil {
 		return err
 	}
-	if err := readIdentity(body.Identity); err != nil {
+	record := hubRecord{}
+	if record.Identity, err = c.readHubIdentity(body.Identity, present); err != nil {
 		return err
 	}
-	record := hubRecord{Identity: body.Identity}
-	if record.Properties, err = c.readHubProperties(body.Properties, present); err != nil {
+	if record.Properties, err = c.readHubProperties(body.Properties, hub, present); err != nil {
 		return err
 	}
 	if hub.Properties, err = json.Marshal(record); err != nil {
@@ -120,6 +120,18 @@ func (c *call) putHub() error {
 		return err
 	}
 	return c.answerHubPut(hub, created, !isNull(body.Properties["authorizationPolicies"]))
+}
+
+// readHubIdentity reads the identity of a hub; present is nil for a new one.
+func (c *call) readHubIdentity(sent json.RawMessage, present *state.Hub) (json.RawMessage, error) {
+	if present == nil {
+		return c.readIdentity(sent, nil)
+	}
+	old, err := readRecord(present.Properties)
+	if err != nil {
+		return nil, err
+	}
+	return c.readIdentity(sent, old.Identity)
 }
 
 func checkHubName(name string) error {

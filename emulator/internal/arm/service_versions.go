@@ -7,7 +7,7 @@ import (
 )
 
 // How the api-versions of provisioning services differ. A version returns the members that it has, refuses newer ones
-// in a PUT, and a PUT resets what it omits, including newer members (Azure/azure-iot-cli-extension#880 says so of
+// in a PUT, and a PUT resets what it omits, including newer members (Azure/azure-iot-cli-extension#880 reports it for
 // disableLocalAuth; there is no recording of it).
 
 // Versions that add members to provisioning services.
@@ -101,37 +101,26 @@ func (c *call) shape(body *serviceBody) {
 	if version < versionOfIdentity {
 		body.Identity = nil
 	}
-	if version >= versionOfLocalAuth {
-		for i := range body.Properties.IotHubs {
-			link := &body.Properties.IotHubs[i]
-			link.HostName, link.AuthenticationType = link.Name, keyBased
-			if strings.EqualFold(c.version, versionOfProfiles) {
-				link.ConnectionProfile = classic
+	if version < versionOfLocalAuth {
+		body.Properties.DisableLocalAuth = nil
+	}
+	for i := range body.Properties.IotHubs {
+		link := &body.Properties.IotHubs[i]
+		if version < versionOfLocalAuth {
+			link.HostName, link.AuthenticationType, link.UserIdentity = "", "", ""
+			if link.ConnectionString == nil {
+				// Fidelity: these versions require the member; how Azure shows a link by a managed identity with
+				// them is not known.
+				link.ConnectionString = new(string)
 			}
 		}
-	} else {
-		body.Properties.DisableLocalAuth = nil
+		if strings.EqualFold(c.version, versionOfProfiles) {
+			link.ConnectionProfile = classic
+		}
 	}
 	if version >= versionOfNamespaces {
 		body.Properties.Namespaces = &[]any{} // nothing links services to namespaces here
 	}
-}
-
-// keyBased is the authenticationType of links by a key, which is the default.
-const keyBased = "KeyBased"
-
-// checkAuthentication refuses links by identity. Fidelity: Azure has them.
-func (b linkBody) checkAuthentication() error {
-	err := oneOf("iotHubs.authenticationType", b.AuthenticationType, "", keyBased, "SystemAssigned", "UserAssigned")
-	if err != nil {
-		return err
-	}
-	if b.AuthenticationType != "" && !strings.EqualFold(b.AuthenticationType, keyBased) {
-		return invalid(
-			"The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md.",
-		)
-	}
-	return nil
 }
 
 // versionRefused responds to a call with an unsupported version, in one of Azure's two ways: changes and actions as

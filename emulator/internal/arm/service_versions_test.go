@@ -12,7 +12,7 @@ import (
 const dps = "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version="
 
 // member returns what is at a path of a JSON object, "" for nothing. A number is the place in a list.
-func member(t *testing.T, body string, path ...any) string {
+func member(t testing.TB, body string, path ...any) string {
 	t.Helper()
 	var at any
 	if err := json.Unmarshal([]byte(body), &at); err != nil {

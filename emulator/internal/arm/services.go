@@ -2,6 +2,7 @@ package arm
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -193,9 +194,6 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 			"a provisioning service has Hashed, GeoLatency or Static.",
 			body.Properties.AllocationPolicy)
 	}
-	if service.Links, err = c.readLinks(body.Properties.IotHubs, present); err != nil {
-		return err
-	}
 	switch policies := body.Properties.AuthorizationPolicies; {
 	case policies != nil:
 		var old []state.Policy
@@ -211,15 +209,48 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	if err := checkServiceForm(body.Properties.serviceSettings); err != nil {
 		return err
 	}
-	if err := readIdentity(body.Identity); err != nil {
+	return c.readServiceRecord(service, body, present)
+}
+
+// readServiceRecord reads the part of a service that only this surface uses, and the links, which depend on the
+// service's identities.
+func (c *call) readServiceRecord(service *state.Service, body serviceBody, present *state.Service) error {
+	record, err := serviceRecordOf(present)
+	if err != nil {
 		return err
 	}
-	record := serviceRecord{Settings: body.Properties.serviceSettings, Identity: body.Identity}
-	if err := c.keepServiceMembers(&record, present); err != nil {
+	next := serviceRecord{Settings: body.Properties.serviceSettings}
+	if next.Identity, err = c.readIdentity(body.Identity, record.Identity); err != nil {
 		return err
 	}
-	service.Properties, err = json.Marshal(record)
+	c.keepServiceMembers(&next, record)
+	if err := checkResidency(serviceKind, next.Settings.EnableDataResidency, service.Location); err != nil {
+		return err
+	}
+	next.Settings.PublicNetworkAccess = spelled(next.Settings.PublicNetworkAccess, accessValues)
+	if next.Settings.IPFilterRules, err = spellValues(next.Settings.IPFilterRules, filterEnumerations); err != nil {
+		return err
+	}
+	if service.Properties, err = json.Marshal(next); err != nil {
+		return err
+	}
+	principals, err := Principals(service.Resource)
+	if err != nil {
+		return err
+	}
+	service.Links, err = c.readLinks(body.Properties.IotHubs, present, principals)
 	return err
+}
+
+// serviceRecordOf returns the stored record of a service, which may be nil.
+func serviceRecordOf(v *state.Service) (record serviceRecord, err error) {
+	if v == nil || len(v.Properties) == 0 {
+		return record, nil
+	}
+	if err := json.Unmarshal(v.Properties, &record); err != nil {
+		return record, fmt.Errorf("read the settings of provisioning service %q: %w", v.ID.Name, err)
+	}
+	return record, nil
 }
 
 // allocations are the policies by their ARM spelling in lower case. An empty one means Hashed.
@@ -234,11 +265,9 @@ var allocationNames = map[state.AllocationPolicy]string{
 
 // showService returns a provisioning service as GET shows it.
 func showService(v state.Service) (serviceBody, error) {
-	var record serviceRecord
-	if len(v.Properties) > 0 {
-		if err := json.Unmarshal(v.Properties, &record); err != nil {
-			return serviceBody{}, err
-		}
+	record, err := serviceRecordOf(&v)
+	if err != nil {
+		return serviceBody{}, err
 	}
 	sku := showSKU(v.SKU)
 	scope := v.IDScope
@@ -252,7 +281,6 @@ func showService(v state.Service) (serviceBody, error) {
 			DeviceProvisioningHostName: domain.GlobalHost, IDScope: &scope, serviceSettings: record.Settings,
 		},
 	}
-	var err error
 	if body.Identity, err = showIdentity(record.Identity, body.ID); err != nil {
 		return serviceBody{}, err
 	}

@@ -48,14 +48,8 @@ type hubForm struct {
 	} `json:"routing"`
 }
 
-// routeSources are the values of RoutingSource, 2023-06-30, and of the preview that azure-native 2.92.3 uses.
-var routeSources = []string{
-	"Invalid", "DeviceMessages", "TwinChangeEvents", "DeviceLifecycleEvents", "DeviceJobLifecycleEvents",
-	"DeviceConnectionStateEvents", "DigitalTwinChangeEvents", "MqttBrokerMessages",
-}
-
-// checkHubForm checks the settings of a hub.
-func checkHubForm(kept map[string]json.RawMessage) error {
+// checkHubForm checks the settings of a hub in a location.
+func checkHubForm(kept map[string]json.RawMessage, location string) error {
 	data, err := json.Marshal(kept)
 	if err != nil {
 		return err
@@ -64,14 +58,20 @@ func checkHubForm(kept map[string]json.RawMessage) error {
 	if err := json.Unmarshal(data, &form); err != nil {
 		return invalid("The properties of the IotHub do not have the form of the specification: %s.", describeJSON(err))
 	}
-	if err := oneOf("publicNetworkAccess", form.PublicNetworkAccess, "", "Enabled", "Disabled"); err != nil {
+	if err := checkResidency(hubKind, form.EnableDataResidency, location); err != nil {
 		return err
 	}
-	if err := oneOf("features", form.Features, "", "None", "DeviceManagement"); err != nil {
+	if err := absentOrOneOf("publicNetworkAccess", form.PublicNetworkAccess, accessValues); err != nil {
 		return err
 	}
-	if err := oneOf("networkRuleSets.defaultAction", form.NetworkRuleSets.DefaultAction, "", "Deny",
-		"Allow"); err != nil {
+	if err := absentOrOneOf("minTlsVersion", form.MinTLSVersion, tlsVersions); err != nil {
+		return err
+	}
+	if err := absentOrOneOf("features", form.Features, featureValues); err != nil {
+		return err
+	}
+	if err := absentOrOneOf("networkRuleSets.defaultAction", form.NetworkRuleSets.DefaultAction,
+		networkDefaults); err != nil {
 		return err
 	}
 	for _, route := range form.Routing.Routes {
@@ -82,15 +82,15 @@ func checkHubForm(kept map[string]json.RawMessage) error {
 			return err
 		}
 	}
-	if err := checkAddressRules(form.IPFilterRules, "Accept", "Reject"); err != nil {
+	if err := checkAddressRules(form.IPFilterRules, filterActions...); err != nil {
 		return err
 	}
-	return checkAddressRules(form.NetworkRuleSets.IPRules, "", "Allow")
+	return checkAddressRules(form.NetworkRuleSets.IPRules, append([]string{""}, networkActions...)...)
 }
 
 // checkServiceForm checks the settings of a provisioning service.
 func checkServiceForm(settings serviceSettings) error {
-	if err := oneOf("publicNetworkAccess", settings.PublicNetworkAccess, "", "Enabled", "Disabled"); err != nil {
+	if err := absentOrOneOf("publicNetworkAccess", settings.PublicNetworkAccess, accessValues); err != nil {
 		return err
 	}
 	var rules []addressRule
@@ -100,11 +100,11 @@ func checkServiceForm(settings serviceSettings) error {
 		}
 	}
 	for _, rule := range rules {
-		if err := oneOf("ipFilterRules.target", rule.Target, "", "all", "serviceApi", "deviceApi"); err != nil {
+		if err := absentOrOneOf("ipFilterRules.target", rule.Target, filterTargets); err != nil {
 			return err
 		}
 	}
-	return checkAddressRules(rules, "Accept", "Reject")
+	return checkAddressRules(rules, filterActions...)
 }
 
 func checkAddressRules(rules []addressRule, actions ...string) error {
@@ -121,6 +121,14 @@ func checkAddressRules(rules []addressRule, actions ...string) error {
 		}
 	}
 	return nil
+}
+
+// absentOrOneOf checks an enumeration that a request may omit.
+func absentOrOneOf(name, value string, known []string) error {
+	if value == "" {
+		return nil
+	}
+	return oneOf(name, value, known...)
 }
 
 // oneOf checks an enumeration case-insensitively.

@@ -17,6 +17,7 @@ func TestSettingsHaveTheFormOfTheSpecification(t *testing.T) {
 		hub: {
 			`"disableLocalAuth":"yes"`: 400, `"disableLocalAuth":true`: 201, `"disableDeviceSAS":1`: 400,
 			`"publicNetworkAccess":"Maybe"`: 400, `"publicNetworkAccess":"disabled"`: 201,
+			`"minTlsVersion":"2.5"`: 400, `"minTlsVersion":"1.2"`: 201, `"minTlsVersion":null`: 201,
 			`"publicNetworkAccess":null`: 201, `"ipFilterRules":"x"`: 400,
 			`"ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.0/8"}]`:                                                        201,
 			`"ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.1"}]`:                                                          201,

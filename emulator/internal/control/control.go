@@ -1,5 +1,5 @@
 // Package control is the emulator's control port: health, readiness, the request log, holds, counts, telemetry,
-// messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows all of it.
+// messages to devices, reset, snapshots, the clock, faults, limits, roles, and a page that shows all of it.
 //
 // It has its own port and no counterpart in Azure. Everything but health requires a token, and requests of pages from
 // other sites are refused.

@@ -21,6 +21,8 @@ func (s surface) routeTraffic(mux *routes.Mux) {
 	mux.HandleFunc("DELETE /faults/{id}", s.removeFault)
 	mux.HandleFunc("GET /limits", s.getLimits)
 	mux.HandleFunc("PUT /limits", s.putLimits)
+	mux.HandleFunc("GET /roles", s.getRoles)
+	mux.HandleFunc("PUT /roles", s.putRoles)
 }
 
 // matchRequest selects operations, in the bodies of POST /holds and POST /faults.

@@ -113,7 +113,7 @@ func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
 func (s *surface) mode(k kind, r request, mode string) (run func(wireEntry) error, known bool) {
 	scope := r.service.IDScope
 	put := func(w wireEntry, etag string) error {
-		e, err := s.checked(k, w, r.service)
+		e, err := s.checked(k, w, r)
 		if err == nil {
 			_, _, err = s.st.PutEntry(scope, e, etag)
 		}

@@ -34,6 +34,7 @@ type wireEntry struct {
 		WebhookURL *string `json:"webhookUrl"`
 		APIVersion *string `json:"apiVersion"`
 	} `json:"customAllocationDefinition"`
+	wireIssuance
 }
 
 type capabilities struct {

@@ -1,12 +1,12 @@
-// Package dpsservice is the service API of the Device Provisioning Service (api-version 2021-10-01) as an
-// http.Handler: individual enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries,
+// Package dpsservice is the service API of the Device Provisioning Service (api-versions 2021-10-01 and 2026-11-01) as
+// an http.Handler: individual enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries,
 // and the registration records of devices.
 //
 // One handler serves every provisioning service of the state: the request's host name selects one, as in Azure. It
 // does not listen, does not decide allocation and holds no data.
 //
-// Sources: the public 2021-10-01 service.json, recorded traffic of the Python SDK's tests, and the documentation of
-// IoT DPS. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
+// Sources: the public service.json of both versions, recorded traffic of the Python SDK's tests, and the documentation
+// of IoT DPS. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
 package dpsservice
 
 import (
@@ -32,14 +32,14 @@ type Options struct {
 	// Strict makes a PUT without If-Match on an existing entry fail with 409201, as observed in issues 3076 of
 	// azure-iot-sdk-csharp and 35187 of azure-sdk-for-python. Azure's documentation disagrees; the default replaces.
 	Strict bool
+	// KeepNewer lets a PUT keep the members of an entry that its api-version does not have. Otherwise it resets them.
+	// Which of the two Azure does is not known.
+	KeepNewer bool
 	// Bearer checks a Microsoft Entra token and returns nil if its holder may use the data plane. If nil, no such
 	// token is accepted.
 	Bearer func(ctx context.Context, token string) error
 	// Other returns the alternative name of a service, an address, or "". If nil, services have no alternative names.
 	Other func(host string) string
-	// LocalAuthDisabled reports whether a service refuses the signatures of its policies (disableLocalAuth). Nil: none
-	// does.
-	LocalAuthDisabled func(state.Service) (bool, error)
 }
 
 type surface struct {
@@ -60,6 +60,9 @@ type request struct {
 	id   string
 	body []byte
 }
+
+// version returns the api-version of the call.
+func (r request) version() string { return r.URL.Query().Get("api-version") }
 
 // ServeHTTP implements http.Handler.
 func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -29,6 +29,7 @@ type entryReply struct {
 	AllocationPolicy   string                `json:"allocationPolicy,omitempty"`
 	IotHubs            []string              `json:"iotHubs,omitempty"`
 	Custom             *customReply          `json:"customAllocationDefinition,omitempty"`
+	issuanceReply
 }
 
 type reprovisionReply struct {
@@ -41,7 +42,8 @@ type customReply struct {
 	APIVersion string `json:"apiVersion"`
 }
 
-func (k kind) reply(e state.Entry, showKeys bool) entryReply {
+// reply returns an entry in the shape of an api-version.
+func (k kind) reply(e state.Entry, version string, showKeys bool) entryReply {
 	w := entryReply{
 		DeviceID:          e.DeviceID,
 		DeviceInformation: e.DeviceInformation,
@@ -53,6 +55,7 @@ func (k kind) reply(e state.Entry, showKeys bool) entryReply {
 		Updated:           dpswire.Time(e.Updated),
 		AllocationPolicy:  string(e.Allocation),
 		IotHubs:           e.Hubs,
+		issuanceReply:     issuanceOf(e, version),
 	}
 	if k.individual() {
 		w.RegistrationID = e.ID
@@ -90,14 +93,20 @@ func maskQuery(address string) string {
 }
 
 // EntryJSON returns an individual enrollment or, if that is nil, a group in the format of webhook calls: like a reply
-// to GET, but with its etag decoded, as in the documentation's sample of an allocation request.
+// to GET with the api-version that its webhook names, but with its etag decoded, as in the documentation's sample of an
+// allocation request.
 func EntryJSON(e *state.Enrollment, g *state.EnrollmentGroup) (json.RawMessage, error) {
-	var w entryReply
+	k, entry := individuals, state.Entry{}
 	if e != nil {
-		w = individuals.reply(e.Entry(), false)
+		entry = e.Entry()
 	} else {
-		w = groups.reply(g.Entry(), false)
+		k, entry = groups, g.Entry()
 	}
+	version := ""
+	if entry.Webhook != nil {
+		version = entry.Webhook.APIVersion
+	}
+	w := k.reply(entry, version, false)
 	if etag, err := base64.StdEncoding.DecodeString(w.ETag); err == nil {
 		w.ETag = string(etag)
 	}

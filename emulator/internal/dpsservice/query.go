@@ -38,8 +38,8 @@ func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	return paged(convert(page, func(e state.Entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit,
-		next), nil
+	entries := convert(page, func(e state.Entry) entryReply { return k.reply(e, r.version(), false) })
+	return paged(entries, k.itemType, k.path, limit, next), nil
 }
 
 // page reads the paging headers. A continuation is valid only for its collection.

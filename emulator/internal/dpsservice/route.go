@@ -51,7 +51,7 @@ func (s *surface) get(k kind, r request) (dpswire.Reply, error) {
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	w := k.reply(e, false)
+	w := k.reply(e, r.version(), false)
 	if k.individual() {
 		w.RegistrationState = &dpswire.Registration{RegistrationID: e.ID, Status: string(state.Unassigned)}
 		record, err := s.st.Registration(r.service.IDScope, r.id)
@@ -74,7 +74,7 @@ func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
 	if err := decode(r.body, &w); err != nil {
 		return dpswire.Reply{}, err
 	}
-	e, err := s.checked(k, w, r.service)
+	e, err := s.checked(k, w, r)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
@@ -88,7 +88,7 @@ func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
 	if e, _, err = s.st.PutEntry(r.service.IDScope, e, etag); err != nil {
 		return dpswire.Reply{}, err
 	}
-	return dpswire.OK(k.reply(e, true)), nil
+	return dpswire.OK(k.reply(e, r.version(), true)), nil
 }
 
 // remove is IndividualEnrollment_Delete and EnrollmentGroup_Delete.
@@ -98,11 +98,13 @@ func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
 }
 
 // checked returns the state's form of a request's entry. The stored entry is read only if it matters.
-func (s *surface) checked(k kind, w wireEntry, service state.Service) (state.Entry, error) {
+func (s *surface) checked(k kind, w wireEntry, r request) (state.Entry, error) {
 	var stored *state.Entry
-	if w.refers() {
+	isOlder := r.version() < issuanceVersion
+	keeps := isOlder && s.opts.KeepNewer
+	if w.refers() || keeps {
 		if id, err := k.idOf(w); err == nil {
-			held, err := s.st.Entry(k.EntryKind, service.IDScope, id)
+			held, err := s.st.Entry(k.EntryKind, r.service.IDScope, id)
 			if err == nil {
 				stored = &held
 			} else if !dpswire.IsNotFound(err) {
@@ -110,7 +112,15 @@ func (s *surface) checked(k kind, w wireEntry, service state.Service) (state.Ent
 			}
 		}
 	}
-	return k.entryOf(w, service, stored)
+	e, err := k.entryOf(w, r.service, stored)
+	switch {
+	case err != nil:
+	case !isOlder:
+		e.Issuance, err = w.issuance()
+	case keeps && stored != nil:
+		e.Issuance = stored.Issuance
+	}
+	return e, err
 }
 
 // attestation is IndividualEnrollment_GetAttestationMechanism and the same for groups: the only call that returns

@@ -148,8 +148,11 @@ func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 }
 
 // checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate of the hub that
-// is verified. The device presents the intermediates. Source: "Authenticate identities with X.509 certificates". Like
-// Azure, it does not check revocation.
+// is verified, or to the authority that issues certificates at registration, which a linked hub of Azure gets from the
+// namespace. The device presents the intermediates. Sources: "Authenticate identities with X.509 certificates", "Device
+// certificate issuance in Azure Device Registry". Like Azure, it does not check revocation.
+//
+// Fidelity: every hub trusts that authority, and its certificate need not be presented.
 func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	leaf := chain[0]
 	if leaf.Subject.CommonName != device.ID {
@@ -166,6 +169,9 @@ func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Cert
 			return fmt.Errorf("read certificate %q of the hub: %w", authority.Name, err)
 		}
 		roots.AddCert(parsed)
+	}
+	if h.issuing != nil {
+		roots.AddCert(h.issuing)
 	}
 	for _, certificate := range chain[1:] {
 		between.AddCert(certificate)

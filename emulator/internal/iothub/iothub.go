@@ -11,6 +11,7 @@
 package iothub
 
 import (
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -50,6 +51,9 @@ type Options struct {
 	Gate *traffic.Gate
 	// Bearer checks an access token of Microsoft Entra ID, given without its scheme. If nil, every token is refused.
 	Bearer func(token string) error
+	// Issuing is the authority that signs certificates for devices when they register with the provisioning service.
+	// It may be nil.
+	Issuing *x509.Certificate
 	// Log receives internal errors of the emulator. It may be nil.
 	Log *slog.Logger
 }
@@ -61,6 +65,7 @@ type Hubs struct {
 	recorder requestlog.Recorder
 	gate     *traffic.Gate
 	bearer   func(token string) error
+	issuing  *x509.Certificate
 	log      *slog.Logger
 	calls    *routes.Table[http.HandlerFunc]
 	inbox    *inbox
@@ -91,7 +96,8 @@ func New(o Options) *Hubs {
 	}
 	h := &Hubs{
 		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log,
-		inbox: newInbox(), listening: make(chan struct{}),
+		issuing: o.Issuing,
+		inbox:   newInbox(), listening: make(chan struct{}),
 	}
 	h.calls = h.newCalls()
 	h.stop = o.State.OnDesired(h.pushDesired)

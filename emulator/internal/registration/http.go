@@ -116,8 +116,12 @@ func (a *API) serveLookup(_ *http.Request, c caller, body []byte) (dpswire.Reply
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	if _, err := c.readBody(body); err != nil {
+	sent, err := c.readBody(body)
+	if err != nil {
 		return dpswire.Reply{}, err
+	}
+	if c.hasCSR(sent) { // as the description of the operation requires
+		return dpswire.Reply{}, dpswire.Invalid("csr is only for registrations, not for the lookup of one.")
 	}
 	found, err := a.lookup(c, m)
 	if err != nil {

@@ -25,10 +25,14 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 	if err != nil {
 		return operationReply{}, err
 	}
+	issue, err := a.issue(c, m, body)
+	if err != nil {
+		return operationReply{}, err
+	}
 	request := state.RegisterRequest{
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
 		Enrollment: m.enrollment, Group: m.group,
-		Keys: m.keys, PrimaryThumbprint: m.thumbprint,
+		Keys: m.keys, PrimaryThumbprint: m.thumbprint, Issue: issue,
 		Payload: body.Payload, Decide: a.decide(m),
 	}
 	var id string
@@ -72,6 +76,9 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 		return w, nil
 	}
 	w.RegistrationState, err = a.result(c, m, operation.Registration)
+	if err == nil && c.apiVersion >= csrVersion {
+		w.RegistrationState.IssuedChain = chainOf(operation.IssuedChain)
+	}
 	return w, err
 }
 

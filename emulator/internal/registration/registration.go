@@ -28,6 +28,8 @@ type Options struct {
 	RetryAfter time.Duration
 	// Webhooks configures the calls of custom allocation.
 	Webhooks Webhooks
+	// Certificates configures the certificates that are issued to devices that ask for one.
+	Certificates Certificates
 	// Log receives errors that occur after the device got its response. It may be nil.
 	Log *slog.Logger
 	// Recorder records the MQTT operations. It may be nil. The HTTP server records HTTPS requests.

@@ -163,6 +163,6 @@ type attempt struct {
 	certificates []*x509.Certificate
 	scope        string
 	body         string
-	// version is the api-version over HTTPS; 2021-10-01 when empty.
+	// version is the api-version; when empty, 2021-10-01 over HTTPS and 2019-03-31 over MQTT.
 	version string
 }

@@ -150,6 +150,9 @@ func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply,
 	if err != nil {
 		return nil, err
 	}
+	if device.Auth != state.AuthSAS {
+		return nil, nil // it has a certificate, issued or from an operator
+	}
 	sealed, err := made.seal(c, device.Key.Primary)
 	if err != nil {
 		return nil, err

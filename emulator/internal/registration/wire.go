@@ -12,9 +12,11 @@ import (
 
 // registerBody is DeviceRegistration.
 type registerBody struct {
-	RegistrationID *string         `json:"registrationId"`
-	TPM            *tpmBody        `json:"tpm"`
-	Payload        json.RawMessage `json:"payload"`
+	RegistrationID *string  `json:"registrationId"`
+	TPM            *tpmBody `json:"tpm"`
+	// CSR is of versions from csrVersion on. It is read only under them, so that earlier ones ignore whatever it is.
+	CSR     json.RawMessage `json:"csr"`
+	Payload json.RawMessage `json:"payload"`
 }
 
 // operationReply is RegistrationOperationStatus.
@@ -31,6 +33,8 @@ type resultReply struct {
 	SymmetricKey *groupReply `json:"symmetricKey,omitempty"`
 	// ConnectionProfile is of versions from profileVersion on.
 	ConnectionProfile string `json:"connectionProfile,omitempty"`
+	// IssuedChain is of versions from csrVersion on, and only in the result of an operation.
+	IssuedChain []string `json:"issuedCertificateChain,omitempty"`
 	dpswire.Registration
 }
 

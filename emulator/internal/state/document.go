@@ -93,6 +93,35 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	return newDoc, newMeta, err
 }
 
+// difference returns the patch that turns one document into another: all of the other, and a null for each member that
+// only the first has.
+func difference(before, after []byte) ([]byte, error) {
+	old, err := parseObject(before)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := parseObject(after)
+	if err != nil {
+		return nil, err
+	}
+	markGone(patch, old)
+	return compact(patch)
+}
+
+func markGone(patch, old object) {
+	for name, was := range old {
+		is, kept := patch[name]
+		if !kept {
+			patch[name] = nil
+			continue
+		}
+		nested, isObject := is.(object)
+		if below, wasObject := was.(object); isObject && wasObject {
+			markGone(nested, below)
+		}
+	}
+}
+
 // textNull is Azure's error for a null in a document that replaces another (Azure/azure-iot-cli-extension issue 693).
 const textNull = "Value of Property or Tag cannot be null"
 

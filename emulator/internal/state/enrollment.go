@@ -51,9 +51,19 @@ type Settings struct {
 	// InitialTwin and DeviceInformation are JSON documents as sent, or nil.
 	InitialTwin       []byte
 	DeviceInformation []byte
-	ETag              string
-	Created, Updated  time.Time
+	// Issuance names who signs the certificates of devices that register with a certificate signing request.
+	Issuance         Issuance
+	ETag             string
+	Created, Updated time.Time
 }
+
+// Issuance names a certificate policy of Azure Device Registry. Each part may be empty.
+type Issuance struct {
+	Namespace, Authority, Policy string
+}
+
+// IsComplete reports whether all parts are named.
+func (i Issuance) IsComplete() bool { return i.Namespace != "" && i.Authority != "" && i.Policy != "" }
 
 // Webhook is the custom allocation definition.
 type Webhook struct {
@@ -87,10 +97,13 @@ func (g *EnrollmentGroup) fields(c *codec) {
 
 func (s *Settings) fields(c *codec) {
 	s.Attestation.fields(c)
-	c.flags(
-		flag{"disabled", &s.Disabled}, flag{"provisioningStatusNull", &s.ProvisioningStatusNull}, flag{"edge", &s.Edge},
-		flag{"capabilities", &s.Capabilities},
-	)
+	flags := []flag{{"disabled", &s.Disabled}, {"provisioningStatusNull", &s.ProvisioningStatusNull}, {"edge", &s.Edge},
+		{"capabilities", &s.Capabilities}}
+	issues := s.Issuance != Issuance{}
+	if c.doc == nil {
+		flags = append(flags, flag{"", &issues}) // rows of earlier versions do not have the names
+	}
+	c.flags(flags...)
 	text(c, "iotHubHost", &s.IotHubHost)
 	texts(c, "hubs", &s.Hubs)
 	text(c, "allocation", &s.Allocation)
@@ -106,6 +119,11 @@ func (s *Settings) fields(c *codec) {
 	text(c, "etag", &s.ETag)
 	c.time("created", &s.Created)
 	c.time("updated", &s.Updated)
+	if issues || c.doc != nil {
+		text(c, "namespaceName", &s.Issuance.Namespace)
+		text(c, "certificateAuthorityName", &s.Issuance.Authority)
+		text(c, "certificatePolicyName", &s.Issuance.Policy)
+	}
 }
 
 func (a *Attestation) fields(c *codec) {

@@ -5,11 +5,10 @@ import "sync"
 // DesiredChange is a change of a twin's desired properties.
 type DesiredChange struct {
 	Hub, DeviceID string
-	// Patch is the JSON object as sent or, with Replaced, all desired properties. Version is the version after the
-	// change.
-	Patch    []byte
-	Version  int64
-	Replaced bool
+	// Patch is a JSON object that merges into the new desired properties: as sent or, after a replacement, all of them
+	// and a null for each that is gone (Azure/azure-iot-sdk-csharp issue 954). Version is the version after the change.
+	Patch   []byte
+	Version int64
 }
 
 // feed passes changes to listeners, one at a time, on its own goroutine.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ const (
 	// codeHubUnauthorized: the linked hub refuses the link's key. The message is the hub's own (Azure/azure-iot-sdk-c
 	// issue 1789).
 	codeHubUnauthorized = 401002
+	// codeIssuance: the device SDKs' "credential operation failed", of a renewal at the hub. Fidelity: what a
+	// registration has is not documented.
+	codeIssuance = 400040
 )
 
 // textHubNotFound is the message of 401001 in the same test.
@@ -139,6 +143,9 @@ func (r *registering) hubRefusal(host string) *failure {
 		return &failure{codeHubNotFound, textHubNotFound}
 	}
 	l, linked := r.link(host)
+	if l.Identity != "" {
+		return r.identityRefusal(h, l)
+	}
 	// A hub without local authentication takes no key ("Link and manage IoT hubs" of the DPS documentation).
 	if linked && !h.Settings.DisableLocalAuth {
 		for _, p := range h.Policies {
@@ -152,12 +159,35 @@ func (r *registering) hubRefusal(host string) *failure {
 	return &failure{codeHubUnauthorized, r.hubUnauthorized()}
 }
 
+// identityRefusal returns why the provisioning service cannot use the hub by its identity, or nil. A hub without local
+// authentication takes it ("Link and manage IoT hubs" of the DPS documentation). Fidelity: which code a registration
+// ends with on Azure is not known; it has that of a refused key here.
+func (r *registering) identityRefusal(h *Hub, l Link) *failure {
+	principal := r.service.Principals.Of(l)
+	switch {
+	case principal == "",
+		l.Identity == UserAssigned && r.s.isGone(r.service.ID.Subscription, l.User, principal):
+		return &failure{codeHubUnauthorized, r.hubUnauthorized()}
+	case r.s.RequiresRoles() && !r.s.isGranted(principal, RoleHubData, scopeOf(hubKind, h.ID)):
+		return &failure{codeHubUnauthorized, r.hubError("IotHubUnauthorized;Principal " + principal +
+			" is not authorized for PUT on /devices/" + r.deviceID + " due to no assigned permissions")}
+	}
+	return nil
+}
+
 // hubUnauthorized is the error document of a hub that refuses the key of a link.
 func (r *registering) hubUnauthorized() string {
+	return r.hubError("IotHubUnauthorizedAccess;Unauthorized")
+}
+
+// hubError is the error document of a hub. Its form, and the text about roles, are from Azure/azure-iot-sdk-csharp
+// issue 3344.
+func (r *registering) hubError(reason string) string {
 	var tracking [16]byte
 	_, _ = io.ReadFull(r.s.random, tracking[:])
-	return fmt.Sprintf(`{"Message":"ErrorCode:IotHubUnauthorizedAccess;Unauthorized","ExceptionMessage":"Tracking ID:%x-G:0-TimeStamp:%s"}`,
-		tracking, r.now.Format("01/02/2006 15:04:05"))
+	message, _ := json.Marshal("ErrorCode:" + reason) // a text always encodes
+	return fmt.Sprintf(`{"Message":%s,"ExceptionMessage":"Tracking ID:%x-G:0-TimeStamp:%s"}`,
+		message, tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
 // place puts the device on the hub that is linked under that host name, and returns the registration's result, which
@@ -200,8 +230,6 @@ func (r *registering) place(linked string) (Registration, error) {
 	}
 	var refused *Error
 	if errors.As(err, &refused) {
-		r.batch.Reset()
-		r.settled = nil
 		return r.twinRefused(refused), nil
 	}
 	if err != nil {
@@ -221,11 +249,11 @@ func (r *registering) place(linked string) (Registration, error) {
 // putDevice stores the hub device. old is its previous version, or nil.
 func (r *registering) putDevice(hub string, old Device, next *Device, there bool) error {
 	if !there {
-		if err := r.s.succeedDevice(next, nil); err != nil {
+		if err := r.s.completeDevice(next, nil); err != nil {
 			return err
 		}
 	} else {
-		if err := r.s.succeedDevice(next, &old); err != nil {
+		if err := r.s.completeDevice(next, &old); err != nil {
 			return err
 		}
 		r.settled = append(r.settled, func() { r.s.expelChanged(hub, &old, next) })
@@ -240,7 +268,7 @@ func (r *registering) twinRefused(why *Error) Registration {
 	if r.answer.InitialTwin != nil {
 		code = codeCustomFailed
 	}
-	return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + why.Reason}
+	return r.undone(code, "The initial twin was refused: "+why.Reason)
 }
 
 // changed reports whether the twin differs from that of a new device and must be stored.
@@ -252,7 +280,10 @@ func (r *registering) credentials(device Device, there bool) (Device, bool) {
 	next := device
 	next.ID, next.Edge = r.deviceID, r.Edge
 	next.Auth, next.Key, next.PrimaryThumbprint, next.SecondaryThumbprint = AuthSAS, r.request.Keys, "", ""
-	if r.request.PrimaryThumbprint != "" {
+	switch {
+	case r.request.Issue != nil:
+		next.Auth, next.Key = AuthCA, SymmetricKey{}
+	case r.request.PrimaryThumbprint != "":
 		next.Auth, next.Key = AuthSelfSigned, SymmetricKey{}
 		next.PrimaryThumbprint, next.SecondaryThumbprint = r.request.PrimaryThumbprint, r.request.SecondaryThumbprint
 	}

@@ -21,6 +21,9 @@ type RegisterRequest struct {
 	// Keys or, with a PrimaryThumbprint, the thumbprints become the hub device's credential.
 	Keys                                   SymmetricKey
 	PrimaryThumbprint, SecondaryThumbprint string
+	// Issue signs a certificate for the device with that id at its hub and returns the chain, leaf first. The device
+	// then authenticates with it at the hub, instead of with the keys or thumbprints. Nil issues none.
+	Issue func(deviceID string) ([][]byte, error)
 	// Payload is what the device sent, for Decide.
 	Payload []byte
 	// Decide calls the webhook of a custom allocation. No lock is held meanwhile. Its error becomes the message of a
@@ -65,6 +68,8 @@ type registering struct {
 	known   bool
 	now     time.Time
 	batch   *batch
+	// issued is the chain of the certificate that was issued.
+	issued [][]byte
 	// settled is called when the batch is synced, before the locks are released.
 	settled []func()
 }
@@ -123,7 +128,7 @@ func (s *State) Register(ctx context.Context, request RegisterRequest) (Operatio
 	if err != nil {
 		return Operation{}, err
 	}
-	return r.keep(result)
+	return r.keep(r.certify(result))
 }
 
 // read reads the current registration and checks that an individual enrollment still exists: deleting it deletes the
@@ -213,7 +218,7 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	if result.ETag, err = r.s.newETag(r.now); err != nil {
 		return Operation{}, err
 	}
-	operation := Operation{ID: r.request.OperationID, Registration: result}
+	operation := Operation{ID: r.request.OperationID, Registration: result, IssuedChain: r.issued}
 	if operation.ID == "" {
 		if operation.ID, err = r.s.NewOperationID(scope); err != nil {
 			return Operation{}, err
@@ -239,6 +244,26 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	}
 	operation.Payload = slices.Clone(operation.Payload)
 	return operation, nil
+}
+
+// certify issues the certificate of an assigned device. If that fails, so does the registration, which then changes
+// nothing at the hubs.
+func (r *registering) certify(result Registration) Registration {
+	if r.request.Issue == nil || result.Status != Assigned {
+		return result
+	}
+	var err error
+	if r.issued, err = r.request.Issue(result.DeviceID); err != nil {
+		return r.undone(codeIssuance, "The certificate was not issued: "+err.Error())
+	}
+	return result
+}
+
+// undone drops the changes that the registration has prepared and returns its failure.
+func (r *registering) undone(code int, message string) Registration {
+	r.batch.Reset()
+	r.settled = nil
+	return Registration{Status: Failed, ErrorCode: code, ErrorMessage: message}
 }
 
 // remember returns the operations to keep, the new one last, and drops the others.

@@ -55,6 +55,9 @@ type Registration struct {
 type Operation struct {
 	ID string
 	Registration
+	// IssuedChain are the certificates that the registration issued to the device, in DER, its own first; nil without
+	// any. Only the operation has them, not the registration.
+	IssuedChain [][]byte
 }
 
 // Limits of the operations that are kept per registration. An operation younger than operationYouth is kept even if
@@ -84,7 +87,27 @@ func (r *Registration) fields(c *codec) {
 }
 
 func (o *Operation) fields(c *codec) {
-	text(c, "id", &o.ID)
+	chain := func() {
+		list(c, "issuedCertificateChain", &o.IssuedChain, func(der *[]byte) { c.bytes("", der) })
+	}
+	if c.doc != nil {
+		text(c, "id", &o.ID)
+		o.Registration.fields(c)
+		chain()
+		return
+	}
+	// An empty text before the id, which no operation has, precedes the chain. Rows of earlier versions have neither.
+	mark := ""
+	if o.IssuedChain == nil {
+		mark = o.ID
+	}
+	text(c, "", &mark)
+	if mark == "" {
+		chain()
+		text(c, "", &o.ID)
+	} else {
+		o.ID = mark
+	}
 	o.Registration.fields(c)
 }
 

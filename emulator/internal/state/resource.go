@@ -47,7 +47,7 @@ type Resource struct {
 	// Policies are never empty: the surface supplies Azure's default ones if a creation names none.
 	Policies []Policy
 	// Properties are the settings in the format of the ARM surface, which is the only reader, see
-	// Options.HubSettings.
+	// Options.HubSettings and Options.ServiceSettings.
 	Properties []byte
 	Created    time.Time
 	// Phase and Due: the current transition ends at Due. Reads return the phase as of now.
@@ -92,6 +92,9 @@ type Service struct {
 	// Allocation is the default policy: Hashed, GeoLatency or Static.
 	Allocation AllocationPolicy
 	Links      []Link
+	// Settings and Principals are derived from Properties. PutService ignores the given ones.
+	Settings   ServiceSettings
+	Principals Principals
 }
 
 // Host returns the host name of the service API, in lower case.
@@ -104,7 +107,11 @@ type Link struct {
 	// KeyName and Key are the hub's policy that the provisioning service uses. With an outdated key, registrations to
 	// that hub fail. PutService interprets an empty Key as the stored key for this hub and key name.
 	KeyName, Key string
-	Location     string
+	// Identity is set if the service uses the hub by a managed identity instead of a key; then KeyName and Key are
+	// empty. User is the resource id of a user-assigned one.
+	Identity LinkIdentity
+	User     string
+	Location string
 	// Apply nil means true; false excludes the hub from allocation by policy.
 	Apply *bool
 	// Weight nil means 1; 1 to 1000.

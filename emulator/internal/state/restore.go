@@ -34,7 +34,7 @@ func rowKey(table byte, name string) ([]byte, error) {
 func (s *State) ReadSnapshot(r io.Reader) error {
 	b := s.store.batch()
 	b.deleteRange(following(formatKey), []byte{0xff})
-	in := &snapshotReader{d: json.NewDecoder(r), batch: b, settings: s.readSettings, heard: map[string]activity{}}
+	in := &snapshotReader{d: json.NewDecoder(r), batch: b, derive: s.derive, heard: map[string]activity{}}
 	if err := in.read(); err != nil {
 		_ = b.Close() // nothing was written
 		return &Error{Kind: Invalid, Object: "the snapshot", Reason: err.Error()}
@@ -56,7 +56,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 
@@ -64,10 +64,10 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 type snapshotReader struct {
 	d     *json.Decoder
 	batch *batch
-	// settings reads the settings of a hub: load must not fail after the change.
-	settings func(*Hub) error
-	heard    map[string]activity
-	format   bool
+	// derive sets what a row does not hold: load must not fail after the change.
+	derive func(row) error
+	heard  map[string]activity
+	format bool
 }
 
 var errNoSnapshot = errors.New("is not a JSON document of this form: see docs/reference/control-port.md")
@@ -156,12 +156,24 @@ func (in *snapshotReader) row(table byte, name string, raw json.RawMessage) erro
 	if !belongs(key, r) {
 		return errors.New("does not match its row")
 	}
-	if hub, is := r.(*Hub); is {
-		if err := in.settings(hub); err != nil {
-			return err
-		}
+	if err := in.derive(r); err != nil {
+		return err
 	}
 	in.batch.put(key, r)
+	return nil
+}
+
+// derive sets the fields of a row that follow from others.
+func (s *State) derive(r row) error {
+	switch r := r.(type) {
+	case *Hub:
+		return s.readSettings(r)
+	case *Service:
+		if err := s.readServiceSettings(r); err != nil {
+			return err
+		}
+		return s.readPrincipals(r)
+	}
 	return nil
 }
 

@@ -255,6 +255,8 @@ const (
 	tableCloudMessage         = 'Q'
 	tableFeedback             = 'F'
 	tableSubscription         = 'B'
+	tableRole                 = 'L'
+	tableIdentity             = 'U'
 	separator            byte = 0
 )
 

@@ -47,6 +47,8 @@ var kinds = map[byte]struct {
 	tableCloudMessage:    {"messages", 3, func() row { return &CloudMessage{} }},
 	tableFeedback:        {"feedback", 4, func() row { return &Feedback{} }},
 	tableSubscription:    {"subscriptions", 2, func() row { return new(Subscriptions) }},
+	tableRole:            {"roleAssignments", 5, func() row { return &RoleAssignment{} }},
+	tableIdentity:        {"managedIdentities", 3, func() row { return &ManagedIdentity{} }},
 }
 
 // activityName is the table of last activities, which the store does not hold.

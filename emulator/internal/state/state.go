@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,9 +39,12 @@ type Options struct {
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
 	// listed one.
 	Latencies map[string]time.Duration
-	// HubSettings reads a hub's Properties, which are in the format of the ARM surface. Nil: hubs have the default
-	// settings.
-	HubSettings func(properties []byte) (HubSettings, error)
+	// HubSettings reads a hub's Properties, which are in the format of the ARM surface, and ServiceSettings those of a
+	// service. Nil: they have the default settings.
+	HubSettings     func(properties []byte) (HubSettings, error)
+	ServiceSettings func(properties []byte) (ServiceSettings, error)
+	// Principals reads the identities of a provisioning service from its Properties. Nil: services have none.
+	Principals func(Resource) (Principals, error)
 	// Logger receives the reason why the state became read-only, and what a start had to drop. It may be nil.
 	Logger *slog.Logger
 	// Beside is called from time to time and checks the files that are stored beside the store. Its error makes the
@@ -58,8 +62,13 @@ type State struct {
 	clock     *Clock
 	random    io.Reader
 	latencies map[string]time.Duration
-	// hubSettings reads the properties of hubs.
-	hubSettings func(properties []byte) (HubSettings, error)
+	// hubSettings and serviceSettings read the properties of hubs and services.
+	hubSettings     func(properties []byte) (HubSettings, error)
+	serviceSettings func(properties []byte) (ServiceSettings, error)
+	// principals reads the properties of provisioning services.
+	principals func(Resource) (Principals, error)
+	// requireRoles is what RequireRoles set.
+	requireRoles atomic.Bool
 
 	// world guards the fields down to version.
 	world    sync.RWMutex
@@ -68,8 +77,11 @@ type State struct {
 	hubs     map[string]*Hub     // by host
 	services map[string]*Service // by host
 	scopes   map[string]string   // lower-case ID scope to host
-	nextDue  time.Time           // when the first transition ends; zero without transitions
-	version  uint64              // of the resource or child that was changed last
+	// roles and identities are by the keys of their rows.
+	roles      map[string]*RoleAssignment
+	identities map[string]*ManagedIdentity
+	nextDue    time.Time // when the first transition ends; zero without transitions
+	version    uint64    // of the resource or child that was changed last
 	// asyncSwept is when expired records of operations were last deleted.
 	asyncSwept time.Time
 	onHosts    []func()
@@ -93,8 +105,8 @@ func Open(o Options) (*State, error) {
 	}
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
-		hubSettings: o.HubSettings,
-		dps:         newStripes(), devices: newStripes(),
+		hubSettings: o.HubSettings, serviceSettings: o.ServiceSettings, principals: o.Principals,
+		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {
@@ -172,8 +184,8 @@ func (s *State) OnHosts(f func()) {
 	s.onHosts = append(s.onHosts, f)
 }
 
-// tellHosts calls the functions of OnHosts. The caller holds world for writing.
-func (s *State) tellHosts() {
+// notifyHosts calls the functions of OnHosts. The caller holds world for writing.
+func (s *State) notifyHosts() {
 	for _, f := range s.onHosts {
 		f()
 	}
@@ -195,7 +207,7 @@ func (s *State) Reset() error {
 	s.presence.replace(nil)
 	s.locks.forget("")
 	s.empty()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"strings"
 	"time"
 )
@@ -36,7 +37,7 @@ func (s *State) settleTransitions() error {
 	}
 	s.forget(groups, hubs, services)
 	if len(hubs)+len(services) > 0 {
-		s.tellHosts()
+		s.notifyHosts()
 	}
 	s.schedule()
 	return nil
@@ -55,10 +56,14 @@ func (s *State) ends(r *Resource, now time.Time) bool {
 	return false
 }
 
-// purge adds the removal of the resources and of everything in them to b.
+// purge adds the removal of the resources, of everything in them and of the role assignments on them to b.
 func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
+	for _, a := range s.rolesOn(groups, hubs, services) {
+		b.delete(a.key())
+	}
 	for _, g := range groups {
 		b.delete(g.key())
+		b.deleteRange(under(tableIdentity, strings.ToLower(g.Subscription), strings.ToLower(g.Name)))
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
@@ -79,10 +84,29 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	}
 }
 
+// rolesOn returns the role assignments at resources and groups and below them.
+func (s *State) rolesOn(groups []*Group, hubs, services []string) []*RoleAssignment {
+	var out []*RoleAssignment
+	for _, g := range groups {
+		out = append(out, s.rolesIn(Scope{Subscription: g.Subscription, Group: g.Name})...)
+	}
+	for _, host := range hubs {
+		out = append(out, s.rolesIn(scopeOf(hubKind, s.hubs[host].ID))...)
+	}
+	for _, host := range services {
+		out = append(out, s.rolesIn(scopeOf(serviceKind, s.services[host].ID))...)
+	}
+	return out
+}
+
 // forget removes from memory what purge removed from the store.
 func (s *State) forget(groups []*Group, hubs, services []string) {
+	for _, a := range s.rolesOn(groups, hubs, services) {
+		delete(s.roles, string(a.key()))
+	}
 	for _, g := range groups {
 		delete(s.groups, groupName(g.Subscription, g.Name))
+		maps.DeleteFunc(s.identities, func(_ string, m *ManagedIdentity) bool { return m.ID.in(g) })
 	}
 	for _, host := range hubs {
 		delete(s.hubs, host)

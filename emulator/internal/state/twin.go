@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
@@ -78,15 +79,11 @@ func (s *State) twin(hub, id string) (Device, Twin, bool, error) {
 
 // Twin returns a device's twin.
 func (s *State) Twin(hub, id string) (Twin, error) {
-	leave, err := s.enter()
+	leave, err := s.readDevice(hub, id)
 	if err != nil {
 		return Twin{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Twin{}, err
-	}
-	defer s.devices.read(deviceKey(hub, id))()
 	_, t, found, err := s.twin(hub, id)
 	if err == nil && !found {
 		err = noDevice(id)
@@ -94,24 +91,29 @@ func (s *State) Twin(hub, id string) (Twin, error) {
 	return t, err
 }
 
-// TwinPatch changes a twin. Members are JSON objects; nil means no change.
+// TwinPatch changes a twin. Members are JSON objects; nil means no change. Without Replace, a JSON null as Tags or
+// Desired removes everything.
 type TwinPatch struct {
 	Tags, Desired, Reported []byte
 	// Replace replaces the present objects. Otherwise the objects are merged, and nulls delete members.
 	Replace bool
 }
 
+// part returns a part of the patch as an object, and whether it replaces the present one.
+func (p TwinPatch) part(sent []byte) (patch []byte, replace bool) {
+	if !p.Replace && string(bytes.TrimSpace(sent)) == "null" {
+		return []byte("{}"), true
+	}
+	return sent, p.Replace
+}
+
 // PatchTwin changes a twin. It returns Invalid if a member is not an object or exceeds the limits of Azure's twins.
 func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, error) {
-	leave, err := s.enter()
+	leave, err := s.lockDevice(hub, id)
 	if err != nil {
 		return Twin{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Twin{}, err
-	}
-	defer s.devices.lock(deviceKey(hub, id))()
 	_, t, found, err := s.twin(hub, id)
 	if err != nil {
 		return Twin{}, err
@@ -122,25 +124,36 @@ func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, er
 	if err := check("twin of "+deviceObject(id), ifMatch, t.ETag, true); err != nil {
 		return Twin{}, err
 	}
+	before := t.Desired
 	if err := t.apply(p, s.Now()); err != nil {
 		return Twin{}, err
+	}
+	var told []byte
+	if p.Desired != nil {
+		if told, err = p.told(before, t.Desired); err != nil {
+			return Twin{}, err
+		}
 	}
 	b := s.store.batch()
 	b.put(twinKey(hub, id), &t)
 	if err := s.store.commitDevices(b); err != nil {
 		return Twin{}, err
 	}
-	if p.Desired != nil {
-		patch := p.Desired
-		if p.Replace {
-			patch = t.Desired
-		}
+	if told != nil {
 		s.desired.push(DesiredChange{
-			Hub: strings.ToLower(hub), DeviceID: id, Patch: append([]byte(nil), patch...), Version: t.DesiredVersion,
-			Replaced: p.Replace,
+			Hub: strings.ToLower(hub), DeviceID: id, Patch: told, Version: t.DesiredVersion,
 		})
 	}
 	return t, nil
+}
+
+// told returns the patch that the device receives: the one that was sent or, for a replacement, one that merges into
+// the same, with a null for each property that is gone.
+func (p TwinPatch) told(before, after []byte) ([]byte, error) {
+	if _, replaced := p.part(p.Desired); replaced {
+		return difference(before, after)
+	}
+	return append([]byte(nil), p.Desired...), nil
 }
 
 // SetModelID stores the model that a device named. It does not change the versions of the twin.
@@ -174,14 +187,16 @@ func (t *Twin) apply(p TwinPatch, now time.Time) error {
 	}
 	var err error
 	if p.Tags != nil {
-		if t.Tags, _, err = change(t.Tags, nil, p.Tags, p.Replace, stamp{}, maxTags); err != nil {
+		patch, replace := p.part(p.Tags)
+		if t.Tags, _, err = change(t.Tags, nil, patch, replace, stamp{}, maxTags); err != nil {
 			return refuse("tags", err)
 		}
 	}
 	if p.Desired != nil {
 		t.DesiredVersion++
 		at := stamp{at: now, version: t.DesiredVersion}
-		if t.Desired, t.DesiredMeta, err = change(t.Desired, t.DesiredMeta, p.Desired, p.Replace, at,
+		patch, replace := p.part(p.Desired)
+		if t.Desired, t.DesiredMeta, err = change(t.Desired, t.DesiredMeta, patch, replace, at,
 			maxProperties); err != nil {
 			return refuse("desired properties", err)
 		}

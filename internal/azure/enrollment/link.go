@@ -12,6 +12,14 @@ const (
 	MaxWeight = 1000
 )
 
+// How a provisioning service authenticates at a linked hub, in the spelling of Azure Resource Manager: by a key of a
+// shared access policy, which is the default, or by a managed identity.
+const (
+	KeyBased       = "KeyBased"
+	SystemAssigned = "SystemAssigned"
+	UserAssigned   = "UserAssigned"
+)
+
 var servicePattern = regexp.MustCompile(
 	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Devices/provisioningServices/[^/]+$`)
 
@@ -20,6 +28,18 @@ func CheckServiceID(path, id string) []Fault {
 	if !servicePattern.MatchString(id) {
 		return fault(path, "%s is not the resource id of a provisioning service: "+
 			"/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…", Quote(id))
+	}
+	return nil
+}
+
+var identityPattern = regexp.MustCompile(
+	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$`)
+
+// CheckIdentityID checks the resource id of a user-assigned managed identity.
+func CheckIdentityID(path, id string) []Fault {
+	if !identityPattern.MatchString(id) {
+		return fault(path, "%s is not the resource id of a user-assigned managed identity: "+
+			"/subscriptions/…/resourceGroups/…/providers/Microsoft.ManagedIdentity/userAssignedIdentities/…", Quote(id))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"evenkeel/internal/azure/domain"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // DamageError reports that a write changed more than its own entry.
@@ -217,7 +218,7 @@ func isDefault(name string, value any) bool {
 	case nil:
 		return true
 	case string:
-		return value == "" || name == "authenticationType" && strings.EqualFold(value, keyBased) ||
+		return value == "" || name == "authenticationType" && strings.EqualFold(value, enrollment.KeyBased) ||
 			name == "publicNetworkAccess" && strings.EqualFold(value, "Enabled")
 	case bool:
 		return value && name == "applyAllocationPolicy" || !value && name == "disableLocalAuth"

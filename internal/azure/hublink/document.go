@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"evenkeel/internal/azure/domain"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // Link is a hub's entry in the list of a provisioning service (IotHubDefinitionDescription of the API descriptions).
@@ -18,8 +19,8 @@ type Link struct {
 	// key that the link has.
 	PolicyName, Key string
 	// Identity is the kind of managed identity that the service uses at the hub instead of a key, empty for a key.
-	// Links are written with keys only.
-	Identity string
+	// IdentityID is the resource id of a user-assigned one.
+	Identity, IdentityID string
 	// Location is the hub's.
 	Location string
 	// Weight and Apply are nil when they are not set, which means 1 and true.
@@ -31,6 +32,7 @@ type Link struct {
 func Same(a, b Link) bool {
 	return domain.SameHost(a.Host, b.Host) &&
 		strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
+		strings.EqualFold(a.IdentityID, b.IdentityID) &&
 		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) &&
 		SameApply(a.Apply, b.Apply)
 }
@@ -67,6 +69,7 @@ func (l Link) isHeldBy(d *document) (bool, error) {
 // document is a provisioning service as one api-version describes it. Every member that is not ours is sent back
 // unchanged, whether this code knows it or not.
 type document struct {
+	id         string
 	version    string
 	body       map[string]json.RawMessage
 	properties map[string]json.RawMessage
@@ -258,10 +261,11 @@ func (d *document) link(i int) (Link, error) {
 	link := Link{
 		Host:       hostOf(entry),
 		PolicyName: connection(entry)["sharedaccesskeyname"],
+		Identity:   identityOf(entry),
 		Location:   textOf(entry["location"]),
 	}
-	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, keyBased) {
-		link.Identity = kind
+	if link.Identity != "" {
+		link.PolicyName, link.IdentityID = "", textOf(entry["selectedUserAssignedIdentityResourceId"])
 	}
 	for name, into := range map[string]any{"allocationWeight": &link.Weight, "applyAllocationPolicy": &link.Apply} {
 		if raw, ok := entry[name]; ok {
@@ -273,8 +277,13 @@ func (d *document) link(i int) (Link, error) {
 	return link, nil
 }
 
-// keyBased is the authenticationType of a link with a key.
-const keyBased = "KeyBased"
+// identityOf returns the kind of managed identity of an entry, "" for a key.
+func identityOf(entry map[string]json.RawMessage) string {
+	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, enrollment.KeyBased) {
+		return kind
+	}
+	return ""
+}
 
 // set changes the hub's entry to the declared one, or adds one. Other members of the entry stay.
 func (d *document) set(want Link) error {
@@ -292,20 +301,17 @@ func (d *document) set(want Link) error {
 		return fmt.Errorf("link %s: %w", want.Host, errProfile)
 	}
 	switch {
+	case want.Identity != "":
+		if err := d.setIdentity(entry, want); err != nil {
+			return err
+		}
 	case want.Key != "":
-		host := want.Host
-		for _, present := range []string{hostOf(entry), connection(entry)["hostname"]} {
-			if present != "" {
-				host = present // the form that the link has already
-			}
-		}
-		entry["connectionString"] = rawOf(
-			"HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key,
+		setKey(entry, want)
+	case identityOf(entry) != "":
+		return fmt.Errorf(
+			"the link of %s uses a managed identity, and no key is given to use instead. hint: set key and policyName",
+			want.Host,
 		)
-		if kind, ok := entry["authenticationType"]; ok && !strings.EqualFold(textOf(kind), keyBased) {
-			entry["authenticationType"] = rawOf(keyBased)
-		}
-		delete(entry, "selectedUserAssignedIdentityResourceId")
 	case !strings.EqualFold(connection(entry)["sharedaccesskeyname"], want.PolicyName):
 		return fmt.Errorf(
 			"the link of %s moves to the policy %s, and no key of that is given",
@@ -327,9 +333,26 @@ func (d *document) set(want Link) error {
 	return nil
 }
 
+// setKey makes an entry a link by a key.
+func setKey(entry map[string]json.RawMessage, want Link) {
+	host := want.Host
+	for _, present := range []string{hostOf(entry), connection(entry)["hostname"]} {
+		if present != "" {
+			host = present // the form that the link has already
+		}
+	}
+	entry["connectionString"] = rawOf(
+		"HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key,
+	)
+	if identityOf(entry) != "" {
+		entry["authenticationType"] = rawOf(enrollment.KeyBased)
+	}
+	delete(entry, "selectedUserAssignedIdentityResourceId")
+}
+
 // add appends an entry for a hub that is not linked yet.
 func (d *document) add(want Link) (int, error) {
-	if want.Key == "" {
+	if want.Key == "" && want.Identity == "" {
 		return -1, fmt.Errorf("the hub %s is not linked, and no key is given to link it with", want.Host)
 	}
 	if err := CheckLinkable(want.Host); err != nil {

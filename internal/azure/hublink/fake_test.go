@@ -22,20 +22,28 @@ import (
 
 const serviceID = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/dps"
 
-// described is a service as no client of ours knows it in full: unknown members at every level, and links in several
+// described is a service that no client knows completely: it has unknown members at every level, and links in several
 // forms.
 const described = `{
  "id": "` + serviceID + `", "name": "dps", "location": "westeurope", "tags": {"owner": "them"}, "sku": {"name": "S1", "capacity": 3, "new": 1.50},
- "identity": {"type": "SystemAssigned", "principalId": "p"}, "etag": "AAAA",
+ "identity": {"type": "SystemAssigned, UserAssigned", "principalId": "p", "userAssignedIdentities": {"` + userID + `": {"principalId": "q", "clientId": "c"}}},
+ "etag": "AAAA",
  "properties": {
   "state": "Active", "allocationPolicy": "GeoLatency", "ipFilterRules": [{"filterName": "a", "action": "Accept", "ipMask": "1.2.3.4/31"}], "later": {"x": null, "n": 12345678901234567890},
   "disableLocalAuth": true, "idScope": "0ne0",
   "iotHubs": [
    {"name": "one.azure-devices.net", "hostName": "one.azure-devices.net", "authenticationType": "KeyBased", "connectionString": "HostName=one.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=****", "location": "westus", "allocationWeight": 7, "later": true},
-   {"name": "two.azure-devices.net", "hostName": "two.azure-devices.net", "authenticationType": "SystemAssigned", "location": "westus"}
+   {"name": "two.azure-devices.net", "hostName": "two.azure-devices.net", "authenticationType": "SystemAssigned", "location": "westus"},
+   {"name": "four.azure-devices.net", "hostName": "four.azure-devices.net", "authenticationType": "UserAssigned", "selectedUserAssignedIdentityResourceId": "` + userID + `", "connectionString": "", "location": "westus", "later": {"kept": true}}
   ]
  }
 }`
+
+// othersLinks is how many links described has.
+const othersLinks = 3
+
+// userID is a user-assigned identity of the service.
+const userID = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-1"
 
 // since is the api-version that a member first appears in, by its path; links are "properties.iotHubs[]". Others were
 // always there.
@@ -298,7 +306,8 @@ func nameEntry(entry map[string]any) {
 func keepDecided(sent, before map[string]any, path string) {
 	for name, was := range before {
 		at := strings.TrimPrefix(path+"."+name, ".")
-		if slices.Contains(decided, at) {
+		if slices.Contains(decided, at) || strings.HasPrefix(at, "identity.userAssignedIdentities.") &&
+			(name == "principalId" || name == "clientId") {
 			sent[name] = was
 			continue
 		}
@@ -361,7 +370,7 @@ func (f *fakeARM) hubs() map[string]map[string]any {
 	return hubs
 }
 
-// drop removes a hub's link and moves the etag, as somebody else's change does. Callers hold the lock.
+// drop removes a hub's link and moves the etag, as a change by another client does. Callers hold the lock.
 func (f *fakeARM) drop(host string) {
 	properties := f.document["properties"].(map[string]any)
 	var kept []any

@@ -1,8 +1,9 @@
-// Package hublink links single hubs to a provisioning service that others change too: it reads the service's
-// description, changes one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and
-// checks that the entry stays and that nothing else changed.
+// Package hublink links single hubs, by a key or by a managed identity, to a provisioning service that others change
+// too: it reads the service's description, changes one entry of its list of hubs in the raw JSON, writes it back on
+// condition of the etag, and checks that the entry stays and that nothing else changed.
 //
-// It does not declare services, knows few of their other properties, and never changes another hub's entry. The
+// It does not declare services, knows few of their other properties, assigns no roles, and never changes another hub's
+// entry. The
 // api-version is the newest stable one that ARM serves (versions.go), the same for all requests of a change.
 package hublink
 
@@ -98,7 +99,7 @@ func (c *Client) Find(ctx context.Context, service, host string) (Link, bool, er
 }
 
 // Create links the hub. A link that exists and equals the wanted one is taken over and gets the key; another one is an
-// *ExistsError.
+// *ExistsError. A link by a managed identity that the service does not have is an *UnlinkableError.
 func (c *Client) Create(ctx context.Context, service string, want Link) (Result, error) {
 	if err := c.checkProfile(ctx, service, want.Host); err != nil {
 		return Result{}, err
@@ -274,7 +275,7 @@ func (c *Client) settles(
 // read returns the service, as one api-version shows it, once it is in no transition.
 func (c *Client) read(ctx context.Context, service, version string) (*document, error) {
 	for try := 0; ; try++ {
-		d := &document{version: version}
+		d := &document{id: service, version: version}
 		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: version}, &d.body)
 		if isAbsent(err) {
 			return nil, fmt.Errorf("%w: %w", ErrNoService, err)

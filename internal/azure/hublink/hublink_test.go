@@ -103,7 +103,7 @@ func TestAnExistingLink(t *testing.T) {
 	}
 }
 
-// TestCollisionsAreTriedAgain meets each refusal that somebody else's change at the same time can cause.
+// TestCollisionsAreTriedAgain meets each refusal that a concurrent change can cause.
 func TestCollisionsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]struct {
@@ -200,8 +200,8 @@ func TestChangesByOneClientDoNotCollide(t *testing.T) {
 			puts++
 		}
 	}
-	if got := len(f.hubs()); got != 2+links || puts != links {
-		t.Errorf("got %d links by %d writes, want %d by %d: none refused", got, puts, 2+links, links)
+	if got := len(f.hubs()); got != othersLinks+links || puts != links {
+		t.Errorf("got %d links by %d writes, want %d by %d: none refused", got, puts, othersLinks+links, links)
 	}
 }
 

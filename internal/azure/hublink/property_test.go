@@ -16,15 +16,23 @@ import (
 	"evenkeel/internal/azure/hublink"
 )
 
-// world is one service with members that no code of ours has heard of, the versions that ARM serves, and others who
+// world is one service with members that the code does not know, the versions that ARM serves, and other clients that
 // write.
 type world struct {
 	*fakeARM
 	random *rand.Rand
 	// left is how many changes the others still make.
 	left int
-	// wrong collects what a write of ours changed beside its own entry.
+	// wrong collects what a write changed besides its own entry.
 	wrong []string
+}
+
+// forms are the ways to authenticate a link, each of which a client may declare.
+func forms(host string) []hublink.Link {
+	byKey := three()
+	bySystem, byUser := systemThree(), userThree()
+	byKey.Host, bySystem.Host, byUser.Host = host, host, host
+	return []hublink.Link{byKey, bySystem, byUser}
 }
 
 // own is the hub that the client of that number links.
@@ -54,7 +62,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if w.chance(4) {
 		w.writable = w.served[:1+w.random.IntN(len(w.served))]
 	}
-	// A member that no served version has would be lost whatever anybody does, so the service has none.
+	// Any write would lose a member that no served version has, so the service has none.
 	for path, from := range since {
 		if !w.isServed(from) {
 			w.forget(w.document, "", path)
@@ -127,14 +135,14 @@ func (w *world) value(depth int) any {
 	return map[string]any{"a": w.value(depth - 1), "nothing": nil, "no": false}
 }
 
-// others may change anything before a request, as somebody who knows every member. Callers hold the lock.
+// others may change anything before a request, as a client that knows every member. Callers hold the lock.
 func (w *world) others(http.ResponseWriter, *http.Request) bool {
 	if w.left == 0 || !w.chance(4) {
 		return false
 	}
 	w.left--
 	hubs := w.properties()["iotHubs"].([]any)
-	switch w.random.IntN(5) {
+	switch w.random.IntN(7) {
 	case 0:
 		w.document["tags"] = map[string]any{"writer": fmt.Sprint(w.left)}
 	case 1:
@@ -157,6 +165,10 @@ func (w *world) others(http.ResponseWriter, *http.Request) bool {
 		if w.isServed(since["properties.disableLocalAuth"]) {
 			w.properties()["disableLocalAuth"] = true
 		}
+	case 4:
+		w.reauthenticate(hubs)
+	case 5:
+		w.reidentify()
 	default:
 		for _, item := range hubs {
 			if item := item.(map[string]any); !strings.HasPrefix(item["name"].(string), "own-") {
@@ -166,6 +178,49 @@ func (w *world) others(http.ResponseWriter, *http.Request) bool {
 	}
 	w.touch()
 	return false
+}
+
+// reauthenticate moves the links of others to other ways of authentication.
+func (w *world) reauthenticate(hubs []any) {
+	if !w.isServed(since["properties.iotHubs[].authenticationType"]) {
+		return
+	}
+	for _, item := range hubs {
+		entry := item.(map[string]any)
+		host := entry["name"].(string)
+		if strings.HasPrefix(host, "own-") {
+			continue
+		}
+		delete(entry, "selectedUserAssignedIdentityResourceId")
+		switch w.random.IntN(3) {
+		case 0:
+			entry["authenticationType"], entry["connectionString"] = "KeyBased",
+				"HostName="+host+";SharedAccessKeyName=p;SharedAccessKey=****"
+		case 1:
+			entry["authenticationType"] = "SystemAssigned"
+			delete(entry, "connectionString")
+		default:
+			entry["authenticationType"], entry["connectionString"] = "UserAssigned", ""
+			entry["selectedUserAssignedIdentityResourceId"] = userID
+		}
+	}
+}
+
+// reidentify adds an identity to the service, or takes all of them away.
+func (w *world) reidentify() {
+	if !w.isServed(since["identity"]) {
+		return
+	}
+	if w.chance(4) {
+		delete(w.document, "identity")
+		return
+	}
+	w.document["identity"] = map[string]any{
+		"type": "SystemAssigned, UserAssigned", "principalId": "p", "unheard": w.value(1),
+		"userAssignedIdentities": map[string]any{
+			userID: map[string]any{"principalId": "q"}, fmt.Sprint("/ids/", w.left): map[string]any{"clientId": "c"},
+		},
+	}
 }
 
 // check compares the service before and after a write without the writer's entry. Callers hold the lock.
@@ -229,17 +284,21 @@ func TestNothingButTheOwnEntryEverChanges(t *testing.T) {
 func (w *world) run(t *testing.T) (done, refused int) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	var choices, moves [2]hublink.Link
+	for n := range 2 {
+		choices[n], moves[n] = forms(own(n))[w.random.IntN(3)], forms(own(n))[w.random.IntN(3)]
+	}
 	for n := range 2 {
 		client := w.clientNamed(t, fmt.Sprintf("client%d", n), quick)
 		all.Go(func() {
-			link := three()
-			link.Host = own(n)
-			weight := 5
+			link, weight := choices[n], 5
 			changed := link
 			changed.Weight, changed.Key = &weight, ""
+			moved := moves[n]
 			_, created := client.Create(t.Context(), serviceID, link)
 			_, updated := client.Update(t.Context(), serviceID, changed)
-			errs := []error{created, updated}
+			_, switched := client.Update(t.Context(), serviceID, moved)
+			errs := []error{created, updated, switched}
 			if n == 1 {
 				errs = append(errs, client.Remove(t.Context(), serviceID, link.Host))
 			}
@@ -247,10 +306,11 @@ func (w *world) run(t *testing.T) (done, refused int) {
 			defer mu.Unlock()
 			for _, err := range errs {
 				var unsafe *hublink.UnsafeError
+				var unlinkable *hublink.UnlinkableError
 				switch {
 				case err == nil:
 					done++
-				case errors.As(err, &unsafe),
+				case errors.As(err, &unsafe), errors.As(err, &unlinkable),
 					created != nil && strings.Contains(err.Error(), "no key is given"),
 					strings.Contains(err.Error(), "serves none"):
 					refused++

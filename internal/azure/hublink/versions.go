@@ -282,7 +282,7 @@ func (c *Client) openToWrite(ctx context.Context, service string) (*document, *l
 // version shows more.
 func (c *Client) newest(ctx context.Context, service string, d *document, versions *ladder) (*document, error) {
 	for _, version := range versions.newer(d.version) {
-		newer := &document{version: version}
+		newer := &document{id: service, version: version}
 		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: version}, &newer.body)
 		if named, unserved := arm.IsUnserved(err); unserved {
 			versions.exclude(version, named)

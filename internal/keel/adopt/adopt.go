@@ -21,6 +21,7 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
@@ -59,7 +60,7 @@ type Options struct {
 	LeaveOut bool
 	// Links are the links of the service to hubs, as read from Azure Resource Manager, and ServiceID its resource id.
 	ServiceID string
-	Links     []Link
+	Links     []hublink.Link
 	// Restart reads again what an unfinished adoption has read.
 	Restart bool
 	// Report receives lines of progress.
@@ -93,7 +94,7 @@ type Result struct {
 
 // Incomplete is an entry that cannot be declared with what the service returns.
 type Incomplete struct {
-	// Kind is "enrollment" or "group".
+	// Kind is "enrollment", "group" or "link".
 	Kind   string `json:"kind"`
 	ID     string `json:"id"`
 	Reason string `json:"reason"`

@@ -16,11 +16,12 @@ import (
 
 	"evenkeel/internal/azure/arm"
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/azure/login"
 	"evenkeel/internal/hint"
 )
 
-// serviceVersion is the api-version of provisioning services that is asked for links.
+// serviceVersion is the api-version of provisioning services that is asked for the host.
 const serviceVersion = "2022-12-12"
 
 // Login returns the account that azure-native and the provider would log in with. Lookup returns environment variables.
@@ -35,7 +36,8 @@ func Login(lookup func(string) string, roots *x509.CertPool) (*login.Account, er
 
 // ReadLinks reads the links of a provisioning service from Azure Resource Manager. It fails if the resource is not the
 // service with this host.
-func ReadLinks(ctx context.Context, account *login.Account, serviceID, host string) ([]Link, error) {
+func ReadLinks(ctx context.Context, account *login.Account, serviceID, host string) (
+	[]hublink.Link, error) {
 	if faults := enrollment.CheckServiceID("--service-id", serviceID); len(faults) > 0 {
 		return nil, fmt.Errorf("adopt: %w", faults[0])
 	}
@@ -54,39 +56,24 @@ func ReadLinks(ctx context.Context, account *login.Account, serviceID, host stri
 	}
 	var service struct {
 		Properties struct {
-			Host    string `json:"serviceOperationsHostName"`
-			IotHubs []struct {
-				Name, ConnectionString, Location string
-				AllocationWeight                 *int
-				ApplyAllocationPolicy            *bool
-			}
+			Host string `json:"serviceOperationsHostName"`
 		}
 	}
 	err = client.Get(ctx, arm.Target{ID: serviceID, APIVersion: serviceVersion}, &service)
+	if err == nil && !strings.EqualFold(service.Properties.Host, host) {
+		return nil, fmt.Errorf("adopt: the resource %s is the service %s, not %s", serviceID, service.Properties.Host,
+			host)
+	}
+	var links []hublink.Link
+	if err == nil {
+		links, err = hublink.New(client, hublink.Pace{}).List(ctx, serviceID)
+	}
 	if arm.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 		err = hint.To(err, "the identity needs the right Microsoft.Devices/provisioningServices/read, such as the "+
 			"role Reader")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("adopt: read the linked hubs: %w", err)
-	}
-	if !strings.EqualFold(service.Properties.Host, host) {
-		return nil, fmt.Errorf("adopt: the resource %s is the service %s, not %s", serviceID, service.Properties.Host,
-			host)
-	}
-	links := make([]Link, 0, len(service.Properties.IotHubs))
-	for _, hub := range service.Properties.IotHubs {
-		link := Link{Host: hub.Name, Location: hub.Location, Weight: hub.AllocationWeight,
-			Apply: hub.ApplyAllocationPolicy}
-		for field := range strings.SplitSeq(hub.ConnectionString, ";") {
-			switch name, value, _ := strings.Cut(field, "="); strings.ToLower(name) {
-			case "hostname":
-				link.Host = value
-			case "sharedaccesskeyname":
-				link.PolicyName = value
-			}
-		}
-		links = append(links, link)
 	}
 	return links, nil
 }

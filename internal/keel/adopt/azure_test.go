@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/keel/adopt"
 )
 
@@ -76,12 +77,15 @@ func TestLinksOfAnotherServiceAreRefused(t *testing.T) {
 	}
 }
 
-// TestALinkByAnIdentityIsNamed, since LinkedHub declares links by keys only.
-func TestALinkByAnIdentityIsNamed(t *testing.T) {
+// TestALinkOfAnUnknownKindIsNamed, and one by a managed identity is declared.
+func TestALinkOfAnUnknownKindIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	o := s.options(t)
-	o.ServiceID, o.Links = s.id(), []adopt.Link{{Host: "hub-1.azure-devices.net", Location: "westeurope"}}
+	o.ServiceID, o.Links = s.id(), []hublink.Link{
+		{Host: "hub-1.azure-devices.net", Location: "westeurope", Identity: "SystemAssigned"},
+		{Host: "hub-2.azure-devices.net", Location: "westeurope", Identity: "Later"},
+	}
 	incomplete := (*adopt.IncompleteError)(nil)
 	if _, err := adopt.Run(t.Context(), o); !errors.As(err, &incomplete) || incomplete.Entries[0].Kind != "link" {
 		t.Errorf("got %v, want the link", err)
@@ -89,7 +93,11 @@ func TestALinkByAnIdentityIsNamed(t *testing.T) {
 	o.LeaveOut = true
 	result, err := adopt.Run(t.Context(), o)
 	must(t, err)
-	if result.LinkedHubs != 0 || len(result.LeftOut) != 1 {
-		t.Errorf("got %+v, want the link left out", result)
+	if result.LinkedHubs != 1 || len(result.LeftOut) != 1 {
+		t.Errorf("got %+v, want one link, and the unknown one left out", result)
+	}
+	link := readProgram(t, o.Folder).Resources["link-hub-1"].Properties
+	if link["authenticationType"] != "SystemAssigned" || link["policyName"] != nil {
+		t.Errorf("got %v, want a link by the identity, without a policy", link)
 	}
 }

@@ -39,6 +39,8 @@ type line struct {
 	Entries []json.RawMessage `json:"entries,omitempty"`
 	Next    string            `json:"next,omitempty"`
 	Last    bool              `json:"last,omitempty"`
+	// IsOlder is true if the service does not support the version of its API that has certificate policies.
+	IsOlder bool `json:"isOlder,omitempty"`
 
 	// ID is the entry of the encrypted keys.
 	ID        string `json:"id,omitempty"`
@@ -164,15 +166,14 @@ func (j *journal) add(one line) error {
 	return nil
 }
 
-// pages returns what was read of a collection: the entries, where the next page begins, and whether it was the last
-// page.
-func (j *journal) pages(collection string) (entries []json.RawMessage, next string, isLast bool) {
+// pages returns the last page that was read of a collection, and the entries of all pages.
+func (j *journal) pages(collection string) (last line, entries []json.RawMessage) {
 	for _, one := range j.lines {
 		if one.Collection == collection && one.ID == "" {
-			entries, next, isLast = append(entries, one.Entries...), one.Next, one.Last
+			last, entries = one, append(entries, one.Entries...)
 		}
 	}
-	return entries, next, isLast
+	return last, entries
 }
 
 // restart forgets everything that was read.

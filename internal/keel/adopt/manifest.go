@@ -48,6 +48,13 @@ var columns = []column{
 	{"allocationPolicy", func(e dpsservice.Enrollment) (string, error) { return text(e.AllocationPolicy), nil }},
 	{"iotHubs", func(e dpsservice.Enrollment) (string, error) { return strings.Join(e.IotHubs, " "), nil }},
 	{"iotHubHostName", func(e dpsservice.Enrollment) (string, error) { return text(e.IotHubHostName), nil }},
+	{"namespaceName", func(e dpsservice.Enrollment) (string, error) { return text(e.NamespaceName), nil }},
+	{"certificateAuthorityName", func(e dpsservice.Enrollment) (string, error) {
+		return text(e.CertificateAuthorityName), nil
+	}},
+	{"certificatePolicyName", func(e dpsservice.Enrollment) (string, error) {
+		return text(e.CertificatePolicyName), nil
+	}},
 }
 
 // manifest returns the entries as CSV.

@@ -3,6 +3,7 @@ package adopt
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/hublink"
 )
 
 // writer collects the resources, settings and manifests of a program.
@@ -44,7 +46,7 @@ func (w *writer) resources() error {
 		return &IncompleteError{w.result.LeftOut}
 	}
 	for _, link := range w.Links {
-		if len(checkLinks([]Link{link})) == 0 {
+		if len(checkLinks([]hublink.Link{link})) == 0 {
 			w.link(link)
 		}
 	}
@@ -163,6 +165,8 @@ func (w *writer) settings(entry dpsservice.Enrollment) []property {
 		{"provisioningStatus", optional(status(entry))}, {"capabilities", edge}, {"initialTwin", twin},
 		{"reprovisionPolicy", reprovision}, {"allocationPolicy", entry.AllocationPolicy},
 		{"iotHubs", list(entry.IotHubs)}, {"iotHubHostName", entry.IotHubHostName},
+		{"namespaceName", entry.NamespaceName}, {"certificateAuthorityName", entry.CertificateAuthorityName},
+		{"certificatePolicyName", entry.CertificatePolicyName},
 	}
 }
 
@@ -267,17 +271,11 @@ func (w *writer) set(entries []dpsservice.Enrollment) error {
 	return nil
 }
 
-// Link is a link of the service to a hub.
-type Link struct {
-	Host, PolicyName, Location string
-	Weight                     *int
-	Apply                      *bool
-}
-
-func (w *writer) link(l Link) {
+func (w *writer) link(l hublink.Link) {
 	hub, _, _ := strings.Cut(l.Host, ".")
 	members := []property{{"provisioningServiceId", w.ServiceID}, {"hubHostName", l.Host},
-		{"policyName", l.PolicyName}, {"location", l.Location}}
+		{"authenticationType", optional(l.Identity)}, {"identityId", optional(l.IdentityID)},
+		{"policyName", optional(l.PolicyName)}, {"location", l.Location}}
 	if l.Weight != nil {
 		members = append(members, property{"allocationWeight", *l.Weight})
 	}
@@ -290,12 +288,19 @@ func (w *writer) link(l Link) {
 }
 
 // checkLinks refuses links that the resource LinkedHub does not declare.
-func checkLinks(links []Link) []Incomplete {
+func checkLinks(links []hublink.Link) []Incomplete {
 	var bad []Incomplete
 	for _, l := range links {
-		if len(enrollment.CheckPolicyName("policyName", l.PolicyName)) > 0 {
-			bad = append(bad, Incomplete{Kind: "link", ID: l.Host, Reason: "it has no shared access policy: it is a " +
-				"link by a managed identity, which LinkedHub does not declare"})
+		reason := ""
+		switch {
+		case l.Identity == "" && len(enrollment.CheckPolicyName("policyName", l.PolicyName)) > 0:
+			reason = "its connection string names no shared access policy"
+		case l.Identity != "" && !strings.EqualFold(l.Identity, enrollment.SystemAssigned) &&
+			!strings.EqualFold(l.Identity, enrollment.UserAssigned):
+			reason = fmt.Sprintf("LinkedHub does not know its authentication %q", l.Identity)
+		}
+		if reason != "" {
+			bad = append(bad, Incomplete{Kind: "link", ID: l.Host, Reason: reason})
 		}
 	}
 	return bad

@@ -56,42 +56,56 @@ func (r *reader) all(ctx context.Context) (contents, error) {
 	return found, err
 }
 
-// collection reads all entries of a collection, page by page, in the order of their ids.
+// collection reads all entries of a collection, page by page, in the order of their ids. It asks for certificate
+// policies first, and reads without them if the service does not support that version of its API.
 func (r *reader) collection(ctx context.Context, of dpsservice.Collection) ([]dpsservice.Enrollment, error) {
-	raw, next, isLast := r.journal.pages(of.Name())
-	continued := next != ""
-	for !isLast {
-		page, following, err := of.Page(ctx, allEntries, r.PageSize, next)
-		if refusal := (*dpsservice.Error)(nil); continued && errors.As(err, &refusal) &&
-			refusal.Status == http.StatusBadRequest {
+	last, raw := r.journal.pages(of.Name())
+	source := of.WithIssuance()
+	if last.IsOlder {
+		source = of
+	}
+	for !last.Last {
+		page, next, err := source.Page(ctx, allEntries, r.PageSize, last.Next)
+		switch refusal := (*dpsservice.Error)(nil); {
+		case errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest && last.Next != "":
 			// The service does not know the page any more.
 			r.Report("the service does not continue the query: reading everything again")
 			if err := r.journal.restart(); err != nil {
 				return nil, err
 			}
 			return r.collection(ctx, of)
-		}
-		if err != nil {
+		case refusal != nil && refusal.Status == http.StatusBadRequest && !last.IsOlder:
+			source, last.IsOlder = of, true
+			continue
+		case err != nil:
 			return nil, r.failure("read "+of.Name(), err)
 		}
-		one := line{Collection: of.Name(), Next: following, Last: following == ""}
-		for _, entry := range page {
-			entry.RegistrationState = nil // it is not declared
-			text, err := json.Marshal(stored{entry.ID, entry})
-			if err != nil {
-				return nil, fmt.Errorf("adopt: keep %q: %w", entry.ID, err)
-			}
-			one.Entries = append(one.Entries, text)
-		}
-		if err := r.journal.add(one); err != nil {
+		last = line{Collection: of.Name(), Next: next, Last: next == "", IsOlder: last.IsOlder}
+		if last.Entries, err = encodeEntries(page); err != nil {
 			return nil, err
 		}
-		raw, next, isLast, continued = append(raw, one.Entries...), following, one.Last, false
-		if !isLast {
+		if err := r.journal.add(last); err != nil {
+			return nil, err
+		}
+		raw = append(raw, last.Entries...)
+		if !last.Last {
 			r.Report(fmt.Sprintf("read %d %s", len(raw), of.Name()))
 		}
 	}
 	return decodeEntries(raw)
+}
+
+func encodeEntries(page []dpsservice.Enrollment) ([]json.RawMessage, error) {
+	raw := make([]json.RawMessage, len(page))
+	for i, entry := range page {
+		entry.RegistrationState = nil // it is not declared
+		text, err := json.Marshal(stored{entry.ID, entry})
+		if err != nil {
+			return nil, fmt.Errorf("adopt: keep %q: %w", entry.ID, err)
+		}
+		raw[i] = text
+	}
+	return raw, nil
 }
 
 // decodeEntries returns the entries in the order of their ids. An entry that moved to a later page between two requests

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -69,6 +70,17 @@ func fillName(req *pulumirpc.CheckRequest, res *resourceType, olds, news resourc
 		if flag, ok := olds[createBeforeDelete]; ok && flag.IsBool() && flag.BoolValue() {
 			news[createBeforeDelete] = flag
 		}
+		return nil
+	}
+	if res.AutoNameKind == "uuid" {
+		const digits = 32
+		hex, err := resource.NewUniqueName(req.GetRandomSeed(), "", digits, 0, nil)
+		if err != nil {
+			return fmt.Errorf("name %q: %w", resource.URN(req.GetUrn()).Name(), err)
+		}
+		news[key] = resource.NewStringProperty(strings.Join([]string{hex[:8], hex[8:12], hex[12:16], hex[16:20],
+			hex[20:]}, "-"))
+		news[createBeforeDelete] = resource.NewBoolProperty(true)
 		return nil
 	}
 	if naming := req.GetAutonaming(); naming != nil {

@@ -145,7 +145,7 @@ type write struct {
 
 // write sends the PUT and returns the new state, and the id as the response spells it.
 func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Struct, error) {
-	body := w.res.body().toBody(w.inputs.Mappable())
+	body := w.res.nest(w.res.body().toBody(w.inputs.Mappable()))
 	answer, accepted, err := a.client.Put(ctx, w.to, body, w.res.PutLongRunning)
 	if err != nil {
 		return "", nil, a.failedWrite(ctx, w, accepted, err)
@@ -205,7 +205,7 @@ func (a *azureNative) failedWrite(ctx context.Context, w write, accepted bool, c
 
 // outputs returns the outputs in a response of ARM.
 func (r *resourceType) outputs(answer map[string]any) resource.PropertyMap {
-	return resource.NewPropertyMapFromMap(r.Outputs.fromBody(answer))
+	return resource.NewPropertyMapFromMap(r.Outputs.fromBody(r.flat(answer)))
 }
 
 // checkpoint is the state of a resource: its outputs, the api-version, and the inputs as a secret.

@@ -73,7 +73,7 @@ func (r *resourceType) inputsOfID(id string) (resource.PropertyMap, error) {
 // addImported adds the properties of a response that inputs can have, without empty collections. A program with these
 // inputs would create the same resource.
 func (r *resourceType) addImported(inputs resource.PropertyMap, answer map[string]any) {
-	for name, value := range r.body().fromBody(answer) {
+	for name, value := range r.body().fromBody(r.flat(answer)) {
 		if value = withoutEmpty(value); value != nil {
 			inputs[resource.PropertyKey(name)] = resource.NewPropertyValue(value)
 		}
@@ -84,7 +84,7 @@ func (r *resourceType) addImported(inputs resource.PropertyMap, answer map[strin
 func (r *resourceType) refreshedInputs(inputs, state resource.PropertyMap, answer map[string]any) resource.PropertyMap {
 	body := r.body()
 	before := resource.NewPropertyMapFromMap(body.fromBody(state.Mappable()))
-	after := resource.NewPropertyMapFromMap(body.fromBody(r.Outputs.fromBody(answer)))
+	after := resource.NewPropertyMapFromMap(body.fromBody(r.Outputs.fromBody(r.flat(answer))))
 	return apply(inputs, before.Diff(after))
 }
 

@@ -2,6 +2,7 @@ package azurenative
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,6 +42,39 @@ func (t *table) parseShape(notation string) (*shape, error) {
 		return &shape{kind: notation}, nil
 	}
 	return nil, fmt.Errorf("unknown notation %q", notation)
+}
+
+// inProperties is the Wire of a property that is in the member "properties" on the wire.
+const inProperties = "properties"
+
+// nest returns a body with the properties moved to where they are on the wire.
+func (r *resourceType) nest(body map[string]any) map[string]any {
+	out, inner := map[string]any{}, map[string]any{}
+	for name, value := range body {
+		if p := r.Inputs[name]; p != nil && p.Wire == inProperties {
+			inner[name] = value
+		} else {
+			out[name] = value
+		}
+	}
+	if len(inner) > 0 {
+		out[inProperties] = inner
+	}
+	return out
+}
+
+// flat does the reverse for an answer.
+func (r *resourceType) flat(answer map[string]any) map[string]any {
+	inner, _ := answer[inProperties].(map[string]any)
+	out := maps.Clone(answer)
+	for _, props := range []properties{r.Inputs, r.Outputs} {
+		for name, p := range props {
+			if value, ok := inner[name]; ok && p.Wire == inProperties {
+				out[name] = value
+			}
+		}
+	}
+	return out
 }
 
 // toBody returns the values of props in the form of a request body.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -30,7 +31,8 @@ type resourceType struct {
 	// PutLongRunning and DeleteLongRunning are true if the response starts an operation that must be polled.
 	PutLongRunning    bool
 	DeleteLongRunning bool
-	// AutoNameInput is the input that the provider sets if the program omits it: AutoNameKind is "random" or "copy".
+	// AutoNameInput is the input that the provider sets if the program omits it: AutoNameKind is "random", "copy" or
+	// "uuid".
 	AutoNameInput string
 	AutoNameKind  string
 	Inputs        properties
@@ -141,8 +143,11 @@ func (r *resourceType) isInID(input string) bool {
 type pathTemplate string
 
 func (t pathTemplate) has(name string) bool {
-	return strings.Contains(string(t), "{"+name+"}")
+	return strings.Contains(string(t), "{"+name+"}") || strings.Contains(string(t), "{"+name+wholeID+"}")
 }
+
+// wholeID ends the name of a part that is a whole resource id, with its slashes.
+const wholeID = "..."
 
 // fill returns the path with values.
 func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string, error) {
@@ -157,11 +162,14 @@ func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string
 			parts[i] = url.PathEscape(subscriptionID)
 			continue
 		}
+		name, whole := strings.CutSuffix(name, wholeID)
 		value, ok := values[name].(string)
 		if !ok || value == "" {
 			return "", fmt.Errorf("missing %q: it is part of the Azure resource id", name)
 		}
-		parts[i] = url.PathEscape(value)
+		if parts[i] = url.PathEscape(value); whole {
+			parts[i] = strings.Trim(value, "/")
+		}
 	}
 	return strings.Join(parts, "/"), nil
 }
@@ -170,10 +178,18 @@ func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string
 func (t pathTemplate) parse(id string) (map[string]any, error) {
 	wanted, given := strings.Split(string(t), "/"), strings.Split(strings.TrimRight(id, "/"), "/")
 	mismatch := fmt.Errorf("%q is not an id of the form %s", id, t)
+	values := map[string]any{}
+	for i, part := range wanted {
+		name, whole := strings.CutSuffix(part, wholeID+"}")
+		if end := i + 1 + len(given) - len(wanted); whole && end > i {
+			values[strings.TrimPrefix(name, "{")] = "/" + strings.Join(given[i:end], "/")
+			wanted, given = slices.Delete(wanted, i, i+1), slices.Delete(given, i, end)
+			break
+		}
+	}
 	if len(wanted) != len(given) {
 		return nil, mismatch
 	}
-	values := map[string]any{}
 	for i, part := range wanted {
 		name, ok := strings.CutPrefix(part, "{")
 		if !ok {

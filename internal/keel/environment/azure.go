@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -18,6 +19,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"evenkeel/internal/azure/hublink"
 )
 
 // ResourceManager is a client of Azure's management API.
@@ -28,6 +31,12 @@ type ResourceManager struct {
 	// pipeline sends requests for which the SDK has no client.
 	pipeline     *arm.Client
 	subscription string
+	credential   azcore.TokenCredential
+	options      *arm.ClientOptions
+	// viewsOf and viewsErr are what views returns, after once.
+	viewsOf  *hublink.Client
+	viewsErr error
+	once     sync.Once
 	// retry is the time between two attempts while a resource is in transition.
 	retry time.Duration
 	// Patience is how long a deletion waits for a resource in transition.
@@ -57,7 +66,7 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 	}
 	return &ResourceManager{
 		groups: groups, resources: resources, providers: providers, pipeline: pipeline, subscription: subscription,
-		retry: retry, Patience: transitionPatience,
+		credential: credential, options: options, retry: retry, Patience: transitionPatience,
 	}, nil
 }
 

@@ -18,8 +18,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// The api-versions with which recovery deletes what it finds: those of azure-native 2.92.3, with which it was created.
-var deleteVersions = map[string]string{
+// programVersions are the api-versions of azure-native 2.92.3, with which the program writes its resources and recovery
+// deletes what it finds.
+var programVersions = map[string]string{
 	"microsoft.devices/iothubs":              "2022-04-30-preview",
 	"microsoft.devices/provisioningservices": "2022-12-12",
 }
@@ -221,7 +222,7 @@ func withCause(ctx context.Context, err error) error {
 // version returns an api-version with which a resource type can be deleted. It asks Azure about types that the program
 // never creates.
 func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (string, error) {
-	if version := deleteVersions[strings.ToLower(kind.String())]; version != "" {
+	if version := programVersions[strings.ToLower(kind.String())]; version != "" {
 		return version, nil
 	}
 	provider, err := m.providers.Get(ctx, kind.Namespace, nil)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
@@ -37,6 +38,20 @@ func (e *Environment) Subscription(ctx context.Context) (*ResourceManager, error
 		DisableRPRegistration: true, // Pulumi registers resource providers itself
 	}
 	return NewResourceManager(id, account, options, 5*time.Second)
+}
+
+// Credential returns the login of the environment's target, for the service APIs of its provisioning service and hubs:
+// that of the Azure account, or the emulator's client.
+func (e *Environment) Credential(ctx context.Context) (azcore.TokenCredential, error) {
+	if e.Target != Azure {
+		credential, _, err := Client(e.Endpoints)
+		return credential, err
+	}
+	id, err := e.SubscriptionID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.account(id)
 }
 
 func (e *Environment) account(subscription string) (*login.Account, error) {

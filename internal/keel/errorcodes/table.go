@@ -41,8 +41,16 @@ var serviceCodes = []Entry{
 		Cause:  "Two callers registered or changed the same id at the same time.",
 		Remedy: "Try again after a moment. If it lasts, look for two devices with the same registration id."},
 	{Code: 400004, Source: Service, EmulatorOnly: true,
-		Cause:  "The request cannot be read, or a field is invalid; the message names it.",
-		Remedy: "Correct the field that the message names."},
+		Cause: "The request cannot be read, or a field is invalid; the message names it. If it names csr, the " +
+			"certificate signing request is invalid, or the device's enrollment names no certificate policy.",
+		Remedy: "Correct the field that the message names. A request is base64 of DER, with the registration id as " +
+			"its common name and an EC key; the policy is namespaceName, certificateAuthorityName and " +
+			"certificatePolicyName of the enrollment."},
+	{Code: 400040, Name: "CredentialOperationFailed", Source: Service, EmulatorOnly: true,
+		Cause: "The device was not registered, because the certificate that it asked for could not be issued; the " +
+			"message has the reason.",
+		Remedy: "If the issuing CA of the emulator has expired, stop the emulator, remove issuing-ca.pem and " +
+			"issuing-ca-key.pem from its data folder, and register the devices again."},
 	{Code: 405000, Source: Service, EmulatorOnly: true,
 		Cause:  "The path does not accept the method; often the id at its end is missing.",
 		Remedy: "Add the registration id to the path, or use a client library of the service."},
@@ -82,17 +90,22 @@ var hubCodes = []Entry{
 	{Code: 401002, Name: "IotHubUnauthorizedAccess", Source: Both,
 		Cause: "The caller is rejected: a wrong key or certificate, an expired token, a disabled device or " +
 			"enrollment, a policy without the right, or a service or hub with disableLocalAuth, which accepts no key " +
-			"of a policy. In a failed registration, the linked hub rejects the service's key.",
+			"of a policy. In a failed registration, the linked hub rejects the service's key, or the service's managed " +
+			"identity, which it does not have any more or which has no role at the hub.",
 		Remedy: "Check in this order: the clock; the key (keel devices key DEVICE) or the certificate's chain and " +
 			"dates; that device and enrollment are enabled; for a failed registration, the key of the link: keel up " +
 			"renews it. If the key of a policy was regenerated: keel exec -- pulumi config set --path " +
 			"rotation.enrollments 1 (or rotation.link; one more than its current value), then keel up. If az iot dps " +
 			"show --name NAME --query properties.disableLocalAuth prints true (for a hub: az iot hub show), remove " +
 			"policyName and key from the provider, so that it logs in with Microsoft Entra ID, or set " +
-			"disableLocalAuth to false. The key of a linked hub with disableLocalAuth cannot work either."},
+			"disableLocalAuth to false. The key of a linked hub with disableLocalAuth cannot work either: link it by " +
+			"a managed identity. Such a link needs the role IoT Hub Data Contributor at the hub: az role assignment " +
+			"create --role 'IoT Hub Data Contributor' --assignee-object-id PRINCIPAL --assignee-principal-type " +
+			"ServicePrincipal --scope HUB (docs/how-to/link-without-keys.md)."},
 	{Code: 401003, Name: "IotHubUnauthorized", Source: Hub,
 		Cause: "The token is not valid for the request: it is malformed, has expired, or is signed for another " +
-			"resource.",
+			"resource; or its principal has no role at the hub (due to no assigned permissions), which failed " +
+			"registrations over a link by a managed identity report too.",
 		Remedy: "Create a new token for exactly this host and path, and check the clock. With a client library, pass " +
 			"the connection string and let it sign."},
 	{Code: 403002, Name: "QuotaExceeded", Source: Hub,
@@ -183,6 +196,11 @@ var hubCodes = []Entry{
 
 // managementCodes are the codes of the management API, where hubs and provisioning services are created and linked.
 var managementCodes = []Entry{
+	{Code: 400016, Source: Management,
+		Cause: "A hub's tier does not have that number of partitions: F1 has 2. The Azure CLI asks for 4 unless told " +
+			"otherwise.",
+		Remedy: "Set the number that the message names: az iot hub create --partition-count 2, or " +
+			"event_hub_partition_count in Terraform."},
 	{Code: 400019, Source: Management,
 		Cause: "The subscription has its maximum number of hubs or provisioning services: by default 50 hubs, 1 " +
 			"free hub, 10 services.",
@@ -201,7 +219,8 @@ var managementCodes = []Entry{
 		Cause:  "The list of linked hubs contains the same hub twice.",
 		Remedy: "Remove one of the links."},
 	{Code: 400309, Source: Management,
-		Cause:  "The description of the resource is invalid; the message says why.",
+		Cause: "The description of the resource is invalid, such as data residency in a region that does not have " +
+			"it; the message says why.",
 		Remedy: "Correct what the message names and send it again."},
 	{Code: 400004, Source: Management, EmulatorOnly: true,
 		Cause:  "The description of the resource is invalid. Azure does not document the number for each rule.",
@@ -244,10 +263,35 @@ var resourceManagerCodes = []Entry{
 	{Code: 404, Name: "ResourceNotFound", Source: Management,
 		Cause:  "The resource group exists, but has no such resource.",
 		Remedy: "For a stack: keel exec -- pulumi refresh, then keel up creates it again."},
+	{Code: 400, Name: "NoRegisteredProviderFound", Source: Management,
+		Cause: "The cloud, or the resource's region, does not serve the api-version of the request; the message " +
+			"lists those that it serves. The other answer to this is InvalidResourceType.",
+		Remedy: "Use a client that calls a listed version: az provider show --namespace Microsoft.Devices lists " +
+			"them too. The emulator serves those in docs/reference/fidelity.md."},
+	{Code: 404, Name: "InvalidResourceType", Source: Management,
+		Cause: "The cloud does not serve the api-version of the request for this type of resource, or does not have " +
+			"the type.",
+		Remedy: "Use a client that calls another version: az provider show --namespace Microsoft.Devices lists them. " +
+			"The emulator serves those in docs/reference/fidelity.md."},
 	{Code: 404, Name: "SubscriptionNotFound", Source: Management,
 		Cause: "The subscription does not exist, or the account has no access to it.",
 		Remedy: "List the account's subscriptions with az account list, and choose one: pulumi config set " +
 			"azure-native:subscriptionId ID."},
+	{Code: 400, Name: "FailedIdentityOperation", Source: Management,
+		Cause: "The request names a user-assigned managed identity that does not exist.",
+		Remedy: "Compare the resource id with az identity list --query [].id, or create the identity with az " +
+			"identity create."},
+	{Code: 400, Name: "RoleAssignmentUpdateNotPermitted", Source: Management,
+		Cause:  "A role assignment of that name exists and gives another role or another principal.",
+		Remedy: "Give the new assignment another name (a GUID), or delete the old one first."},
+	{Code: 400, Name: "UnmatchedPrincipalType", Source: Management,
+		Cause: "The role assignment gives a wrong type of the principal: managed identities are ServicePrincipal, " +
+			"and azure-native says User where a program leaves the type out.",
+		Remedy: "Set principalType to ServicePrincipal."},
+	{Code: 409, Name: "RoleAssignmentExists", Source: Management,
+		Cause: "The principal has the role at the scope already, by an assignment with another name.",
+		Remedy: "Leave it as it is, import it into the stack, or delete the other one: az role assignment list " +
+			"--scope SCOPE."},
 	{Code: 409, Name: "MissingSubscriptionRegistration", Source: Management,
 		Cause: "The subscription is not registered for the resource provider Microsoft.Devices, so it cannot have " +
 			"hubs or provisioning services.",

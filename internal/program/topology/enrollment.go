@@ -32,14 +32,15 @@ type entry struct {
 	primary, secondary string
 	// authority signs the certificates of devices without a key or certificate here; nil with symmetric keys.
 	authority *Authority
-	// guest is set if another stack owns the service. Registrations are then deleted with the enrollment, since nobody
-	// else would delete them.
+	// guest is set if another stack owns the service. Registrations are then deleted with the enrollment, since the
+	// owner's stack does not delete them.
 	guest bool
 	// policy overrides the allocation policy of the service; empty keeps it. It is never empty if hubs is set.
 	policy string
 	// hubs are the resource names of the hubs that the device can be assigned to, without drained ones; empty means
 	// every linked hub.
 	hubs []string
+	issuance
 }
 
 // entrySettings is the configuration of a group or a device. A string sets only its id.
@@ -51,6 +52,10 @@ type entrySettings struct {
 	Certificate      string   `json:"certificate"`
 	AllocationPolicy string   `json:"allocationPolicy"`
 	Hubs             []string `json:"hubs"`
+
+	NamespaceName            string `json:"namespaceName"`
+	CertificateAuthorityName string `json:"certificateAuthorityName"`
+	CertificatePolicyName    string `json:"certificatePolicyName"`
 }
 
 func (s *entrySettings) setText(text string) { s.ID = text }
@@ -128,7 +133,8 @@ func (r *reader) certificate(key string, set entrySettings) {
 
 // entry checks the settings that groups and devices share.
 func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
-	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil}
+	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil,
+		issuance: r.issuance(key, set)}
 	for _, given := range []struct{ name, key string }{{".primaryKey", set.PrimaryKey},
 		{".secondaryKey", set.SecondaryKey}} {
 		if given.key != "" {
@@ -189,22 +195,28 @@ func (r *reader) oneHub(key, policy string, e entry) {
 // Args are the arguments of the enrollment group.
 func (g Group) Args(hubs Hubs) *azuredps.EnrollmentGroupArgs {
 	return &azuredps.EnrollmentGroupArgs{
-		EnrollmentGroupId:   pulumi.String(g.ID),
-		Attestation:         g.attestation(),
-		AllocationPolicy:    g.allocation(),
-		IotHubs:             g.hubHosts(hubs),
-		DeleteRegistrations: g.deletes(),
+		EnrollmentGroupId:        pulumi.String(g.ID),
+		Attestation:              g.attestation(),
+		AllocationPolicy:         g.allocation(),
+		IotHubs:                  g.hubHosts(hubs),
+		NamespaceName:            orNone(g.namespace),
+		CertificateAuthorityName: orNone(g.issuer),
+		CertificatePolicyName:    orNone(g.certificatePolicy),
+		DeleteRegistrations:      g.deletes(),
 	}
 }
 
 // Args are the arguments of the device's individual enrollment.
 func (d Device) Args(hubs Hubs) *azuredps.IndividualEnrollmentArgs {
 	args := &azuredps.IndividualEnrollmentArgs{
-		RegistrationId:      pulumi.String(d.ID),
-		Attestation:         d.attestation(),
-		AllocationPolicy:    d.allocation(),
-		IotHubs:             d.hubHosts(hubs),
-		DeleteRegistrations: d.deletes(),
+		RegistrationId:           pulumi.String(d.ID),
+		Attestation:              d.attestation(),
+		AllocationPolicy:         d.allocation(),
+		IotHubs:                  d.hubHosts(hubs),
+		NamespaceName:            orNone(d.namespace),
+		CertificateAuthorityName: orNone(d.issuer),
+		CertificatePolicyName:    orNone(d.certificatePolicy),
+		DeleteRegistrations:      d.deletes(),
 	}
 	if d.DeviceID != "" {
 		args.DeviceId = pulumi.String(d.DeviceID)

@@ -40,21 +40,24 @@ type Hub struct {
 	Weight int
 	// Drain keeps the hub and its devices, but assigns no new devices to it.
 	Drain bool
+	// DisableLocalAuth makes the hub refuse the keys of its shared access policies.
+	DisableLocalAuth bool
 }
 
 // hubSettings is one entry of the configuration key hubSettings.
 type hubSettings struct {
-	Name     *string `json:"name"`
-	Location *string `json:"location"`
-	SKU      *string `json:"sku"`
-	Capacity *int    `json:"capacity"`
-	Weight   *int    `json:"weight"`
-	Drain    bool    `json:"drain"`
-	Remove   bool    `json:"remove"`
+	Name             *string `json:"name"`
+	Location         *string `json:"location"`
+	SKU              *string `json:"sku"`
+	Capacity         *int    `json:"capacity"`
+	Weight           *int    `json:"weight"`
+	Drain            bool    `json:"drain"`
+	Remove           bool    `json:"remove"`
+	DisableLocalAuth bool    `json:"disableLocalAuth"`
 }
 
 func (r *reader) hubs(location string) []Hub {
-	count := r.whole("hubs", 2, 1, maxHubs)
+	count := r.integer("hubs", 2, 1, maxHubs)
 	settings := map[string]hubSettings{}
 	if value := r.text("hubSettings", ""); value != "" {
 		r.decode("hubSettings", value, &settings)
@@ -71,7 +74,7 @@ func (r *reader) hubs(location string) []Hub {
 	for _, id := range slices.Sorted(maps.Keys(settings)) {
 		r.fault("hubSettings."+id, "unknown hub: `hubs` declares hub-1 to hub-%d", count)
 	}
-	r.someAccept(hubs)
+	r.requireAcceptingHub(hubs)
 	r.namesDiffer(hubs)
 	return hubs
 }
@@ -79,7 +82,8 @@ func (r *reader) hubs(location string) []Hub {
 // hub applies the settings of one hub to the defaults.
 func (r *reader) hub(id, location string, set hubSettings) Hub {
 	key := "hubSettings." + id
-	hub := Hub{Name: id, Location: location, SKU: "S1", Units: 1, Weight: 1, Drain: set.Drain}
+	hub := Hub{Name: id, Location: location, SKU: "S1", Units: 1, Weight: 1, Drain: set.Drain,
+		DisableLocalAuth: set.DisableLocalAuth}
 	if set.Name != nil {
 		hub.AzureName = *set.Name
 		if !hubName.MatchString(hub.AzureName) {
@@ -138,14 +142,25 @@ func (r *reader) namesDiffer(hubs []Hub) {
 	}
 }
 
-// someAccept checks that at least one hub remains and accepts new devices.
-func (r *reader) someAccept(hubs []Hub) {
+// requireAcceptingHub checks that at least one hub remains and accepts new devices.
+func (r *reader) requireAcceptingHub(hubs []Hub) {
 	if len(hubs) == 0 {
 		r.fault("hubSettings", "removes every hub: keep at least one")
 		return
 	}
 	if !slices.ContainsFunc(hubs, func(h Hub) bool { return !h.Drain }) {
 		r.fault("hubSettings", "drains every hub: at least one must accept new devices")
+	}
+}
+
+// localAuth refuses hubs that would not accept the key of their link.
+func (r *reader) localAuth(t *Topology) {
+	for _, h := range t.Hubs {
+		if h.DisableLocalAuth && !t.linking.byIdentity() {
+			r.fault("hubSettings."+h.Name+".disableLocalAuth",
+				"the hub would refuse the key of its link, so that no device could register: remove the setting, or "+
+					"link the stack's hubs by a managed identity (`linkAuthentication`)")
+		}
 	}
 }
 
@@ -159,12 +174,16 @@ func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *device
 			PrimaryKey: keys[role].Primary, SecondaryKey: keys[role].Secondary,
 		})
 	}
+	properties := devices.IotHubPropertiesArgs{AuthorizationPolicies: policies}
+	if h.DisableLocalAuth {
+		properties.DisableLocalAuth = pulumi.Bool(true)
+	}
 	args := &devices.IotHubResourceArgs{
 		ResourceGroupName: group.Name,
 		Location:          pulumi.String(h.Location),
 		Sku: devices.IotHubSkuInfoArgs{Name: pulumi.String(h.SKU),
 			Capacity: pulumi.Float64(float64(h.Units))},
-		Properties: devices.IotHubPropertiesArgs{AuthorizationPolicies: policies},
+		Properties: properties,
 		Tags:       t.tags(),
 	}
 	if h.AzureName != "" {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
+	"evenkeel/internal/azure/domain"
 )
 
 // linksPath is the property of a provisioning service that lists its links.
@@ -17,7 +19,7 @@ const maskedKey = "SharedAccessKey=****"
 
 // CheckLinks compares an update of this stack's service, given as its inputs before and after, with the links that the
 // service has now. Its error names the links of others that the update would drop, and removed links that it would
-// restore.
+// restore. A link has any of the hub's host names.
 func (t *Topology) CheckLinks(before, after resource.PropertyMap,
 	now []devices.IotHubDefinitionDescriptionResponse) error {
 	old, wanted := linksOf(before), linksOf(after)
@@ -27,21 +29,23 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap,
 	}
 	var lost, gone, inline, separate []string
 	for _, host := range linked {
+		before, after := linkOf(host, old, linked), linkOf(host, wanted, linked)
 		// This stack may remove a link that it declared with its key. A masked key comes from a refresh.
-		declared := old[host] != "" && !strings.HasSuffix(old[host], maskedKey)
-		if wanted[host] == "" && (t.Shared || !declared) {
+		declared := before != "" && !strings.HasSuffix(before, maskedKey)
+		if after == "" && (t.Shared || !declared) {
 			lost = append(lost, host)
 		}
 		// A service that declares its links always has some. A new input that is already linked comes from an
 		// interrupted update.
-		if !t.Shared && wanted[host] != "" && (len(old) == 0 || strings.HasSuffix(old[host], maskedKey)) {
+		if !t.Shared && after != "" && (len(old) == 0 || strings.HasSuffix(before, maskedKey)) {
 			separate = append(separate, host)
 		}
 	}
 	for host, text := range wanted {
+		isHost := func(name string) bool { return domain.SameHost(name, host) }
 		if t.Shared && !strings.HasSuffix(text, maskedKey) {
 			inline = append(inline, host)
-		} else if t.Shared && !slices.Contains(linked, host) {
+		} else if t.Shared && !slices.ContainsFunc(linked, isHost) {
 			gone = append(gone, host)
 		}
 	}
@@ -74,6 +78,20 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap,
 			"`pulumi up --refresh`", strings.Join(gone, ", "))
 	}
 	return nil
+}
+
+// linkOf returns the connection string that the inputs have for a linked host: under that name, or else under another
+// name of the hub. A service can link one hub under two names, and an input then means the one with its exact name.
+func linkOf(host string, links map[string]string, linked []string) string {
+	if text := links[host]; text != "" {
+		return text
+	}
+	for other, text := range links {
+		if domain.SameHost(other, host) && !slices.Contains(linked, other) {
+			return text
+		}
+	}
+	return ""
 }
 
 // linksOf returns the connection strings of the links in the inputs of a service, by the hubs' host names in lower

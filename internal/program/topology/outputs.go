@@ -11,7 +11,9 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, 
 	byName, operators := pulumi.Map{}, pulumi.StringMap{}
 	for _, h := range hubs {
 		byName[h.Name] = pulumi.Map{"hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain)}
-		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
+		if !h.DisableLocalAuth { // keel then logs in with Microsoft Entra ID
+			operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
+		}
 	}
 	for name, value := range map[string]pulumi.Input{
 		"idScope":              pulumi.Unsecret(service.idScope), // not secret, although its resource has secret keys

@@ -9,7 +9,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"evenkeel/internal/azure/enrollment"
-	azuredps "evenkeel/sdks/azure-dps"
 )
 
 // Existing is a provisioning service that another stack owns, with the credentials for this stack's enrollments.
@@ -148,8 +147,9 @@ type Provisioning struct {
 	host    pulumi.StringOutput
 	idScope pulumi.StringOutput
 	// policy is empty if the provider logs in with Microsoft Entra ID.
-	policy string
-	key    pulumi.StringOutput
+	policy  string
+	key     pulumi.StringOutput
+	linking linking
 }
 
 // Own returns the stack's own service.
@@ -157,7 +157,7 @@ func (t *Topology) Own(group *resources.ResourceGroup, dps *devices.IotDpsResour
 	return Provisioning{
 		ID: dps.ID().ToStringOutput(), Within: pulumi.DeletedWith(dps), group: group.Name, name: dps.Name,
 		host: pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix), idScope: dps.Properties.IdScope(),
-		policy: RoleEnrollments, key: keys[RoleEnrollments].Active,
+		policy: RoleEnrollments, key: keys[RoleEnrollments].Active, linking: linking{kind: enrollment.KeyBased},
 	}
 }
 
@@ -170,18 +170,9 @@ func (e *Existing) Lookup() devices.LookupIotDpsResourceOutputArgs {
 // Found returns the existing service. Its host name comes from its id, which every preview knows.
 func (t *Topology) Found(answer devices.LookupIotDpsResourceResultOutput) Provisioning {
 	return Provisioning{
-		ID: pulumi.String(t.Existing.ID), Within: pulumi.Composite(), group: pulumi.String(t.Existing.Group),
+		ID: t.linkable(answer), linking: t.linking, Within: pulumi.Composite(), group: pulumi.String(t.Existing.Group),
 		name: pulumi.String(t.Existing.Name), host: pulumi.Sprintf("%s.%s", t.Existing.Name, t.serviceSuffix),
 		idScope: answer.Properties().IdScope(),
 		policy:  t.Existing.policy, key: pulumi.ToSecret(pulumi.String(t.Existing.key)).(pulumi.StringOutput),
-	}
-}
-
-// LinkTo returns the arguments of a hub's link to a shared service.
-func (h LinkedHub) LinkTo(service Provisioning) *azuredps.LinkedHubArgs {
-	return &azuredps.LinkedHubArgs{
-		ProvisioningServiceId: service.ID, HubHostName: h.Host, Location: pulumi.String(h.Location),
-		PolicyName: pulumi.String(RoleLink), Key: h.keys[RoleLink].Active,
-		AllocationWeight: pulumi.Int(h.Weight), ApplyAllocationPolicy: pulumi.Bool(!h.Drain),
 	}
 }

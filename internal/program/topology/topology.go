@@ -57,6 +57,7 @@ type Topology struct {
 	// SecretFile holds the emulator's client secret on Local.
 	SecretFile string
 
+	linking       linking
 	emulator      *login         // nil if nothing logs in to the emulator
 	rotations     map[string]int // by role
 	owner         string
@@ -115,6 +116,8 @@ func Parse(source Source, stack string) (*Topology, error) {
 	t.Hubs = r.hubs(t.Location)
 	t.Existing = r.existing()
 	r.sharing(t)
+	t.linking = r.linking(t)
+	r.localAuth(t)
 	t.emulator = r.login(t)
 	t.Authority = r.authority(t.Attestation, stack)
 	t.Fleet = r.group(t)

@@ -2,7 +2,9 @@ package topology_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,8 @@ func (s stack) Get(key string) (string, bool) {
 	value, ok := s[key]
 	return value, ok
 }
+
+const identityID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-1"
 
 const serviceID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 
@@ -60,7 +64,7 @@ func leaf(t *testing.T) string {
 	return string(chain)
 }
 
-// local completes a configuration with what keel writes for a local stack.
+// local adds to a configuration what keel writes for a local stack.
 func local(more stack) stack {
 	s := stack{"endpoint": "https://127.0.0.1:1", "caFile": "/ca.pem"}
 	for key, value := range more {
@@ -108,6 +112,34 @@ func TestHubSettingsApplyToTheirHubAndARemovedOneLeavesTheOthersAlone(t *testing
 	}
 }
 
+func TestAHubThatRefusesKeysIsLinkedByIdentity(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/theirs"
+	for name, tc := range map[string]struct {
+		settings stack
+		want     bool
+	}{
+		"refused keys": {stack{"provisioningService": id, "linkAuthentication": "SystemAssigned",
+			"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
+		"accepted": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
+		"removed, of a service of its own": {stack{
+			"hubSettings": `{"hub-1":{"disableLocalAuth":true,"remove":true}}`}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.settings["target"] = "azure"
+			got, err := topology.Parse(tc.settings, "local")
+			if err != nil {
+				t.Fatal(err)
+			}
+			refuses := func(h topology.Hub) bool { return h.DisableLocalAuth }
+			if slices.ContainsFunc(got.Hubs, refuses) != tc.want {
+				t.Errorf("got %+v, want one with DisableLocalAuth: %t", got.Hubs, tc.want)
+			}
+		})
+	}
+}
+
 func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 129)
@@ -118,6 +150,14 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"no hubs":       {stack{"hubs": "0"}, []string{"hubs: 0 is not between 1 and 50"}},
 		"too many hubs": {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
 		"hubs in words": {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
+		"a hub that refuses the key of its link": {stack{"hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
+		"the same at another's service": {stack{"target": "azure", "endpoint": "", "caFile": "",
+			"provisioningService": serviceID, "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
+		"the same in a stack that shares its service": {stack{"target": "azure", "endpoint": "", "caFile": "",
+			"shared": "true", "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
 		"light": {stack{"hubSettings": `{"hub-1":{"weight":0}}`},
 			[]string{"hubSettings.hub-1.weight: 0 is not between 1 and 1000"}},
 		"heavy": {stack{"hubSettings": `{"hub-2":{"weight":1001}}`},
@@ -214,6 +254,19 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"shared in words": {stack{"shared": "perhaps"}, []string{`shared: "perhaps" is not one of true, false`}},
 		"links of others": {stack{"provisioningService": serviceID, "dropLinks": "true"},
 			[]string{"dropLinks: is a setting of the stack that owns", "emulator: "}},
+		"an identity at the stack's own service": {stack{"linkAuthentication": "systemassigned"},
+			[]string{"linkAuthentication: SystemAssigned needs a provisioning service that this program does not " +
+				"declare"}},
+		"an identity at a shared service": {stack{"linkAuthentication": "UserAssigned", "shared": "true"},
+			[]string{"emulator: ", "linkIdentity: required with linkAuthentication UserAssigned",
+				"linkAuthentication: UserAssigned needs a provisioning service"}},
+		"an identity without its kind": {stack{"linkIdentity": identityID, "provisioningService": serviceID},
+			[]string{"linkIdentity: is only for linkAuthentication UserAssigned: remove it", "emulator: "}},
+		"an identity of another kind": {stack{"linkAuthentication": "UserAssigned", "linkIdentity": serviceID,
+			"provisioningService": serviceID},
+			[]string{"linkIdentity: " + `"` + serviceID + `" is not the resource id of a user-assigned`, "emulator: "}},
+		"a password": {stack{"linkAuthentication": "Password"},
+			[]string{`linkAuthentication: "Password" is not one of KeyBased, SystemAssigned, UserAssigned`}},
 		"a secret elsewhere": {stack{"shared": "true", "emulator": `{"arm":"https://127.0.0.1:1","secretFile":"gone"}`},
 			[]string{"emulator.secretFile: cannot be read"}},
 		"three at once": {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"},
@@ -254,7 +307,7 @@ func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
 		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name),
 			given.Thumbprint)
 	}
-	// A private key beside it is not passed on, so nothing differs.
+	// The private key beside it is not passed on, so nothing changes.
 	if diff := cmp.Diff(given, parse(
 		"ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
 		cmp.AllowUnexported(topology.Authority{})); diff != "" {
@@ -274,8 +327,7 @@ func TestAFaultNeverShowsAKey(t *testing.T) {
 	}
 }
 
-// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is
-// registered.
+// TestADeviceThatTheManifestDeclaresTooIsRefused, in every format of the manifest, before any resource is registered.
 func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -293,7 +345,7 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 			} {
 				t.Run(form, func(t *testing.T) {
 					if form == "text" && strings.HasPrefix(text, "\ufeff") {
-						return // a configuration value has no byte order mark
+						return // a configuration value cannot begin with a byte order mark
 					}
 					_, err := topology.Parse(source, "dev")
 					if err == nil || !strings.Contains(err.Error(), "manifest: ") ||
@@ -320,12 +372,14 @@ func TestTheEmulatorsSecretIsReadFromItsFile(t *testing.T) {
 		return nil, fs.ErrNotExist
 	}
 	for file, want := range map[string]string{"/secret": "the-secret", "/gone": "", "": ""} {
-		got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "keel up") {
-			t.Errorf("%q: got %v, want what writes it", file, err)
-		}
+		t.Run(fmt.Sprintf("%q", file), func(t *testing.T) {
+			got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "keel up") {
+				t.Errorf("%q: got %v, want what writes it", file, err)
+			}
+		})
 	}
 }

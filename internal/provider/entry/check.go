@@ -38,6 +38,7 @@ func CheckSettings(id string, s Settings, group bool, now time.Time) []enrollmen
 		}
 	}
 	faults = append(faults, enrollment.CheckHubs("iotHubs", needsHub, s.IotHubs)...)
+	faults = append(faults, s.Issuance.faults()...)
 	canonical, decided := enrollment.CanonicalPolicy(policy)
 	decided = decided || s.AllocationPolicy == nil // neither unknown nor an error that is reported already
 	switch c := s.CustomAllocation; {

@@ -100,8 +100,8 @@ var fields = []field{
 	},
 }
 
-// allFields returns the table with the attestation's part.
-func allFields() []field { return append(slices.Clip(fields), attestationFields...) }
+// allFields returns the table with its other parts. The attestation's is the last: see Changes.
+func allFields() []field { return slices.Concat(fields, issuanceFields, attestationFields) }
 
 // Changes returns the fields in which what the service holds is not what is wanted.
 func Changes(want Declared, got Held) []field {

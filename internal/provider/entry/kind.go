@@ -91,7 +91,7 @@ func (b base[A, S]) Create(ctx context.Context, req infer.CreateRequest[A]) (inf
 	if err != nil {
 		return response, err
 	}
-	made, err := l.create(ctx, want)
+	made, err := l.For(want.Settings).create(ctx, want)
 	if made.ID != "" { // it may not exist, as err then says
 		response.ID, response.Output = l.ResourceID(made.ID), b.state(made)
 	}
@@ -123,7 +123,7 @@ func (b base[A, S]) Update(ctx context.Context, req infer.UpdateRequest[A, S]) (
 	if _, err := l.own(req.ID); err != nil {
 		return response, err
 	}
-	updated, err := l.update(ctx, want, known)
+	updated, err := l.For(want.Settings, known.Settings).update(ctx, want, known)
 	response.Output = b.state(updated)
 	return response, err
 }
@@ -140,8 +140,8 @@ func (b base[A, S]) Read(ctx context.Context, req infer.ReadRequest[A, S]) (infe
 	if err != nil {
 		return response, err
 	}
-	known := req.State.held()
-	found, exists, err := l.read(ctx, id, req.Inputs.declared(), known)
+	known, want := req.State.held(), req.Inputs.declared()
+	found, exists, err := l.For(want.Settings, known.Settings).read(ctx, id, want, known)
 	if err != nil || !exists {
 		return response, err
 	}

@@ -6,7 +6,7 @@ import "github.com/pulumi/pulumi-go-provider/infer"
 // is not set at the service: an update sends the whole entry, so a property removed from the program is removed there
 // too.
 //
-// Source: IndividualEnrollment and EnrollmentGroup of the service API 2021-10-01.
+// Source: IndividualEnrollment and EnrollmentGroup of the service API 2021-10-01 and, for Issuance, 2026-11-01.
 type Settings struct {
 	Attestation        *Attestation        `pulumi:"attestation,optional"`
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus,optional"`
@@ -17,6 +17,7 @@ type Settings struct {
 	CustomAllocation   *CustomAllocation   `pulumi:"customAllocation,optional"`
 	IotHubs            []string            `pulumi:"iotHubs,optional"`
 	IotHubHostName     *string             `pulumi:"iotHubHostName,optional"`
+	Issuance
 }
 
 // Annotate describes the properties in the schema.

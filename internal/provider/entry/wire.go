@@ -54,6 +54,9 @@ func ToService(d Declared, keys dpsservice.SymmetricKey) dpsservice.Enrollment {
 		Attestation:               attestationOf(d.Attestation, keys),
 		IotHubHostName:            d.IotHubHostName,
 		IotHubs:                   d.IotHubs,
+		NamespaceName:             d.NamespaceName,
+		CertificateAuthorityName:  d.CertificateAuthorityName,
+		CertificatePolicyName:     d.CertificatePolicyName,
 	}
 	if d.ProvisioningStatus != nil {
 		status := strings.ToLower(string(*d.ProvisioningStatus))
@@ -126,6 +129,7 @@ func FromService(host string, entry dpsservice.Enrollment) Held {
 		AllocationPolicy:   (*AllocationPolicy)(entry.AllocationPolicy),
 		IotHubs:            entry.IotHubs,
 		IotHubHostName:     entry.IotHubHostName,
+		Issuance:           Issuance{entry.NamespaceName, entry.CertificateAuthorityName, entry.CertificatePolicyName},
 	}
 	if c := entry.Capabilities; c != nil {
 		h.Capabilities = &Capabilities{IotEdge: c.IotEdge}

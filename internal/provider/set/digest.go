@@ -41,6 +41,9 @@ const (
 	made = "~"
 	// unread represents the digest of a key that an import did not read, since the program does not give it.
 	unread = made
+	// named precedes the digest of settings that name a certificate policy: only a later version of the service API
+	// reads and removes them.
+	named = "^"
 	// unseen represents the digest of a webhook whose query the service masked before a program declared it.
 	unseen = "*"
 	// doubted represents the digest of such a webhook after the manifest that was assumed to contain its query changed.
@@ -78,10 +81,10 @@ func parseRecord(s string) record {
 }
 
 // isSettled reports whether the record is of an enrollment that exists in a known version.
-func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
+func (r record) isSettled() bool { return r.etag != "" && r.isCreated() }
 
-// isMade reports whether the record is of an enrollment that certainly existed when it was last read or written.
-func (r record) isMade() bool { return r.etag != entry.Unanswered && r.etag != gone }
+// isCreated reports whether the record is of an enrollment that certainly existed when it was last read or written.
+func (r record) isCreated() bool { return r.etag != entry.Unanswered && r.etag != gone }
 
 // same reports whether both records are of the same enrollment, in whatever versions. Keys that an import did not read
 // are not compared.
@@ -113,6 +116,9 @@ func (r record) differences(other record) string {
 	return strings.Join(names, " and ")
 }
 
+// isNamed reports whether the record is of an enrollment that names a certificate policy.
+func (r record) isNamed() bool { return strings.HasPrefix(r.settings, named) }
+
 // differs reports whether an enrollment differs from its declaration, keys that the program does not give excluded.
 func (r record) differs(declared record) bool {
 	if strings.HasPrefix(declared.primary, made) {
@@ -135,8 +141,10 @@ type digester struct {
 // plainSettings are the normalized settings of an enrollment except lists and objects.
 type plainSettings struct {
 	kind, deviceID, status, policy, address, apiVersion, hub string
-	isEdge                                                   bool
-	reprovision                                              entry.ReprovisionPolicy
+	// namespace, authority and issuance name a certificate policy, in lower case.
+	namespace, authority, issuance string
+	isEdge                         bool
+	reprovision                    entry.ReprovisionPolicy
 }
 
 type plainDigest struct {
@@ -226,7 +234,10 @@ func plainOf(e entry.Declared) (plain plainSettings, isAll bool) {
 		kind: entry.AttestationType(s.Attestation), deviceID: entry.Text(e.DeviceID), status: entry.StatusOf(s),
 		policy:  entry.PolicyOf(s),
 		address: address, apiVersion: entry.WebhookOf(s).APIVersion, hub: strings.ToLower(entry.Text(s.IotHubHostName)),
-		isEdge: entry.IsEdge(s), reprovision: entry.ReprovisionOf(s),
+		namespace: strings.ToLower(entry.Text(s.NamespaceName)),
+		authority: strings.ToLower(entry.Text(s.CertificateAuthorityName)),
+		issuance:  strings.ToLower(entry.Text(s.CertificatePolicyName)),
+		isEdge:    entry.IsEdge(s), reprovision: entry.ReprovisionOf(s),
 	}
 	twin := entry.TwinOf(s)
 	return plain, plain.kind == dpsservice.SymmetricKeyAttestation &&
@@ -245,17 +256,22 @@ func (d digester) digest(plain plainSettings, e entry.Declared) string {
 		}
 	}
 	tpm, references := entry.TPMOf(s.Attestation), entry.ReferencesOf(s.Attestation)
-	canonical, err := json.Marshal([]any{
+	parts := []any{
 		plain.kind, certificates, tpm.EndorsementKey, entry.Text(tpm.StorageRootKey), references.Primary,
 		entry.Text(references.Secondary),
 		plain.deviceID, entry.PlainJSON(e.DeviceInformation), plain.status, plain.isEdge,
 		entry.PlainJSON(entry.TwinOf(s).Tags), entry.PlainJSON(entry.TwinOf(s).DesiredProperties),
 		plain.reprovision, plain.policy, plain.address, plain.apiVersion, entry.HubsOf(s), plain.hub,
-	})
+	}
+	mark := ""
+	if s.IsNamed() { // other digests are those of earlier versions
+		parts, mark = append(parts, plain.namespace, plain.authority, plain.issuance), named
+	}
+	canonical, err := json.Marshal(parts)
 	if err != nil {
 		return "" // equal to nothing; JSON objects of a program can always be written
 	}
-	return d.sum("settings", string(canonical))
+	return mark + d.sum("settings", string(canonical))
 }
 
 // agrees reports whether an enrollment with this record is as declared. A key that is not given is kept, so it always

@@ -105,6 +105,15 @@ var itemFields = []itemField{
 	}, {
 		name: "iotHubHostName", member: func(i *Item) any { return &i.IotHubHostName }, path: alike, isAllocation: true,
 		text: "The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.",
+	}, {
+		name: "namespaceName", member: func(i *Item) any { return &i.NamespaceName }, path: alike,
+		text: entry.NamespaceText,
+	}, {
+		name: "certificateAuthorityName", member: func(i *Item) any { return &i.CertificateAuthorityName }, path: alike,
+		text: entry.AuthorityText,
+	}, {
+		name: "certificatePolicyName", member: func(i *Item) any { return &i.CertificatePolicyName }, path: alike,
+		text: entry.PolicyText,
 	},
 }
 

@@ -34,15 +34,14 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 	if host != run.Host {
 		return response, fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
 	}
-	ids, err := run.named(ctx, names)
-	if err != nil {
-		return response, err
+	older := run.Entries
+	run.Entries = older.WithIssuance()
+	ids, found, err := run.readNamed(ctx, names)
+	if entry.IsUnsupported(err) {
+		run.Entries = older
+		ids, found, err = run.readNamed(ctx, names)
 	}
-	var found []entry.Held
-	if err := run.readAll(ctx, ids, func(id string, one entry.Held, _ record) {
-		run.note(one.ID, run.reread(one, record{}))
-		found = append(found, one)
-	}); err != nil {
+	if err != nil {
 		return response, err
 	}
 	if len(ids) == 0 {
@@ -61,6 +60,18 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 	response.State = EnrollmentSetState{EnrollmentSetArgs: args, ServiceHost: run.Host, Devices: run.devices,
 		DigestKey: key}
 	return response, nil
+}
+
+// readNamed returns the ids that an import names, and the enrollments that exist, and records these.
+func (r *run) readNamed(ctx context.Context, names string) (ids []string, found []entry.Held, err error) {
+	if ids, err = r.named(ctx, names); err != nil {
+		return nil, nil, err
+	}
+	err = r.readAll(ctx, ids, func(_ string, one entry.Held, _ record) {
+		r.note(one.ID, r.reread(one, record{}))
+		found = append(found, one)
+	})
+	return ids, found, err
 }
 
 // named returns the ids that an import names: a list, or those of the service that begin with a prefix.

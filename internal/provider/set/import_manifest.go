@@ -61,7 +61,14 @@ func importManifest(ctx context.Context, id, host, path string) (
 	if host != run.Host {
 		return response, fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
 	}
-	if err := run.adoptAll(ctx, id, want); err != nil {
+	older := run.Entries
+	run.Entries = older.WithIssuance()
+	err = run.adoptAll(ctx, id, want)
+	if entry.IsUnsupported(err) {
+		run.Entries = older
+		err = run.adoptAll(ctx, id, want)
+	}
+	if err != nil {
 		return response, err
 	}
 	response.ID, response.Inputs = id, args

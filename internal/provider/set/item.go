@@ -18,6 +18,7 @@ type Defaults struct {
 	CustomAllocation          *entry.CustomAllocation   `pulumi:"customAllocation,optional"`
 	IotHubs                   []string                  `pulumi:"iotHubs,optional"`
 	IotHubHostName            *string                   `pulumi:"iotHubHostName,optional"`
+	entry.Issuance
 }
 
 // Annotate describes the type in the schema.
@@ -61,6 +62,7 @@ type Item struct {
 	CustomAllocation          *entry.CustomAllocation   `pulumi:"customAllocation,optional"`
 	IotHubs                   []string                  `pulumi:"iotHubs,optional"`
 	IotHubHostName            *string                   `pulumi:"iotHubHostName,optional"`
+	entry.Issuance
 }
 
 // Annotate describes the type in the schema.
@@ -83,6 +85,11 @@ func (i Item) declared(d Defaults) entry.Declared {
 			AllocationPolicy: orDefault(i.AllocationPolicy, d.AllocationPolicy),
 			CustomAllocation: orDefault(i.CustomAllocation, d.CustomAllocation),
 			IotHubs:          i.IotHubs, IotHubHostName: orDefault(i.IotHubHostName, d.IotHubHostName),
+			Issuance: entry.Issuance{
+				NamespaceName:            orDefault(i.NamespaceName, d.NamespaceName),
+				CertificateAuthorityName: orDefault(i.CertificateAuthorityName, d.CertificateAuthorityName),
+				CertificatePolicyName:    orDefault(i.CertificatePolicyName, d.CertificatePolicyName),
+			},
 		}}
 	if want.DeviceInformation == nil {
 		want.DeviceInformation = d.OptionalDeviceInformation
@@ -155,7 +162,7 @@ func itemOf(d entry.Declared) Item {
 		Tags:              entry.PlainJSON(entry.TwinOf(s).Tags),
 		DesiredProperties: entry.PlainJSON(entry.TwinOf(s).DesiredProperties), ReprovisionPolicy: s.ReprovisionPolicy,
 		AllocationPolicy: s.AllocationPolicy, CustomAllocation: s.CustomAllocation, IotHubs: s.IotHubs,
-		IotHubHostName: s.IotHubHostName,
+		IotHubHostName: s.IotHubHostName, Issuance: s.Issuance,
 	}
 	if pair := entry.ClientPair(s.Attestation); pair != nil {
 		item.Certificate, item.SecondaryCertificate = &pair.Primary, pair.Secondary

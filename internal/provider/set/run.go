@@ -61,6 +61,18 @@ func begin(ctx context.Context, key string, devices map[string]string) (*run, er
 	return r, nil
 }
 
+// knows makes the run use the version of the service API that has certificate policies, if one of its enrollments has
+// or gets one.
+func (r *run) knows(want []entry.Declared) {
+	is := slices.ContainsFunc(want, func(w entry.Declared) bool { return w.IsNamed() })
+	for _, text := range r.devices {
+		is = is || parseRecord(text).isNamed()
+	}
+	if is {
+		r.Entries = r.Entries.WithIssuance()
+	}
+}
+
 func (r *run) note(id string, current record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +127,7 @@ func (r *run) apply(ctx context.Context, plan plan) error {
 	})
 	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsservice.BulkSize)),
 		func(want []entry.Declared) { r.add(ctx, want) })
-	if err := r.learnEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
+	if err := r.completeEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
 		r.failures = append(r.failures, fmt.Sprintf("read the etags of new enrollments: %v", err))
 	}
 	r.report(ctx)

@@ -140,6 +140,7 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	if err != nil {
 		return response, err
 	}
+	run.knows(want)
 	if err := run.refuseUnkeyed(ctx, want); err != nil {
 		return response, err
 	}
@@ -188,6 +189,7 @@ func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[Enrollm
 	if err != nil {
 		return response, err
 	}
+	run.knows(want)
 	run.dropsRecords = entry.IsOn(req.Inputs.DeleteRegistrations)
 	run.devices = withQueries(ctx, run.devices, req.Inputs, run.digester)
 	if err := run.settle(ctx, lacksEtag); err != nil {
@@ -219,6 +221,7 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 	if err != nil {
 		return infer.DeleteResponse{}, err
 	}
+	run.knows(nil)
 	run.dropsRecords = req.State.ForgetsRegistrations(ctx)
 	// An enrollment that was never confirmed may have another owner.
 	if err := run.settle(ctx, isUnanswered); err != nil {
@@ -245,6 +248,7 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 	if err != nil {
 		return response, err
 	}
+	run.knows(nil)
 	items, index := slices.Clone(req.Inputs.Items), req.Inputs.index()
 	if err := run.refresh(ctx, func(found entry.Held) {
 		if i, inline := index[strings.ToLower(found.ID)]; inline {
