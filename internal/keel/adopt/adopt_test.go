@@ -159,6 +159,42 @@ func TestManyEnrollmentsBecomeSetsWithManifests(t *testing.T) {
 	}
 }
 
+// TestCertificatePoliciesAreAdopted, which only a later version of the service API shows. A service that does not
+// support it is read without them.
+func TestCertificatePoliciesAreAdopted(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, id := range []string{"device-1", "device-2"} {
+		s.put(t, "/enrollments/"+id+"?api-version=2026-11-01", `{"registrationId":"`+id+`",`+keyed+
+			`,"namespaceName":"plant-ns","certificateAuthorityName":"root","certificatePolicyName":"leaf"}`)
+	}
+	for _, isSupported := range []bool{true, false} {
+		for _, above := range []int{0, adopt.DefaultSetAbove} {
+			remove := func() {}
+			if !isSupported {
+				var err error
+				remove, err = s.Inject(emulator.Fault{Match: emulator.Match{Surface: "dps-service",
+					Path: regexp.MustCompile("query")}, Count: 1, Status: 400})
+				must(t, err)
+			}
+			o := s.options(t)
+			o.SetAbove = above
+			_, err := adopt.Run(t.Context(), o)
+			must(t, err)
+			remove()
+			file := "Pulumi.yaml"
+			if above == 0 {
+				file = "enrollments.csv"
+			}
+			text, err := os.ReadFile(filepath.Join(o.Folder, file))
+			must(t, err)
+			if has := strings.Contains(string(text), "certificatePolicyName"); has != isSupported {
+				t.Errorf("supported %t, %s: got the policy %t\n%s", isSupported, file, has, text)
+			}
+		}
+	}
+}
+
 // TestSecretsAreEncryptedAsPulumiReadsThem decrypts the settings of the stack with Pulumi's own code.
 func TestSecretsAreEncryptedAsPulumiReadsThem(t *testing.T) {
 	t.Parallel()

@@ -70,8 +70,10 @@ func must(t *testing.T, err error) {
 // send sends a request and decodes its answer into a value.
 func (s *service) send(t *testing.T, method, path, body string, into any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.Endpoints().Data+path+"?api-version=2021-10-01",
-		strings.NewReader(body))
+	if !strings.Contains(path, "?") {
+		path += "?api-version=2021-10-01"
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, s.Endpoints().Data+path, strings.NewReader(body))
 	must(t, err)
 	token, err := sas.New(s.host, s.policy, s.key, time.Now().Add(time.Hour))
 	must(t, err)
