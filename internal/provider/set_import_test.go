@@ -139,17 +139,24 @@ func TestDriftOfAnImportedSetIsSeen(t *testing.T) {
 func TestAnImportComparesTheKeysThatAManifestGives(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
-	rows, folder := service.others(t, 2), t.TempDir()
-	right := service.enrolledKeys(t)["enrollments/press-000"]
-	for key, want := range map[string][]string{right: nil, newKey(t): {"manifest"}} {
-		rows[0] = "press-000,press-000-d," + key
-		inputs, id := manifestFile(t, folder, rows...)
-		set := manage(t, nextRun(t, server), "EnrollmentSet", "devices")
-		set.id = id
-		set.refresh()
-		if got, _ := set.diff(set.check(inputs)); !slices.Equal(got, want) {
-			t.Errorf("diff after the import: got %v, want %v", got, want)
-		}
+	rows := service.others(t, 2)
+	for name, tc := range map[string]struct {
+		key  string
+		want []string
+	}{
+		"the key at the service": {service.enrolledKeys(t)["enrollments/press-000"], nil},
+		"another key":            {newKey(t), []string{"manifest"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inputs, id := manifestFile(t, t.TempDir(), "press-000,press-000-d,"+tc.key, rows[1])
+			set := manage(t, nextRun(t, server), "EnrollmentSet", "devices")
+			set.id = id
+			set.refresh()
+			if got, _ := set.diff(set.check(inputs)); !slices.Equal(got, tc.want) {
+				t.Errorf("diff after the import: got %v, want %v", got, tc.want)
+			}
+		})
 	}
 }
 
@@ -157,19 +164,23 @@ func TestAnImportByAManifestIsRefused(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	service.others(t, 1)
-	_, id := manifestFile(t, t.TempDir(), "press-000,press-000-d,", "nobody,,", "no-one,,")
+	_, id := manifestFile(t, t.TempDir(), "press-000,press-000-d,", "press-998,,", "press-999,,")
 	file := id[strings.Index(id, "@")+1:]
-	for wrong, want := range map[string]string{
-		id: "2 of them do not exist (nobody, no-one)",
-		"other.azure-devices-provisioning.net/enrollmentSets/@" + file: "configured for " + emulatedHost,
-		emulatedHost + "/enrollmentSets/@" + file + ".missing":         "read the manifest",
-		emulatedHost + "/enrollmentSets/devices":                       "not of the form",
+	for name, tc := range map[string]struct{ id, want string }{
+		"rows that do not exist": {id, "2 of them do not exist (press-998, press-999)"},
+		"another service": {"other.azure-devices-provisioning.net/enrollmentSets/@" + file,
+			"configured for " + emulatedHost},
+		"a missing file": {emulatedHost + "/enrollmentSets/@" + file + ".missing", "read the manifest"},
+		"no path":        {emulatedHost + "/enrollmentSets/devices", "not of the form"},
 	} {
-		set := manage(t, server, "EnrollmentSet", "devices")
-		set.id = wrong
-		if err := set.read(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", wrong, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := manage(t, server, "EnrollmentSet", "devices")
+			set.id = tc.id
+			if err := set.read(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
 	}
 }
 

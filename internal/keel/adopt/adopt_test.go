@@ -229,11 +229,14 @@ func TestSecretsAreEncryptedAsPulumiReadsThem(t *testing.T) {
 		"plant:device-1-primary-key":   "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 		"plant:device-1-secondary-key": "MTEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 	} {
-		sealed, _ := settings.Config[name].(map[string]any)["secure"].(string)
-		got, err := crypter.DecryptValue(t.Context(), sealed)
-		if err != nil || got != want {
-			t.Errorf("%s: got another value, or %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			setting, _ := settings.Config[name].(map[string]any)
+			sealed, _ := setting["secure"].(string)
+			if got, err := crypter.DecryptValue(t.Context(), sealed); err != nil || got != want {
+				t.Errorf("got another value, or %v", err)
+			}
+		})
 	}
 }
 
@@ -311,8 +314,9 @@ func TestAnInterruptedAdoptionContinues(t *testing.T) {
 				t.Errorf("another service: got %v, want a refusal", err)
 			}
 			before := len(s.paths())
-			o.Report = func(string) { // the run goes on, whatever another one does
-				if _, err := adopt.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another keel adopt") {
+			o.Report = func(string) { // the run continues, whatever another one does
+				_, err := adopt.Run(t.Context(), o)
+				if err == nil || !strings.Contains(err.Error(), "another keel adopt") {
 					t.Errorf("a second run beside the first: got %v, want a refusal", err)
 				}
 			}

@@ -65,15 +65,18 @@ func TestLinksOfAnotherServiceAreRefused(t *testing.T) {
 	s := newService(t)
 	account, err := adopt.Login(s.login(), s.options(t).Roots)
 	must(t, err)
-	for id, want := range map[string]string{
-		s.id():                  "is the service " + s.host,
-		s.id() + "-of-somebody": "read the linked hubs",
-		"plant":                 "--service-id",
+	for name, tc := range map[string]struct{ id, want string }{
+		"a service with another host":   {s.id(), "is the service " + s.host},
+		"a service that does not exist": {s.id() + "-2", "read the linked hubs"},
+		"no resource id":                {"plant", "--service-id"},
 	} {
-		if _, err := adopt.ReadLinks(t.Context(), account, id, "other.azure-devices-provisioning.net"); err == nil ||
-			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", id, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := adopt.ReadLinks(t.Context(), account, tc.id, "other.azure-devices-provisioning.net")
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
 	}
 }
 

@@ -155,7 +155,7 @@ func (r *reader) keys(ctx context.Context, found contents) (map[string]line, err
 	return known, r.readKeys(ctx, missing, known)
 }
 
-// knownKeys returns the keys in the journal, and goes on with their salt or writes its own.
+// knownKeys returns the keys in the journal, and uses their salt or writes a new one.
 func (r *reader) knownKeys() (map[string]line, error) {
 	known, isSalted := map[string]line{}, false
 	for _, one := range r.journal.lines {

@@ -24,7 +24,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// service is a provisioning service that other tools fill: literal JSON over HTTP, and no code of ours but the
+// service is a provisioning service that other tools fill: literal JSON over HTTP, and of our own code only the
 // signature.
 type service struct {
 	*emulator.Emulator

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The modes of written files: nobody else reads the settings of the stack and the texts of manifests.
+// private is the mode of written files: only their owner reads the settings of the stack and the manifests.
 const private = 0o600
 
 // write writes the files of the program, Pulumi.yaml last: without it, the folder is no project.
