@@ -53,18 +53,18 @@ func pulumiForYAML(t *testing.T) {
 func TestAServiceOfOthersIsAdopted(t *testing.T) {
 	pulumiForYAML(t)
 	for name, tc := range map[string]struct {
-		setAbove string
+		project, setAbove string
 		// edit changes press-7 in the files of the program.
 		file, old, new string
 	}{
-		"as single resources": {"1000", "Pulumi.yaml", "deviceId: d-7$", "deviceId: another-7"},
-		"as a set":            {"5", "enrollments.csv", "press-7,d-7", "press-7,another-7"},
+		"as single resources": {"singles", "1000", "Pulumi.yaml", "deviceId: d-7$", "deviceId: another-7"},
+		"as a set":            {"sets", "5", "enrollments.csv", "press-7,d-7", "press-7,another-7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newForeignService(t)
 			folder := filepath.Join(t.TempDir(), "fleet")
-			mustKeel(t, "adopt", "--to", folder, "--set-above", tc.setAbove, "--connection-string", s.connection,
-				"--endpoint", s.Endpoints().Data, "--ca-file", s.Endpoints().CAFile, "--keys")
+			mustKeel(t, "adopt", "--to", folder, "--project", tc.project, "--set-above", tc.setAbove,
+				"--connection-string", s.connection, "--endpoint", s.Endpoints().Data, "--ca-file", s.Endpoints().CAFile, "--keys")
 			before := s.versions(t)
 			pulumi(t, folder, "stack", "init", "main", "--secrets-provider", "passphrase")
 			for op, n := range pulumiPlan(t, folder) {
