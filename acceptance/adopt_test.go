@@ -64,8 +64,8 @@ func TestAServiceOfOthersIsAdopted(t *testing.T) {
 			s := newForeignService(t)
 			folder := filepath.Join(t.TempDir(), "fleet")
 			mustKeel(t, "adopt", "--to", folder, "--project", tc.project, "--set-above", tc.setAbove,
-				"--connection-string", s.connection, "--endpoint", s.Endpoints().Data, "--ca-file", s.Endpoints().CAFile,
-				"--keys")
+				"--connection-string", s.connection, "--endpoint", s.Endpoints().Data, "--ca-file",
+				s.Endpoints().CAFile, "--keys")
 			before := s.versions(t)
 			pulumi(t, folder, "stack", "init", "main", "--secrets-provider", "passphrase")
 			for op, n := range pulumiPlan(t, folder) {
