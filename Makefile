@@ -1,7 +1,8 @@
 # Each target is one line; the logic is Go. `make` shows this list.
 # One set of build flags for everything, as in internal/keel/toolchain: most packages compile again with other ones.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=osusergo
-KEEL := go run ./cmd/keel
+# keel is built to the place where keel itself builds it: the program that go run links is another one, without debug information.
+KEEL := mkdir -p -m 700 .evenkeel && go build -o .evenkeel/bin/ ./cmd/keel && .evenkeel/bin/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -11,7 +12,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Bring the local environment up and send 200 devices through it
-	@$(SAY) && $(KEEL) up local && $(KEEL) devices provision -s local
+	@$(SAY) && $(KEEL) up local && .evenkeel/bin/keel devices provision -s local
 down: ## Remove the local environment and stop the emulator
 	@$(KEEL) down local
 build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program

@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// cloud records what the program registers and answers as the providers do.
+// cloud records what the program registers and answers like the providers.
 type cloud struct {
 	mu   sync.Mutex
 	made map[string]resource.PropertyMap // by type and name
@@ -49,7 +49,7 @@ func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
 		resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
 }
 
-// after returns which resources a resource was registered after, by their names.
+// after returns the names of the resources that were registered before a resource.
 func (c *cloud) after(typeAndName string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +71,7 @@ func (c config) Get(key string) (string, bool) {
 // File is the content of any file.
 func (config) File(string) ([]byte, error) { return []byte("secret of a file\n"), nil }
 
-// declared runs the program with a configuration and returns what it registered.
+// declared runs the program with a configuration and returns its resources.
 func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 	t.Helper()
 	return run(t, settings).made
@@ -119,7 +119,7 @@ func links(t *testing.T, made map[string]resource.PropertyMap) []resource.Proper
 	return list
 }
 
-func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
+func TestTwoHubsAreLinkedToOneServiceWithEvenDistribution(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{})
 	service := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()
@@ -173,7 +173,8 @@ func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
 	}
 }
 
-// Azure takes no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the service's own is said.
+// Azure accepts no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the program sends the service's
+// own policy.
 func TestHubsComeWithAPolicy(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{
@@ -184,14 +185,16 @@ func TestHubsComeWithAPolicy(t *testing.T) {
 		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency",
 		"IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
 	} {
-		policy := made["azure-dps:index:"+name]["allocationPolicy"]
-		if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
-			t.Errorf("%s: got the policy %v, want %q", name, policy, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			policy := made["azure-dps:index:"+name]["allocationPolicy"]
+			if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
+				t.Errorf("%s: got the policy %v, want %q", name, policy, want)
+			}
+		})
 	}
 }
 
-func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
+func TestRemovingAHubDoesNotChangeTheOthers(t *testing.T) {
 	t.Parallel()
 	all := declared(t, config{"hubs": "3"})
 	without := declared(t, config{"hubs": "3", "hubSettings": `{"hub-2":{"remove":true}}`})
@@ -207,7 +210,7 @@ func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
+func TestOnlyTheResourceGroupHasTheTagsOfTheLifetime(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z",
 		"origin": "p@0", "keep": "true"})
@@ -230,7 +233,7 @@ func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 	}
 }
 
-func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T) {
+func TestDevicesWithCertificatesRegisterByTheirAuthority(t *testing.T) {
 	t.Parallel()
 	authority, err := deviceca.Open(t.TempDir(), time.Now())
 	if err != nil {
@@ -250,7 +253,7 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		"EnrollmentSet/manifest"} {
 		entry, way := program.made["azure-dps:index:"+name], []resource.PropertyKey{"attestation", "x509"}
 		if name == "EnrollmentSet/manifest" {
-			way = []resource.PropertyKey{"defaults"} // for rows that say nothing of it
+			way = []resource.PropertyKey{"defaults"} // for rows that do not set it
 		}
 		for _, member := range way {
 			entry = entry[member].ObjectValue()
@@ -265,7 +268,7 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 	}
 	old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue()
 	if !old["symmetricKey"].IsObject() {
-		t.Errorf("a device with a key of its own: got attestation %v, want that key", old)
+		t.Errorf("a device with its own key: got attestation %v, want that key", old)
 	}
 	if _, ok := declared(t, config{
 		"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
@@ -282,17 +285,19 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	program := run(t, config{"manifest": "devices.csv"})
 	file := program.made[set]
 	if got := program.requests[set].GetDeletedWith(); !strings.HasSuffix(got, "::provisioning") {
-		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
+		t.Errorf("the set is deleted with %q, want it deleted with the provisioning service", got)
 	}
 	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" ||
 		file["manifestText"].HasValue() {
 		t.Errorf("got %v of a file, want its asset", file)
 	}
 	for _, text := range []string{`[{"registrationId":"press-1"}]`, "registrationId,tags\npress-1,"} {
-		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
-			got["manifest"].HasValue() {
-			t.Errorf("got %v of a text, want a secret text", got)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() ||
+				got["manifest"].HasValue() {
+				t.Errorf("got %v of a text, want a secret text", got)
+			}
+		})
 	}
 	for _, name := range []resource.PropertyKey{"idPrefix", "deleteRegistrations"} {
 		if file[name].HasValue() {
@@ -304,15 +309,17 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	}
 }
 
-func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
+func TestARotationChangesOnlyTheKeysOfItsRole(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
 	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1,
 		"hub-1-operator": 0} {
-		args := made["azure-dps:index:SharedAccessKey/"+name]
-		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
-			t.Errorf("%s: got rotation %v, want %v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			args := made["azure-dps:index:SharedAccessKey/"+name]
+			if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
+				t.Errorf("%s: got rotation %v, want %v", name, got, want)
+			}
+		})
 	}
 }
 
@@ -350,13 +357,13 @@ func TestAGuestLinksItsHubsByIdentity(t *testing.T) {
 	}
 }
 
-func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
+func TestStacksThatShareAServiceLinkTheirOwnHubs(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
 		settings config
 		prefix   string
-		service  bool // of its own
+		service  bool // the stack owns the service
 	}{
 		"the owner": {config{"shared": "true"}, "", true},
 		"a guest":   {config{"provisioningService": id}, "local-", false},
@@ -368,7 +375,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 			program := run(t, tc.settings)
 			service, own := program.made["azure-native:devices:IotDpsResource/provisioning"]
 			if own != tc.service || own && service["properties"].ObjectValue()["iotHubs"].HasValue() {
-				t.Errorf("got a service of its own: %v, %v; want %v, without links", own, service, tc.service)
+				t.Errorf("got a service in the stack: %v, %v; want %v, without links", own, service, tc.service)
 			}
 			for _, hub := range []string{"hub-1", "hub-2"} {
 				link, ok := program.made["azure-dps:index:LinkedHub/"+hub]
@@ -389,7 +396,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 				}
 				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got,
 					"::provisioning") != tc.service {
-					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
+					t.Errorf("%s: deleted with %q, want it deleted only with the stack's own service", want, got)
 				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") ||
 					!slices.Contains(got, "hub-2") {
@@ -409,18 +416,21 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 
 func TestAHubRefusesKeysAsConfigured(t *testing.T) {
 	t.Parallel()
-	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`,
+	program := run(t, config{"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`, "linkAuthentication": "SystemAssigned",
 		"provisioningService": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/x"})
 	for hub, want := range map[string]bool{"hub-1": true, "hub-2": false} {
-		properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]
-		set := properties.SecretValue().Element.ObjectValue()["disableLocalAuth"] // its keys make all of them secret
-		if set.HasValue() != want || want && !set.BoolValue() {
-			t.Errorf("%s: got disableLocalAuth %v, want %t", hub, set, want)
-		}
+		t.Run(hub, func(t *testing.T) {
+			properties := program.made["azure-native:devices:IotHubResource/"+hub]["properties"]
+			// The keys make all properties secret.
+			set := properties.SecretValue().Element.ObjectValue()["disableLocalAuth"]
+			if set.HasValue() != want || want && !set.BoolValue() {
+				t.Errorf("%s: got disableLocalAuth %v, want %t", hub, set, want)
+			}
+		})
 	}
 }
 
-func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
+func TestTheManifestOfAStackThatSharesAServiceUsesItsPrefix(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
 	for name, tc := range map[string]struct {
@@ -461,7 +471,7 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 	}
 }
 
-func TestDroppingLinksDeclaresNone(t *testing.T) {
+func TestDroppingLinksDeclaresNoLinks(t *testing.T) {
 	t.Parallel()
 	const service = "azure-native:devices:IotDpsResource/provisioning"
 	program := run(t, config{"shared": "true", "dropLinks": "true"})

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -58,11 +57,8 @@ type deployment struct {
 	at       emulator.Endpoints
 	settings config
 	state    *deploy.Snapshot
-	// told are the last operation's messages.
-	told   strings.Builder
-	engine engineAddress
-	// warned are the program's warnings in the last operation.
-	warned warnings
+	// messages are the messages of the last operation.
+	messages strings.Builder
 }
 
 func newDeployment(t *testing.T) *deployment {
@@ -166,7 +162,6 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	}
 	ctx, err := pulumi.NewContext(context.Background(), pulumi.RunInfo{
 		Project: info.Project, Stack: info.Stack, Parallel: 8, DryRun: info.DryRun, MonitorAddr: info.MonitorAddress,
-		EngineAddr: d.engine.address(),
 	})
 	if err != nil {
 		return err
@@ -187,52 +182,6 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	})
 }
 
-// warnings keeps what several processes write.
-type warnings struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (w *warnings) Write(text []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(text)
-}
-
-func (w *warnings) reset() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.text.Reset()
-}
-
-func (w *warnings) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
-}
-
-// engineAddress is where the engine takes the program's messages.
-type engineAddress struct {
-	mu   sync.Mutex
-	host plugin.Host
-}
-
-// of returns a constructor of hosts that remembers the last one.
-func (a *engineAddress) of(newHost deploytest.PluginHostFactory) deploytest.PluginHostFactory {
-	return func() plugin.Host {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.host = newHost()
-		return a.host
-	}
-}
-
-func (a *engineAddress) address() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.host.ServerAddr()
-}
-
 // quiet keeps the engine's messages, which may hold keys, out of the test's output.
 type quiet struct{ *testing.T }
 
@@ -241,15 +190,14 @@ func (quiet) Logf(string, ...any) {}
 // update runs an update of the engine, or a preview, and returns the plan that a preview makes.
 func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, error) {
 	d.t.Helper()
-	d.told.Reset()
-	d.warned.reset()
-	sink := diag.DefaultSink(io.Discard, &d.warned, diag.FormatOptions{Color: colors.Never})
+	d.messages.Reset()
+	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	options := framework.TestUpdateOptions{
 		T: quiet{d.t}, SkipDisplayTests: true,
-		HostF: d.engine.of(deploytest.NewPluginHostF(sink, sink, deploytest.NewLanguageRuntimeF(d.program), nil, nil,
+		HostF: deploytest.NewPluginHostF(sink, sink, deploytest.NewLanguageRuntimeF(d.program), nil, nil,
 			deploytest.NewProviderLoaderWithHost(provider.Name, semver.MustParse(provider.Version), d.azureDPS),
 			deploytest.NewProviderLoaderWithHost("azure-native", semver.MustParse(azurenative.Version),
-				d.azureNative))),
+				d.azureNative)),
 	}
 	options.UpdateOptions = engine.UpdateOptions{Plan: plan, GeneratePlan: true}
 	test := &framework.TestPlan{Project: "evenkeel", Stack: "local"}
@@ -258,7 +206,7 @@ func (d *deployment) update(isPreview bool, plan *deploy.Plan) (*deploy.Plan, er
 		err error) error {
 		for _, event := range events {
 			if event.Type == engine.DiagEvent {
-				fmt.Fprintln(&d.told, event.Payload().(engine.DiagEventPayload).Message)
+				fmt.Fprintln(&d.messages, event.Payload().(engine.DiagEventPayload).Message)
 			}
 		}
 		failure = err
@@ -314,10 +262,10 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 					plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 				}
 				if err != nil {
-					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.told.String()))
+					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.messages.String()))
 				}
 				if _, err := d.update(false, plan); err != nil {
-					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.told.String()))
+					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.messages.String()))
 				}
 			}
 		})
@@ -335,7 +283,7 @@ func (d *deployment) operators() resource.PropertyMap {
 }
 
 // TestAHubThatRefusesKeysIsPlanned: the setting disableLocalAuth of a hub gets into the plan and the hub, and out of it
-// again. The stack uses another's service, and is warned about the key of its link.
+// again. The stack links its hubs by the identity of another's service.
 func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)
@@ -352,14 +300,15 @@ func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
 	const service = group + "/providers/Microsoft.Devices/provisioningServices/dps-1"
 	for _, made := range [][2]string{
 		{group, `{"location":"westeurope"}`},
-		{service, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`},
+		{service, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"identity":{"type":"SystemAssigned"},
+			"properties":{}}`},
 	} {
-		at := arm.Target{ID: made[0], APIVersion: "2022-12-12"}
+		at := arm.Target{ID: made[0], APIVersion: "2026-08-31"}
 		if _, _, err := manager.Put(t.Context(), at, json.RawMessage(made[1]), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.settings["provisioningService"] = service
+	d.settings["provisioningService"], d.settings["linkAuthentication"] = service, "SystemAssigned"
 	for i, step := range []struct {
 		settings string
 		refused  bool
@@ -367,16 +316,13 @@ func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
 		d.settings["hubSettings"] = step.settings
 		plan, err := d.update(true, nil)
 		if err != nil {
-			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.told.String()))
+			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
 		}
 		if i == 0 {
 			plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
 		}
 		if _, err := d.update(false, plan); err != nil {
-			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.told.String()))
-		}
-		if warned := strings.Contains(d.warned.String(), "hub-2 has disableLocalAuth"); warned != step.refused {
-			t.Errorf("%s: got the warning %t", step.settings, warned)
+			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.messages.String()))
 		}
 		if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
 			t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())

@@ -56,6 +56,6 @@ func TestStatesInAzureBlobStorage(t *testing.T) {
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0})
 	if left := storage.names(".pulumi/stacks/evenkeel/far.json"); slices.Contains(left,
 		".pulumi/stacks/evenkeel/far.json") {
-		t.Errorf("got %v, want the state gone", left)
+		t.Errorf("got %v, want no state", left)
 	}
 }

@@ -23,12 +23,12 @@ func TestTheDocumentedDay(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
 	after := map[string]func(t *testing.T, s shownState){
-		"keel up --ttl 10h":          func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
-		"keel devices provision":     func(t *testing.T, s shownState) { wantState(t, s, 2, 202) },
-		"keel reset --yes":           func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
-		"keel up --hubs 3":           func(t *testing.T, s shownState) { wantState(t, s, 3, 102) },
-		"keel hub drain hub-1 --up":  func(t *testing.T, s shownState) { wantDrained(t, s) },
-		"keel hub remove hub-1 --up": func(t *testing.T, s shownState) { wantState(t, s, 2, 302) },
+		"keel up --ttl 10h":                func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
+		"keel devices provision":           func(t *testing.T, s shownState) { wantState(t, s, 2, 202) },
+		"keel reset --yes":                 func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
+		"keel hub add hub-3 --up":          func(t *testing.T, s shownState) { wantState(t, s, 3, 102) },
+		"keel hub drain hub-1 --up":        func(t *testing.T, s shownState) { wantDrained(t, s) },
+		"keel hub remove hub-1 --up --yes": func(t *testing.T, s shownState) { wantState(t, s, 2, 302) },
 	}
 	for _, command := range dayCommands(t) {
 		cmd := bounded(t, "sh", "-e", "-c", command)

@@ -112,7 +112,7 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 	held = getHold(t, s.Endpoints.Control, held.ID, "")
 	t.Logf("held %s %s", held.Request.Method, held.Request.Path)
 	endEngine(t, running.Process.Pid, signal)
-	awaitEnd(t, ended, output) // whoever is interrupted does not wait for the answer
+	awaitEnd(t, ended, output) // the interrupted command does not wait for the answer
 	release(t, s.Endpoints.Control, held.ID)
 	if state := getHold(t, s.Endpoints.Control, held.ID, "done&timeout=1m").State; state != "done" {
 		t.Fatalf("the held request is %s, want done", state)
@@ -137,7 +137,7 @@ func finishDown(t *testing.T, s own.Status) {
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
 	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left,
 		`"local"`) {
-		t.Errorf("got stacks %s, want local gone", left)
+		t.Errorf("got stacks %s, want local deleted", left)
 	}
 }
 

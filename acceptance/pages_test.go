@@ -14,7 +14,7 @@ import (
 )
 
 // TestPagesRun runs the commands of each page of pages.Run in their order, one shell for each block, and compares
-// what they print with what the page shows.
+// what they print with what the page shows. Before the first block that needs devices, it starts some.
 func TestPagesRun(t *testing.T) {
 	for _, page := range pages.Run {
 		t.Run(page, func(t *testing.T) {
@@ -36,8 +36,12 @@ func runPage(t *testing.T, page string) {
 		t.Fatal(err)
 	}
 	values := map[string]string{}
-	printed, ran, hasPrinted := "", 0, false
+	printed, ran, hasPrinted, hasDevices := "", 0, false, false
 	for _, block := range blocks {
+		if block.Needs == "devices" && !hasDevices {
+			hasDevices = true
+			startDevices(t, pageDevices)
+		}
 		switch {
 		case block.NotRun != "":
 			hasPrinted = false // what follows shows what Azure would print

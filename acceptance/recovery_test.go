@@ -73,14 +73,18 @@ func TestAnUpDuringTheLastDownKeepsTheEmulator(t *testing.T) {
 	startEmulator(t)
 	mustKeel(t, "up", "first")
 	for _, next := range []struct{ up, down string }{{"second", "first"}, {"first", "second"}} {
-		up, upSaid := start(t, "up", next.up)
-		down, downSaid := start(t, "down", next.down)
-		waits := map[string]func() error{"up": up.Wait, "down": down.Wait}
-		for name, wait := range waits {
-			if err := wait(); err != nil {
-				t.Errorf("%s: %v\nup:\n%s\ndown:\n%s", name, err, upSaid, downSaid)
+		t.Run(next.up, func(t *testing.T) {
+			up, upSaid := start(t, "up", next.up)
+			down, downSaid := start(t, "down", next.down)
+			waits := map[string]func() error{"up": up.Wait, "down": down.Wait}
+			for name, wait := range waits {
+				t.Run(name, func(t *testing.T) {
+					if err := wait(); err != nil {
+						t.Errorf("%s: %v\nup:\n%s\ndown:\n%s", name, err, upSaid, downSaid)
+					}
+				})
 			}
-		}
-		mustKeel(t, "-s", next.up, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			mustKeel(t, "-s", next.up, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAProjectWithAnotherName creates the project "myiot" with `pulumi new`, as somebody with their own backend does,
+// TestAProjectWithAnotherName creates the project "myiot" with `pulumi new`, as a user with their own backend does,
 // and brings it up with keel and with plain pulumi.
 func TestAProjectWithAnotherName(t *testing.T) {
 	out, err := own.Keel(checkout, "build", "--json")

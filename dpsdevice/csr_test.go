@@ -80,16 +80,22 @@ func TestARefusedRequestIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]string{"unnamed": "common name", "named": ""} {
-		for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
-			options := f.options(id, dpsdevice.SymmetricKey(key), transport)
-			options.CSR = csr
-			_, err := dpsdevice.Register(t.Context(), options)
-			var refused *dpsdevice.Error
-			if (err != nil) != (want != "") || err != nil && (!errors.As(err, &refused) || refused.Status != 400 ||
-				!strings.Contains(refused.Message, want)) {
-				t.Errorf("%s over %s: got %v, want a refusal with %q", id, name, err, want)
+		t.Run(id, func(t *testing.T) {
+			for name, transport := range map[string]dpsdevice.Transport{
+				"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT,
+			} {
+				t.Run(name, func(t *testing.T) {
+					options := f.options(id, dpsdevice.SymmetricKey(key), transport)
+					options.CSR = csr
+					_, err := dpsdevice.Register(t.Context(), options)
+					var refused *dpsdevice.Error
+					if (err != nil) != (want != "") || err != nil && (!errors.As(err, &refused) ||
+						refused.Status != 400 || !strings.Contains(refused.Message, want)) {
+						t.Errorf("got %v, want a refusal with %q", err, want)
+					}
+				})
 			}
-		}
+		})
 	}
 }
 

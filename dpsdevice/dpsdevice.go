@@ -14,8 +14,8 @@
 // With Options.CSR the service issues a certificate for the hub, if the enrollment names a certificate policy. NewCSR
 // makes the request, and Registration.Certificate returns what X509 takes to connect with it.
 //
-// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
-// and no direct methods, and it does not reconnect when a connection is lost.
+// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP and no
+// modules, and it does not reconnect when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and
 // the device API 2021-10-01 and 2026-11-01 in the Azure documentation.

@@ -37,6 +37,7 @@ type field struct {
 	roots   *x509.CertPool
 	scope   string
 	hub     string
+	hubKey  string // of the policy iothubowner
 	service *dpsservice.Client
 }
 
@@ -82,6 +83,7 @@ func (f *field) deploy(options *arm.ClientOptions, credential *azidentity.Client
 	}, nil))(t)
 	must(hub.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second}))(t)
 	owner := must(hubs.GetKeysForKeyName(ctx, "field", "field-hub", "iothubowner", nil))(t)
+	f.hubKey = *owner.PrimaryKey
 	services := must(armdeviceprovisioningservices.NewIotDpsResourceClient(id, credential, options))(t)
 	service := must(services.BeginCreateOrUpdate(ctx, "field", "field-dps",
 		armdeviceprovisioningservices.ProvisioningServiceDescription{
@@ -234,8 +236,8 @@ func TestALostConnectionIsSeen(t *testing.T) {
 	}
 }
 
-// TestConnectionsThatTakeEachOtherOverAreLost: whoever connects as a device while another does is told that the
-// connection was lost, at whatever step that is.
+// TestConnectionsThatTakeEachOtherOverAreLost: a client that connects as a device while another does gets ErrLost, at
+// whatever step that happens.
 func TestConnectionsThatTakeEachOtherOverAreLost(t *testing.T) {
 	t.Parallel()
 	f := newField(t)

@@ -66,13 +66,16 @@ func connect(ctx context.Context, l login, prefix string) (*session, error) {
 	if prefix == "" {
 		return s, nil
 	}
-	if err := s.await(ctx, s.client.Subscribe(prefix+"#", 1,
-		func(_ mqtt.Client, m mqtt.Message) { s.deliver(prefix, m) })); err != nil {
-		err = s.explain(err)
+	if err := s.subscribe(ctx, prefix, func(m mqtt.Message) { s.deliver(prefix, m) }); err != nil {
 		s.close()
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	return s, nil
+}
+
+// subscribe calls handle for each message whose topic begins with prefix, in a goroutine of its own.
+func (s *session) subscribe(ctx context.Context, prefix string, handle func(mqtt.Message)) error {
+	return s.explain(s.await(ctx, s.client.Subscribe(prefix+"#", 1, func(_ mqtt.Client, m mqtt.Message) { handle(m) })))
 }
 
 // refusedConnect converts the CONNACK codes for rejected credentials to an Error.

@@ -29,7 +29,7 @@ func (attempts) Do(request *policy.Request) (*http.Response, error) {
 	response, err := request.Next()
 	if tries, ok := request.Raw().Context().Value(attemptKey{}).(*attempt); ok {
 		switch {
-		case mayBeDone(response, err):
+		case mayHaveTakenEffect(response, err):
 			tries.lost.Store(true)
 		case err == nil && !isThrottled(response, nil):
 			tries.answer.Store(response)
@@ -38,11 +38,11 @@ func (attempts) Do(request *policy.Request) (*http.Response, error) {
 	return response, err
 }
 
-// mayBeDone reports whether an attempt may have been carried out without an answer. An attempt without a connection was
-// not sent.
-func mayBeDone(response *http.Response, err error) bool {
+// mayHaveTakenEffect reports whether an attempt may have been carried out without an answer. An attempt without a
+// connection was not sent.
+func mayHaveTakenEffect(response *http.Response, err error) bool {
 	if err != nil {
 		return connectionKind(err) == nil
 	}
-	return isPassingFault(response, nil)
+	return isTransient(response, nil)
 }

@@ -17,8 +17,8 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Whoever sends a bulk operation has to know whether a conflict can be of its own making, and whether a failed one may
-// have been done.
+// A client that sends a bulk operation has to know whether its own earlier attempt can have caused a conflict, and
+// whether a failed attempt may have taken effect.
 func TestALostAnswerIsReported(t *testing.T) {
 	t.Parallel()
 	drop := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
@@ -38,7 +38,7 @@ func TestALostAnswerIsReported(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		// answers are given in turn, the last one again and again.
+		// answers are returned in order, the last one repeatedly.
 		answers             []func(http.ResponseWriter)
 		repeated, uncertain bool
 	}{
@@ -82,14 +82,14 @@ func TestUnsentRequestsAreNotUncertain(t *testing.T) {
 	}
 }
 
-// nameless is a login that fails because a name has no address.
+// nameless is a login that fails because a host name has no address.
 type nameless string
 
 func (n nameless) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return azcore.AccessToken{}, &net.DNSError{Err: "no such host", Name: string(n), IsNotFound: true}
 }
 
-func TestOnlyTheServicesOwnNameCountsAsNoHost(t *testing.T) {
+func TestOnlyTheServicesOwnNameCountsAsAnUnknownHost(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{host: true, "login.microsoftonline.com": false} {
 		t.Run(name, func(t *testing.T) {

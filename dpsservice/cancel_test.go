@@ -14,8 +14,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// endingContext ends when it is told, but too late for a request that waits for its end: as when the answer and a
-// cancellation come at the same time.
+// endingContext ends on demand, but too late for a request that waits for its end: as when the answer and a
+// cancellation arrive at the same time.
 type endingContext struct {
 	context.Context
 	ended atomic.Bool
@@ -28,9 +28,9 @@ func (c *endingContext) Err() error {
 	return c.Context.Err()
 }
 
-// TestAnAnswerThatComesWithACancellationCounts: what the service acknowledged is told, though the context has ended
-// since.
-func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
+// TestAnAnswerThatArrivesWithACancellationCounts: the client returns what the service acknowledged, although the
+// context has ended since.
+func TestAnAnswerThatArrivesWithACancellationCounts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status          int
@@ -67,9 +67,9 @@ func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
 	}
 }
 
-// TestACancelledCallWaitsForNothing: the call has ended while the server still holds it, or before a pause that it was
-// told is over.
-func TestACancelledCallWaitsForNothing(t *testing.T) {
+// TestACancelledCallEndsAtOnce: the call ends while the server still holds it, and before the pause that the
+// server asked for is over.
+func TestACancelledCallEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, held := range map[string]func(w http.ResponseWriter, release <-chan struct{}){
 		"an answer that does not come": func(_ http.ResponseWriter, release <-chan struct{}) { <-release },
@@ -103,7 +103,7 @@ func TestACancelledCallWaitsForNothing(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a connection that nobody speaks on", func(t *testing.T) {
+	t.Run("a server that sends nothing", func(t *testing.T) {
 		t.Parallel()
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -137,7 +137,7 @@ func TestACancelledCallWaitsForNothing(t *testing.T) {
 			_, _ = io.WriteString(w, `{}`)
 		}, func(o *dpsservice.Options) { o.RateLimit = 1 })
 		endsWhenCancelled(t, arrived, func(ctx context.Context) error {
-			for { // the second has to wait for a minute
+			for { // the second one waits for a minute
 				if _, err := client.Individuals().Get(ctx, "a"); err != nil {
 					return err
 				}
@@ -146,7 +146,7 @@ func TestACancelledCallWaitsForNothing(t *testing.T) {
 	})
 }
 
-// endsWhenCancelled cancels a call once it has arrived, and fails unless the call then ends.
+// endsWhenCancelled cancels a call that has arrived, and fails unless the call then ends.
 func endsWhenCancelled(t *testing.T, arrived <-chan struct{}, call func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -166,6 +166,6 @@ func endsWhenCancelled(t *testing.T, arrived <-chan struct{}, call func(context.
 			t.Errorf("got %v, want the cancellation", err)
 		}
 	case <-enough:
-		t.Fatal("the call goes on though it is cancelled")
+		t.Fatal("the call still runs after it was cancelled")
 	}
 }

@@ -30,7 +30,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"golang.org/x/time/rate"
+
+	"evenkeel/internal/azure/meter"
 )
 
 // The versions of the service API. Requests name APIVersion, which every cloud serves, and those about certificate
@@ -79,6 +80,7 @@ type Client struct {
 	host      string
 	pipeline  runtime.Pipeline
 	transport *http.Transport
+	counter   meter.Counter
 }
 
 // New returns a client without sending a request.
@@ -98,24 +100,23 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
 	}
 	perTry := []policy.Policy{runtime.NewRetryPolicy(&policy.RetryOptions{
-		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isPassingFault,
+		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isTransient,
 	})}
-	if o.RateLimit > 0 {
-		perTry = append(perTry, newLimit(o.RateLimit))
-	}
-	return &Client{
-		host:      o.Host,
-		transport: transport,
-		pipeline: runtime.NewPipeline("evenkeel/dpsservice", APIVersion,
-			runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
-				Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
-				Retry: policy.RetryOptions{
-					MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause,
-					ShouldRetry: isThrottled,
-				},
-			}),
-	}, nil
+	c := &Client{host: o.Host, transport: transport}
+	c.pipeline = runtime.NewPipeline("evenkeel/dpsservice", APIVersion,
+		runtime.PipelineOptions{PerRetry: append(perTry, meter.Pace(o.RateLimit), authorize, &c.counter, attempts{})},
+		&policy.ClientOptions{
+			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
+			Retry: policy.RetryOptions{
+				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause,
+				ShouldRetry: isThrottled,
+			},
+		})
+	return c, nil
 }
+
+// Requests returns how many requests the client has sent to the service, retries included.
+func (c *Client) Requests() int { return c.counter.Sent() }
 
 // Host returns the host name of the provisioning service.
 func (c *Client) Host() string { return c.host }
@@ -164,21 +165,6 @@ func endpointAddress(endpoint string) (string, error) {
 
 // refuseRedirect prevents sending the token to another host.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// limit delays attempts beyond the rate limit.
-type limit struct{ limiter *rate.Limiter }
-
-func newLimit(perMinute int) limit {
-	// A tenth of a minute's requests may be sent at once, so that small stacks never wait.
-	return limit{rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/10))}
-}
-
-func (l limit) Do(request *policy.Request) (*http.Response, error) {
-	if err := l.limiter.Wait(request.Raw().Context()); err != nil {
-		return nil, err
-	}
-	return request.Next()
-}
 
 // call is one request to the service.
 type call struct {

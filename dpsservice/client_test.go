@@ -29,7 +29,7 @@ const (
 	key  = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 )
 
-// serve runs handle behind a certificate for host alone, and returns a client whose endpoint leads there.
+// serve runs handle with a certificate for host only, and returns a client whose endpoint it is.
 func serve(t *testing.T, handle http.HandlerFunc, change ...func(*dpsservice.Options)) *dpsservice.Client {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -201,7 +201,37 @@ func TestQueriesFollowTheContinuation(t *testing.T) {
 		t.Errorf("requests: got %v, want %v", bodies, want)
 	}
 	for range client.Registrations(t.Context(), "g", 0) {
-		break // the iteration may be left
+		break // the caller may end the iteration
+	}
+}
+
+func TestPagesAreReadOneByOneAndCounted(t *testing.T) {
+	t.Parallel()
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("x-ms-max-item-count"); got != "2" {
+			t.Errorf("got page size %q, want 2", got)
+		}
+		body := `[{"registrationId":"c"}]`
+		if r.Header.Get("x-ms-continuation") == "" {
+			w.Header().Set("x-ms-continuation", "next")
+			body = `[{"registrationId":"a"},{"registrationId":"b"}]`
+		}
+		fmt.Fprint(w, body)
+	})
+	var ids []string
+	records, next, err := client.RegistrationsPage(t.Context(), "group", 2, "")
+	if err != nil || next != "next" || len(records) != 2 {
+		t.Fatalf("got %v, %q, %v, want two records and where to continue", records, next, err)
+	}
+	entries, end, err := client.Individuals().Page(t.Context(), "SELECT *", 2, next)
+	if err != nil || end != "" {
+		t.Fatalf("got %v, %q, %v, want the last page", entries, end, err)
+	}
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	if !slices.Equal(ids, []string{"c"}) || client.Requests() != 2 {
+		t.Errorf("got %v after %d requests, want c after two", ids, client.Requests())
 	}
 }
 
@@ -218,7 +248,7 @@ func TestBulkReturnsTheFailuresOfSingleEntries(t *testing.T) {
 	}
 }
 
-func TestRefusalsHaveKinds(t *testing.T) {
+func TestErrorsOfTheServiceHaveKinds(t *testing.T) {
 	t.Parallel()
 	kinds := []error{dpsservice.ErrNotFound, dpsservice.ErrConflict, dpsservice.ErrPrecondition,
 		dpsservice.ErrThrottled, dpsservice.ErrUnauthorized}
@@ -270,9 +300,9 @@ func TestRetriesWaitForRetryAfterAndEnd(t *testing.T) {
 	}{
 		{name: "throttled for long", failures: 10, status: 429, header: "1", requests: 11},
 		{name: "unavailable for long", failures: 10, status: 503, header: "1", requests: 11},
-		{name: "throttled for ever", failures: 1000, status: 429, header: "1", requests: 13, fails: true},
-		{name: "a server error that passes", failures: 2, status: 500, requests: 3},
-		{name: "a server error that stays", failures: 1000, status: 502, requests: 3, fails: true},
+		{name: "throttled without end", failures: 1000, status: 429, header: "1", requests: 13, fails: true},
+		{name: "a transient server error", failures: 2, status: 500, requests: 3},
+		{name: "a permanent server error", failures: 1000, status: 502, requests: 3, fails: true},
 		{name: "a bad request", failures: 1000, status: 400, requests: 1, fails: true},
 	}
 	for _, test := range tests {
@@ -335,10 +365,10 @@ func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
 	}
 }
 
-// secondsFromNow is a moment one to two seconds ahead in the form of HTTP, which knows whole seconds only.
+// secondsFromNow returns a time one to two seconds ahead in the format of HTTP, which has whole seconds only.
 func secondsFromNow() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }
 
-// A wait of minutes is waited too; only the context ends it.
+// Even a wait of minutes is begun; only the context ends it.
 func TestALongWaitIsBegun(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -394,7 +424,7 @@ func TestFailuresWithoutAnAnswer(t *testing.T) {
 			t.Errorf("got %v, want an untrusted certificate", err)
 		}
 		if strings.Contains(err.Error(), key) || strings.Contains(err.Error(), "SharedAccessSignature") {
-			t.Error("the error tells a credential")
+			t.Error("the error contains a credential")
 		}
 	})
 	t.Run("another host's certificate is not trusted", func(t *testing.T) {
@@ -472,13 +502,15 @@ func TestConnectionStrings(t *testing.T) {
 		{"", dpsservice.Access{}, false},
 	}
 	for _, test := range tests {
-		got, err := dpsservice.ParseConnectionString(test.text)
-		if got != test.want || (err == nil) != test.ok {
-			t.Errorf("%q: got %+v, %v, want %+v", test.text, got, err, test.want)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%q: the error tells the key", test.text)
-		}
+		t.Run(fmt.Sprintf("%q", test.text), func(t *testing.T) {
+			got, err := dpsservice.ParseConnectionString(test.text)
+			if got != test.want || (err == nil) != test.ok {
+				t.Errorf("%q: got %+v, %v, want %+v", test.text, got, err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("%q: the error contains the key", test.text)
+			}
+		})
 	}
 }
 

@@ -98,14 +98,28 @@ func (c Collection) AttestationMechanism(ctx context.Context, id string) (Attest
 // size. It stops at the first error.
 func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.Seq2[Enrollment, error] {
 	return func(yield func(Enrollment, error) bool) {
-		k := call{method: http.MethodPost, path: "/" + c.name + "/query", version: c.version(),
-			body: map[string]string{"query": query}, accept: http.StatusOK}
-		for entry, err := range pages[wireEntry](ctx, c.client, k, pageSize) {
+		for entry, err := range pages[wireEntry](ctx, c.client, c.query(query), pageSize) {
 			if !yield(entry.enrollment(), err) {
 				return
 			}
 		}
 	}
+}
+
+// query is the call for a page of the entries that match query.
+func (c Collection) query(query string) call {
+	return call{method: http.MethodPost, path: "/" + c.name + "/query", version: c.version(),
+		body: map[string]string{"query": query}, accept: http.StatusOK}
+}
+
+// Page returns one page of Query, and the continuation with which the next call continues; it is empty at the end.
+func (c Collection) Page(ctx context.Context, query string, pageSize int, continuation string) (entries []Enrollment,
+	next string, err error) {
+	found, next, err := page[wireEntry](ctx, c.client, c.query(query), pageSize, continuation)
+	for _, entry := range found {
+		entries = append(entries, entry.enrollment())
+	}
+	return entries, next, err
 }
 
 // Mode is the operation that a bulk request applies to all its entries.
@@ -185,36 +199,58 @@ func (c *Client) DeleteRegistration(ctx context.Context, id, etag string) error 
 
 // Registrations yields the registration records of an enrollment group, page by page, as Query does.
 func (c *Client) Registrations(ctx context.Context, groupID string, pageSize int) iter.Seq2[Registration, error] {
-	return pages[Registration](ctx, c, call{method: http.MethodPost,
-		path: "/registrations/" + url.PathEscape(groupID) + "/query", accept: http.StatusOK}, pageSize)
+	return pages[Registration](ctx, c, queryOfRegistrations(groupID), pageSize)
+}
+
+// RegistrationsPage returns one page of Registrations, and the continuation with which the next call continues; it is
+// empty at the end.
+func (c *Client) RegistrationsPage(ctx context.Context, groupID string, pageSize int, continuation string) (
+	records []Registration, next string, err error) {
+	return page[Registration](ctx, c, queryOfRegistrations(groupID), pageSize, continuation)
+}
+
+func queryOfRegistrations(groupID string) call {
+	return call{method: http.MethodPost, path: "/registrations/" + url.PathEscape(groupID) + "/query",
+		accept: http.StatusOK}
 }
 
 // pages makes a call for each page: it follows x-ms-continuation until that is absent.
 func pages[T any](ctx context.Context, c *Client, k call, pageSize int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		header := map[string]string{}
-		if pageSize > 0 {
-			header["x-ms-max-item-count"] = strconv.Itoa(pageSize)
-		}
-		for {
-			var page []T
-			k.header = header
-			answer, err := c.send(ctx, k, &page)
+		for continuation := ""; ; {
+			entries, next, err := page[T](ctx, c, k, pageSize, continuation)
 			if err != nil {
 				var none T
 				yield(none, err)
 				return
 			}
-			for _, entry := range page {
+			for _, entry := range entries {
 				if !yield(entry, nil) {
 					return
 				}
 			}
-			if header["x-ms-continuation"] = answer.Get("x-ms-continuation"); header["x-ms-continuation"] == "" {
+			if continuation = next; continuation == "" {
 				return
 			}
 		}
 	}
+}
+
+// page makes a call for one page, and returns the continuation of the next.
+func page[T any](ctx context.Context, c *Client, k call, size int, continuation string) (entries []T, next string,
+	err error) {
+	k.header = map[string]string{}
+	if size > 0 {
+		k.header["x-ms-max-item-count"] = strconv.Itoa(size)
+	}
+	if continuation != "" {
+		k.header["x-ms-continuation"] = continuation
+	}
+	answer, err := c.send(ctx, k, &entries)
+	if err != nil {
+		return nil, "", err
+	}
+	return entries, answer.Get("x-ms-continuation"), nil
 }
 
 func ifMatch(etag string) map[string]string {

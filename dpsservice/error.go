@@ -100,19 +100,19 @@ func isThrottled(response *http.Response, err error) bool {
 		response.StatusCode == http.StatusServiceUnavailable)
 }
 
-// isPassingFault reports whether a failure is worth a few retries. Every call of this API may be repeated: a PUT sends
+// isTransient reports whether a failure is worth a few retries. Every call of this API may be repeated: a PUT sends
 // the whole entry, and callers that send If-Match must expect that a 412 is the effect of their own first attempt.
-func isPassingFault(response *http.Response, err error) bool {
+func isTransient(response *http.Response, err error) bool {
 	if err != nil {
-		return !isLasting(err)
+		return !isPermanent(err)
 	}
 	return slices.Contains([]int{
 		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout,
 	}, response.StatusCode)
 }
 
-// isLasting reports whether a retry of a failure without an answer would fail in the same way.
-func isLasting(err error) bool {
+// isPermanent reports whether a retry of a failure without an answer would fail in the same way.
+func isPermanent(err error) bool {
 	kind := connectionKind(err)
 	return kind == ErrUntrusted || kind == ErrNoHost
 }

@@ -12,10 +12,10 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// asked is a credential that remembers what it was asked for, and gives nothing.
+// asked is a credential that records the scope of each request and returns no token.
 type asked struct{ scopes []string }
 
-var errNothing = errors.New("nothing is given")
+var errNothing = errors.New("no token")
 
 func (a *asked) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	a.scopes = o.Scopes

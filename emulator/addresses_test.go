@@ -73,8 +73,8 @@ func TestAddressesOfDeletedHostsAreReused(t *testing.T) {
 	}
 }
 
-// TestAHostIsServedWhenItsChangeIsAnswered, or as soon as somebody asks where it is; and no longer when its group is
-// gone.
+// TestAHostIsServedWhenItsChangeIsAnswered, or as soon as its address is requested, and no longer after its group was
+// deleted.
 func TestAHostIsServedWhenItsChangeIsAnswered(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

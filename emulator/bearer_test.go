@@ -57,9 +57,11 @@ func TestTheServiceAPITakesEntraTokens(t *testing.T) {
 		{"DELETE", "/enrollmentGroups/g", "", 204},
 		{"DELETE", "/enrollments/b", "", 204},
 	} {
-		if got := call(good, c.method, c.path, c.body); got != c.status {
-			t.Errorf("%s %s: got %d, want %d", c.method, c.path, got, c.status)
-		}
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			if got := call(good, c.method, c.path, c.body); got != c.status {
+				t.Errorf("%s %s: got %d, want %d", c.method, c.path, got, c.status)
+			}
+		})
 	}
 	if got := y.overHTTPS(y.holding("a", primary)); got.state("status") != "assigned" {
 		t.Fatalf("got %v, want the device assigned", got)
@@ -70,17 +72,19 @@ func TestTheServiceAPITakesEntraTokens(t *testing.T) {
 		}
 	}
 
-	stranger := emulator.RunT(t)
+	other := emulator.RunT(t)
 	for name, authorization := range map[string]string{
 		"the audience of ARM":      "Bearer " + tokenFor(t, y.e, "https://management.azure.com/.default"),
-		"a token of another cloud": "Bearer " + tokenFor(t, stranger, dps),
+		"a token of another cloud": "Bearer " + tokenFor(t, other, dps),
 		"a changed signature":      good[:len(good)-6] + "AAAAAA",
 		"no token":                 "Bearer ",
 		"another scheme":           "Basic " + url.QueryEscape(y.scope),
 	} {
-		if got := call(authorization, "GET", "/enrollments/a", ""); got != http.StatusUnauthorized {
-			t.Errorf("%s: got %d, want 401", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := call(authorization, "GET", "/enrollments/a", ""); got != http.StatusUnauthorized {
+				t.Errorf("%s: got %d, want 401", name, got)
+			}
+		})
 	}
 	if got := y.overHTTPS(device{scope: y.scope, id: "a", token: good}); got.status != http.StatusUnauthorized {
 		t.Errorf("a device with an Entra token: got %v, want 401", got)

@@ -89,7 +89,7 @@ func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) 
 			}
 		}
 		// They have gone: there is room again.
-		await.Until(t, surface+": room after the others have gone", func() error {
+		await.Until(t, surface+": free connections after the others have closed", func() error {
 			conn := dialRaw(t, address)
 			check(t, conn.SetDeadline(time.Now().Add(await.Limit)))
 			if surface != "control" {
@@ -269,15 +269,19 @@ func TestLogsHoldNoSecret(t *testing.T) {
 		t.Fatalf("got %d %s, want the requests", status, requests)
 	}
 	for name, text := range map[string]string{"the request log": requests, "the debug log": written.String()} {
-		for what, secret := range map[string]string{
-			"signature": signature, "key": knownKey, "access token": w.token,
-			"client secret": w.e.Endpoints().ClientSecret, "owner's token": owner,
-			"control port's token": w.e.Endpoints().ControlToken,
-		} {
-			if strings.Contains(text, secret) {
-				t.Errorf("%s holds the %s", name, what)
+		t.Run(name, func(t *testing.T) {
+			for what, secret := range map[string]string{
+				"signature": signature, "key": knownKey, "access token": w.token,
+				"client secret": w.e.Endpoints().ClientSecret, "owner's token": owner,
+				"control port's token": w.e.Endpoints().ControlToken,
+			} {
+				t.Run(what, func(t *testing.T) {
+					if strings.Contains(text, secret) {
+						t.Errorf("%s holds the %s", name, what)
+					}
+				})
 			}
-		}
+		})
 	}
 	if text := written.String(); !strings.Contains(text, "device-2") {
 		t.Error(fmt.Sprint("the debug log holds no requests: ", len(text), " bytes"))

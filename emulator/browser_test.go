@@ -92,15 +92,17 @@ func TestThePageWorksInABrowser(t *testing.T) {
 	}
 }
 
-// TestThePageIsLockedWithoutItsToken opens the page as somebody who has no token, or another one.
+// TestThePageIsLockedWithoutItsToken opens the page without a token, and with a wrong one.
 func TestThePageIsLockedWithoutItsToken(t *testing.T) {
 	t.Parallel()
 	y := busy(t)
 	for fragment, want := range map[string]string{"": "keel emulator page", "#token=another": "The token is wrong"} {
-		dom, _ := chromium(t, y.e.Endpoints().Control+"/"+fragment, "--dump-dom")
-		if !strings.Contains(dom, want) || strings.Contains(dom, "hub-1") || strings.Contains(dom, "device-0") {
-			t.Errorf("%q: got %s, want nothing but %q", fragment, dom, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			dom, _ := chromium(t, y.e.Endpoints().Control+"/"+fragment, "--dump-dom")
+			if !strings.Contains(dom, want) || strings.Contains(dom, "hub-1") || strings.Contains(dom, "device-0") {
+				t.Errorf("%q: got %s, want nothing but %q", fragment, dom, want)
+			}
+		})
 	}
 }
 
@@ -118,18 +120,20 @@ func TestPageIsRendered(t *testing.T) {
 		"page-dark.png":  {"--window-size=1100,900", "--force-dark-mode", "--blink-settings=preferredColorScheme=0"},
 		"page-phone.png": {"--window-size=400,800"},
 	} {
-		if *screenshots && name != "page.png" {
-			continue
-		}
-		file, err := filepath.Abs(filepath.Join(folder, name))
-		check(t, err)
-		if _, console := chromium(t, pageOf(y), append(flags, "--screenshot="+file)...); console != "" {
-			t.Errorf("%s: the console says: %s", name, console)
-		}
-		info, err := os.Stat(file)
-		check(t, err)
-		if info.Size() < 20_000 {
-			t.Errorf("%s: got a picture of %d bytes, want one with something on it", name, info.Size())
-		}
+		t.Run(name, func(t *testing.T) {
+			if *screenshots && name != "page.png" {
+				return
+			}
+			file, err := filepath.Abs(filepath.Join(folder, name))
+			check(t, err)
+			if _, console := chromium(t, pageOf(y), append(flags, "--screenshot="+file)...); console != "" {
+				t.Errorf("%s: the console says: %s", name, console)
+			}
+			info, err := os.Stat(file)
+			check(t, err)
+			if info.Size() < 20_000 {
+				t.Errorf("%s: got a picture of %d bytes, want one with something on it", name, info.Size())
+			}
+		})
 	}
 }

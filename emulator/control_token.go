@@ -24,7 +24,7 @@ func (e *Emulator) openControlToken() error {
 		return nil
 	}
 	file := filepath.Join(e.options.Dir, ControlTokenFile)
-	data, again, err := e.options.disk.ReadOrMake(file, 0o600, func() ([]byte, error) {
+	data, again, err := e.options.disk.ReadOrCreate(file, 0o600, func() ([]byte, error) {
 		return []byte(newControlToken() + "\n"), nil
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -143,13 +144,15 @@ func TestUnknownHostIsMisdirected(t *testing.T) {
 func TestAnEmulatorCanRequireIfMatch(t *testing.T) {
 	t.Parallel()
 	for required, want := range map[bool]int{false: http.StatusOK, true: http.StatusConflict} {
-		y := newYard(t, emulator.Options{RequireIfMatch: required})
-		body := `{"registrationId":"a",` + keyed + `}`
-		y.service("PUT", "/enrollments/a", body)
-		if status, answer := y.on(serviceHost, "PUT", "/enrollments/a?api-version=2021-10-01", body,
-			y.owner); status != want {
-			t.Errorf("required: %t: got %d %v, want %d", required, status, answer, want)
-		}
+		t.Run(fmt.Sprintf("required=%t", required), func(t *testing.T) {
+			y := newYard(t, emulator.Options{RequireIfMatch: required})
+			body := `{"registrationId":"a",` + keyed + `}`
+			y.service("PUT", "/enrollments/a", body)
+			if status, answer := y.on(serviceHost, "PUT", "/enrollments/a?api-version=2021-10-01", body,
+				y.owner); status != want {
+				t.Errorf("required: %t: got %d %v, want %d", required, status, answer, want)
+			}
+		})
 	}
 }
 
@@ -163,25 +166,31 @@ func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 			"enrollments":      `{"registrationId":"` + id + `",` + keyed + `}`,
 			"enrollmentGroups": `{"enrollmentGroupId":"` + id + `",` + keyed + `}`,
 		} {
-			path := "/" + collection + "/" + id
-			for _, call := range []struct{ method, path, body string }{
-				{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""},
-				{"DELETE", path, ""},
-			} {
-				if status, answer := y.on(serviceHost, call.method, call.path+version, call.body,
-					y.owner); status/100 != 2 {
-					t.Errorf("%s %s: got %d %v, want success", call.method, call.path, status, answer)
+			t.Run(collection+"/"+id, func(t *testing.T) {
+				path := "/" + collection + "/" + id
+				for _, call := range []struct{ method, path, body string }{
+					{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""},
+					{"DELETE", path, ""},
+				} {
+					t.Run(call.method+" "+call.path, func(t *testing.T) {
+						if status, answer := y.on(serviceHost, call.method, call.path+version, call.body,
+							y.owner); status/100 != 2 {
+							t.Errorf("%s %s: got %d %v, want success", call.method, call.path, status, answer)
+						}
+					})
 				}
-			}
+			})
 		}
 	}
 	y.enroll("registrations", keyed)
 	for _, host := range []string{globalHost, serviceHost, "localhost"} {
-		status, answer := y.on(host, "PUT", "/"+y.scope+"/registrations/registrations/register?api-version=2021-06-01",
-			`{"registrationId":"registrations"}`,
-			y.holding("registrations", primary).token)
-		if status/100 != 2 {
-			t.Errorf("%s: register: got %d %v, want success", host, status, answer)
-		}
+		t.Run(host, func(t *testing.T) {
+			path := "/" + y.scope + "/registrations/registrations/register?api-version=2021-06-01"
+			status, answer := y.on(host, "PUT", path, `{"registrationId":"registrations"}`,
+				y.holding("registrations", primary).token)
+			if status/100 != 2 {
+				t.Errorf("%s: register: got %d %v, want success", host, status, answer)
+			}
+		})
 	}
 }

@@ -85,9 +85,11 @@ func TestHeadersAreSpelledAsOnAzure(t *testing.T) {
 		"a device":                {"GET", "/devices/device-1" + apiVersion, "\r\nETag: \""},
 		"an error of the service": {"GET", "/devices/none" + apiVersion, "\r\niothub-errorcode: DeviceNotFound\r\n"},
 	} {
-		if got := w.raw(tc.method, hubHost, tc.path, owner); !strings.Contains(got, tc.want) {
-			t.Errorf("%s: got\n%s\nwant %q", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := w.raw(tc.method, hubHost, tc.path, owner); !strings.Contains(got, tc.want) {
+				t.Errorf("%s: got\n%s\nwant %q", name, got, tc.want)
+			}
+		})
 	}
 }
 
@@ -121,29 +123,34 @@ func TestServerCertificatesFitTheCipherSuitesOfDevices(t *testing.T) {
 		"RSA only":   {[]uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}, tls.VersionTLS12, x509.RSA},
 		"ECDSA only": {[]uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}, tls.VersionTLS12, x509.ECDSA},
 	} {
-		for place, address := range map[string]string{"ARM": arm.Host, "HTTPS": data.Host, "MQTT": e.Endpoints().MQTT} {
-			config := trusting(e, hubHost)
-			config.CipherSuites, config.MaxVersion = tc.suites, tc.newest
-			if place == "ARM" {
-				config.ServerName = "localhost"
+		t.Run(name, func(t *testing.T) {
+			for place, address := range map[string]string{"ARM": arm.Host, "HTTPS": data.Host,
+				"MQTT": e.Endpoints().MQTT} {
+				t.Run(place, func(t *testing.T) {
+					config := trusting(e, hubHost)
+					config.CipherSuites, config.MaxVersion = tc.suites, tc.newest
+					if place == "ARM" {
+						config.ServerName = "localhost"
+					}
+					conn, err := (&tls.Dialer{Config: config}).DialContext(await.Context(t), "tcp", address)
+					if err != nil {
+						t.Errorf("%s over %s: %v", name, place, err)
+						return
+					}
+					chain := conn.(*tls.Conn).ConnectionState().PeerCertificates
+					if got := chain[0].PublicKeyAlgorithm; got != tc.want {
+						t.Errorf("%s over %s: got a certificate with %v, want %v", name, place, got, tc.want)
+					}
+					for _, c := range chain {
+						if c.SignatureAlgorithm != x509.SHA256WithRSA {
+							t.Errorf("%s over %s: %s is signed with %v, want SHA256-RSA", name, place, c.Subject,
+								c.SignatureAlgorithm)
+						}
+					}
+					check(t, conn.Close())
+				})
 			}
-			conn, err := (&tls.Dialer{Config: config}).DialContext(await.Context(t), "tcp", address)
-			if err != nil {
-				t.Errorf("%s over %s: %v", name, place, err)
-				continue
-			}
-			chain := conn.(*tls.Conn).ConnectionState().PeerCertificates
-			if got := chain[0].PublicKeyAlgorithm; got != tc.want {
-				t.Errorf("%s over %s: got a certificate with %v, want %v", name, place, got, tc.want)
-			}
-			for _, c := range chain {
-				if c.SignatureAlgorithm != x509.SHA256WithRSA {
-					t.Errorf("%s over %s: %s is signed with %v, want SHA256-RSA", name, place, c.Subject,
-						c.SignatureAlgorithm)
-				}
-			}
-			check(t, conn.Close())
-		}
+		})
 	}
 }
 
@@ -155,17 +162,19 @@ func TestVersionsOfTLS(t *testing.T) {
 	check(t, err)
 	for version, served := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false,
 		tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		for _, address := range []string{data.Host, e.Endpoints().MQTT} {
-			config := trusting(e, hubHost)
-			config.MinVersion, config.MaxVersion = version, version
-			conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: config}).DialContext(await.Context(t), "tcp",
-				address)
-			if (err == nil) != served {
-				t.Errorf("%s at %s: got %v, want that it is served: %v", tls.VersionName(version), address, err, served)
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			for _, address := range []string{data.Host, e.Endpoints().MQTT} {
+				config := trusting(e, hubHost)
+				config.MinVersion, config.MaxVersion = version, version
+				dialer := &tls.Dialer{NetDialer: &net.Dialer{}, Config: config}
+				conn, err := dialer.DialContext(await.Context(t), "tcp", address)
+				if (err == nil) != served {
+					t.Errorf("%s: got %v, want that it is served: %v", address, err, served)
+				}
+				if err == nil {
+					check(t, conn.Close())
+				}
 			}
-			if err == nil {
-				check(t, conn.Close())
-			}
-		}
+		})
 	}
 }

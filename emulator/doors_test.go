@@ -54,14 +54,16 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 				y.e.Endpoints().ClientSecret,
 			"another scheme": "Basic " + token,
 		} {
-			want := http.StatusUnauthorized
-			if open[route] && (path != "/" || header == "") {
-				want = http.StatusOK
-			}
-			if status, body := knock(t, y.e, method, path, header); status != want || strings.Contains(body, token) ||
-				path == "/" && strings.Contains(body, "hub-1") {
-				t.Errorf("%s with %s: got %d %s, want %d", route, name, status, body, want)
-			}
+			t.Run(route+", "+name, func(t *testing.T) {
+				want := http.StatusUnauthorized
+				if open[route] && (path != "/" || header == "") {
+					want = http.StatusOK
+				}
+				if status, body := knock(t, y.e, method, path, header); status != want ||
+					strings.Contains(body, token) || path == "/" && strings.Contains(body, "hub-1") {
+					t.Errorf("%s with %s: got %d %s, want %d", route, name, status, body, want)
+				}
+			})
 		}
 	}
 	after, err := y.e.Counts()
@@ -77,9 +79,9 @@ func TestTheControlPortAsksForItsToken(t *testing.T) {
 	}
 }
 
-// TestTheTokenIsForItsOwnerAndStays: the file is for its owner alone, its token outlives a restart, and a folder of an
-// earlier version, which has none, gets one.
-func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
+// TestTheControlTokenIsPrivateAndPersistent: the file is for its owner alone, its token outlives a restart, and a
+// folder of an earlier version, which has none, gets one.
+func TestTheControlTokenIsPrivateAndPersistent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	start := func() (token string) {
@@ -114,8 +116,8 @@ func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
 	}
 }
 
-// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens elsewhere answers to addresses and to the names
-// that it was told, not to whatever name leads to it.
+// TestRebindingIsRefusedBeyondThisMachine: an emulator that listens on other addresses serves IP addresses and its
+// configured names, not every name that resolves to it.
 func TestRebindingIsRefusedBeyondThisMachine(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t, emulator.Options{AllowRemote: true, ControlHosts: []string{"Emulator.Test"}})
@@ -124,17 +126,21 @@ func TestRebindingIsRefusedBeyondThisMachine(t *testing.T) {
 		"emulator.test": 200, "emulator.test:20003": 200, "EMULATOR.test": 200, "localhost:1": 200,
 		"192.0.2.7": 200, "192.0.2.7:20003": 200, "[2001:db8::1]:20003": 200, "[2001:db8::1]": 200,
 	} {
-		for _, origin := range []string{"", "http://" + host} {
-			r := controlRequest(t, e, "GET", "/counts", "")
-			if r.Host = host; origin != "" {
-				r.Header.Set("Origin", origin)
+		t.Run(host, func(t *testing.T) {
+			for _, origin := range []string{"", "http://" + host} {
+				t.Run("origin "+origin, func(t *testing.T) {
+					r := controlRequest(t, e, "GET", "/counts", "")
+					if r.Host = host; origin != "" {
+						r.Header.Set("Origin", origin)
+					}
+					response, err := await.Client.Do(r)
+					check(t, err)
+					if text := readAll(t, response); response.StatusCode != want {
+						t.Errorf("got %d %s, want %d", response.StatusCode, text, want)
+					}
+				})
 			}
-			response, err := await.Client.Do(r)
-			check(t, err)
-			if text := readAll(t, response); response.StatusCode != want {
-				t.Errorf("Host %s, Origin %q: got %d %s, want %d", host, origin, response.StatusCode, text, want)
-			}
-		}
+		})
 	}
 	if _, err := emulator.New(emulator.Options{ControlHosts: []string{"emulator.test"}}); err == nil {
 		t.Error("got no error for names without remote access, want one")

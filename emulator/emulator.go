@@ -118,7 +118,7 @@ func (e *Emulator) open() (err error) {
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
 		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
-		Principals: arm.Principals,
+		ServiceSettings: arm.ServiceSettings, Principals: arm.Principals,
 	})
 	if err != nil {
 		return err

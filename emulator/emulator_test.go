@@ -75,7 +75,7 @@ func TestPortsAreRemembered(t *testing.T) {
 		err = e.Start()
 		return e.Endpoints(), err
 	}
-	// Nobody keeps the ports meanwhile: another process may take one, which is to be tried with other ports.
+	// The ports are free meanwhile. If another process takes one, the test tries other ports.
 	await.Until(t, "two starts on the same ports", func() error {
 		dir := t.TempDir()
 		want, err := start(dir)

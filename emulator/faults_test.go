@@ -51,30 +51,31 @@ func TestFaultsHaveTheErrorFormatOfEachSurface(t *testing.T) {
 		"hub": {question{hub1, "GET", "/devices/a?api-version=2021-04-12", "", ""},
 			"Message:ErrorCode:ServiceUnavailable;out of order"},
 	} {
-		remove, err := y.e.Inject(emulator.Fault{
-			Match: emulator.Match{Surface: surface, Method: tc.method}, Count: 1, Status: 503, Message: "out of order",
-			RetryAfter: 7 * time.Second,
-			Delay:      time.Millisecond,
-		})
-		check(t, err)
-		status, wait, name, body := y.refusedAs(tc.question)
-		if status != 503 || wait != "7" || !strings.Contains(body, tc.want) {
-			t.Errorf("%s: got %d, Retry-After %q, %s, want 503, 7 and %s", surface, status, wait, body, tc.want)
-		}
-		if surface == "hub" && name != "ServiceUnavailable" {
-			t.Errorf("got iothub-errorcode %q", name)
-		}
-		if status, _, _, _ := y.refusedAs(tc.question); status == 503 {
-			t.Errorf("%s: got the fault twice, want it once", surface)
-		}
-		remove()
+		t.Run(surface, func(t *testing.T) {
+			remove, err := y.e.Inject(emulator.Fault{
+				Match: emulator.Match{Surface: surface, Method: tc.method}, Count: 1, Status: 503,
+				Message: "out of order", RetryAfter: 7 * time.Second, Delay: time.Millisecond,
+			})
+			check(t, err)
+			status, wait, name, body := y.refusedAs(tc.question)
+			if status != 503 || wait != "7" || !strings.Contains(body, tc.want) {
+				t.Errorf("%s: got %d, Retry-After %q, %s, want 503, 7 and %s", surface, status, wait, body, tc.want)
+			}
+			if surface == "hub" && name != "ServiceUnavailable" {
+				t.Errorf("got iothub-errorcode %q", name)
+			}
+			if status, _, _, _ := y.refusedAs(tc.question); status == 503 {
+				t.Errorf("%s: got the fault twice, want it once", surface)
+			}
+			remove()
 
-		remove, err = y.e.Inject(emulator.Fault{Match: emulator.Match{Surface: surface}, Drop: true})
-		check(t, err)
-		if status, _, _, _ := y.refusedAs(tc.question); status != 0 {
-			t.Errorf("%s: got status %d, want a lost connection", surface, status)
-		}
-		remove()
+			remove, err = y.e.Inject(emulator.Fault{Match: emulator.Match{Surface: surface}, Drop: true})
+			check(t, err)
+			if status, _, _, _ := y.refusedAs(tc.question); status != 0 {
+				t.Errorf("%s: got status %d, want a lost connection", surface, status)
+			}
+			remove()
+		})
 	}
 	log := y.e.Requests("hub", "")
 	if len(log) == 0 || log[0].Status != 503 {
@@ -97,13 +98,15 @@ func TestFaultsAffectDevicesThatRegisterOverMQTT(t *testing.T) {
 		"a delay": {emulator.Fault{Match: emulator.Match{Method: "SUBSCRIBE"}, Delay: time.Millisecond},
 			200},
 	} {
-		tc.fault.Surface, tc.fault.Count = "mqtt-dps", 1
-		remove, err := y.e.Inject(tc.fault)
-		check(t, err)
-		if got := y.overMQTT(d); got.status != tc.want {
-			t.Errorf("%s: got %+v, want %d", name, got, tc.want)
-		}
-		remove()
+		t.Run(name, func(t *testing.T) {
+			tc.fault.Surface, tc.fault.Count = "mqtt-dps", 1
+			remove, err := y.e.Inject(tc.fault)
+			check(t, err)
+			if got := y.overMQTT(d); got.status != tc.want {
+				t.Errorf("%s: got %+v, want %d", name, got, tc.want)
+			}
+			remove()
+		})
 	}
 }
 
@@ -180,10 +183,12 @@ func TestFaultsOverTheControlPort(t *testing.T) {
 		{"PUT", "/limits", `{}`, 400, "azure must be"},
 		{"PUT", "/limits", `{"azure":false}`, 200, `"azure":false`},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
-			!strings.Contains(answer, tc.want) {
-			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
-		}
+		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {
+			if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+				!strings.Contains(answer, tc.want) {
+				t.Errorf("got %d %s, want %d %s", status, answer, tc.status, tc.want)
+			}
+		})
 	}
 }
 
@@ -205,16 +210,18 @@ func TestAzureLimitsRefuseOverTheWire(t *testing.T) {
 		"queries": {query, 20, "60",
 			"ErrorCode:ThrottlingBacklogTimeout;The request has been throttled. Wait 60 seconds"},
 	} {
-		for range tc.limit {
-			if status, _, _, body := y.refusedAs(tc.question); status == 429 {
-				t.Fatalf("%s: got 429 %s within the limit", name, body)
+		t.Run(name, func(t *testing.T) {
+			for range tc.limit {
+				if status, _, _, body := y.refusedAs(tc.question); status == 429 {
+					t.Fatalf("%s: got 429 %s within the limit", name, body)
+				}
 			}
-		}
-		if status, wait, _, body := y.refusedAs(tc.question); status != 429 || wait != tc.wait ||
-			!strings.Contains(body, tc.want) {
-			t.Errorf("%s: got %d, Retry-After %q, %s beyond the limit, want 429, %s and %s", name, status, wait, body,
-				tc.wait, tc.want)
-		}
+			if status, wait, _, body := y.refusedAs(tc.question); status != 429 || wait != tc.wait ||
+				!strings.Contains(body, tc.want) {
+				t.Errorf("got %d, Retry-After %q, %s beyond the limit, want 429, %s and %s", status, wait, body,
+					tc.wait, tc.want)
+			}
+		})
 	}
 	y.e.MoveClock(time.Minute)
 	if status, _, _, _ := y.refusedAs(query); status == 429 {

@@ -94,7 +94,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	counts, err := emulator.RunT(t, emulator.Options{Dir: dir}).Counts()
 	check(t, err)
 	if counts.Groups != 0 {
-		t.Errorf("got %d groups, want that the dropped request did nothing", counts.Groups)
+		t.Errorf("got %d groups, want no effect of the dropped request", counts.Groups)
 	}
 }
 
@@ -140,9 +140,11 @@ func TestHoldsOverTheControlPort(t *testing.T) {
 	}
 	for path, want := range map[string]int{"/holds/99": 404, "/holds/" + id + "?await=x": 400, "/holds/" + id +
 		"?timeout=x": 400} {
-		if status, _ := controlCall(t, e, "GET", path, ""); status != want {
-			t.Errorf("GET %s: got %d, want %d", path, status, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if status, _ := controlCall(t, e, "GET", path, ""); status != want {
+				t.Errorf("GET %s: got %d, want %d", path, status, want)
+			}
+		})
 	}
 	if status, body := controlCall(t, e, "POST", "/holds", `{"path":"("}`); status != http.StatusBadRequest {
 		t.Errorf("got %d %v for a bad expression, want 400", status, body)
@@ -191,14 +193,16 @@ func TestControlPortRefusesWebPages(t *testing.T) {
 		"a page's request":     func(r *http.Request) { r.Header.Set("Origin", "https://example.com") },
 		"a name of a web page": func(r *http.Request) { r.Host = "evil.example.com" },
 	} {
-		r := controlRequest(t, e, "POST", "/reset", "")
-		change(r)
-		response, err := await.Client.Do(r)
-		check(t, err)
-		response.Body.Close()
-		if response.StatusCode != http.StatusForbidden {
-			t.Errorf("%s: got %d, want 403", name, response.StatusCode)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := controlRequest(t, e, "POST", "/reset", "")
+			change(r)
+			response, err := await.Client.Do(r)
+			check(t, err)
+			response.Body.Close()
+			if response.StatusCode != http.StatusForbidden {
+				t.Errorf("%s: got %d, want 403", name, response.StatusCode)
+			}
+		})
 	}
 }
 

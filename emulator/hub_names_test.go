@@ -82,22 +82,24 @@ func TestTheCertificateOfAHubHasTheNameThatIsDialed(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	for _, address := range []string{strings.TrimPrefix(y.e.Endpoints().Data, "https://"), y.e.Endpoints().MQTT} {
-		for _, name := range hubNames {
-			dialer := tls.Dialer{Config: &tls.Config{RootCAs: y.roots, ServerName: name, MinVersion: tls.VersionTLS12}}
-			c, err := dialer.DialContext(t.Context(), "tcp", address)
-			if err != nil {
-				t.Errorf("%s at %s: %v", name, address, err)
-				continue
+		t.Run(address, func(t *testing.T) {
+			for _, name := range hubNames {
+				config := &tls.Config{RootCAs: y.roots, ServerName: name, MinVersion: tls.VersionTLS12}
+				c, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address)
+				if err != nil {
+					t.Errorf("%s at %s: %v", name, address, err)
+					continue
+				}
+				check(t, c.Close())
 			}
-			check(t, c.Close())
-		}
+		})
 	}
 }
 
-// TestADeviceIsToldTheLinkedNameOfItsHub: assignedHub is the linked name, as the live tests of azure-iot-cli-extension
+// TestADeviceGetsTheLinkedNameOfItsHub: assignedHub is the linked name, as the live tests of azure-iot-cli-extension
 // show (test_dps_linked_hub_int). Each name of the hub in an enrollment means the same hub, and a change of the name
 // moves nothing.
-func TestADeviceIsToldTheLinkedNameOfItsHub(t *testing.T) {
+func TestADeviceGetsTheLinkedNameOfItsHub(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	key := y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/hub-1/IotHubKeys/iothubowner", hubVersion)

@@ -125,14 +125,16 @@ func TestRemovingAnIdentityBreaksItsLinks(t *testing.T) {
 	y.must("PUT", identityPath+identityVersion, groupJSON)
 	both := `{"type":"SystemAssigned, UserAssigned","userAssignedIdentities":{"` + identityPath + `":{}}}`
 	for kind, user := range map[string]string{"SystemAssigned": "", "UserAssigned": strings.ToUpper(identityPath)} {
-		before := y.identify(both, identityLinkJSON(hub1, user))
-		y.wantAssigned(kind, "sn-1")
-		y.identify("", "")
-		y.wantRefused(kind+", without the identity", "sn-1", noIdentity)
-		if again := y.identify(both, ""); again == before || again == "" {
-			t.Errorf("%s: got the principal %s again, want another one than %s", kind, again, before)
-		}
-		y.wantAssigned(kind+", with the identity again", "sn-1")
+		t.Run(kind, func(t *testing.T) {
+			before := y.identify(both, identityLinkJSON(hub1, user))
+			y.wantAssigned(kind, "sn-1")
+			y.identify("", "")
+			y.wantRefused(kind+", without the identity", "sn-1", noIdentity)
+			if again := y.identify(both, ""); again == before || again == "" {
+				t.Errorf("%s: got the principal %s again, want another one than %s", kind, again, before)
+			}
+			y.wantAssigned(kind+", with the identity again", "sn-1")
+		})
 	}
 	// A PUT of an older version does the same, because it does not have the member.
 	y.identify(both, identityLinkJSON(hub1, identityPath))
@@ -178,16 +180,18 @@ func TestRolesAndIdentitiesSurvive(t *testing.T) {
 	again := emulator.RunT(t, emulator.Options{Dir: dir, RequireRoles: true})
 	seeded := emulator.RunT(t, emulator.Options{Seed: seed, RequireRoles: true})
 	for name, e := range map[string]*emulator.Emulator{"a restart": again, "a snapshot": seeded} {
-		other := *y
-		other.wire, other.roots = plain(t, e), y.roots.Clone()
-		other.roots.AppendCertsFromPEM(e.Endpoints().CAPEM)
-		if got := other.must("GET", identityPath+identityVersion, ""); text(got, "properties",
-			"principalId") != principal {
-			t.Errorf("after %s: got %v, want the principal %s", name, got, principal)
-		}
-		other.wantAssigned("after "+name, "sn-1")
-		other.must("DELETE", assignment+rolesVersion, "")
-		other.wantRefused("after "+name+" and without the role", "sn-1", noRole)
+		t.Run(name, func(t *testing.T) {
+			other := *y
+			other.wire, other.roots = plain(t, e), y.roots.Clone()
+			other.roots.AppendCertsFromPEM(e.Endpoints().CAPEM)
+			if got := other.must("GET", identityPath+identityVersion, ""); text(got, "properties",
+				"principalId") != principal {
+				t.Errorf("after %s: got %v, want the principal %s", name, got, principal)
+			}
+			other.wantAssigned("after "+name, "sn-1")
+			other.must("DELETE", assignment+rolesVersion, "")
+			other.wantRefused("after "+name+" and without the role", "sn-1", noRole)
+		})
 	}
 }
 

@@ -173,7 +173,7 @@ func TestIssuedCertificatesThatAreRefused(t *testing.T) {
 	forged.Certificate = append(forged.Certificate, own.Certificate[1:]...)
 	y.atHub("a forged leaf under the real chain", hub1, "sn-1", forged, false)
 
-	// A device that somebody made with keys does not take it.
+	// A device that another client created with keys does not accept it.
 	if status, body := y.hubCall(hub2, "PUT", "/devices/sn-1", `{"deviceId":"sn-1"}`); status != http.StatusOK {
 		t.Fatalf("make a device on the other hub: got %d %v", status, body)
 	}

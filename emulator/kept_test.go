@@ -138,13 +138,13 @@ func TestInterruptedFirstStartIsRepeated(t *testing.T) {
 		t.Errorf("got %d cuts, want at least five for each file", len(cuts))
 	}
 	for n, cut := range cuts {
-		var told strings.Builder
-		options := emulator.Options{Dir: "data", Logger: slog.New(slog.NewTextHandler(&told, nil))}.InFiles(cut)
+		var logged strings.Builder
+		options := emulator.Options{Dir: "data", Logger: slog.New(slog.NewTextHandler(&logged, nil))}.InFiles(cut)
 		if _, err := take(t, options, cut); err != nil {
-			t.Errorf("cut %d: %v\n%s", n, err, told.String())
+			t.Errorf("cut %d: %v\n%s", n, err, logged.String())
 		}
-		if strings.Contains(told.String(), "empty:") {
-			t.Errorf("cut %d: got the log %q, want no file found empty", n, told.String())
+		if strings.Contains(logged.String(), "empty:") {
+			t.Errorf("cut %d: got the log %q, want no file found empty", n, logged.String())
 		}
 	}
 }
@@ -157,7 +157,7 @@ func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	check(t, err)
 	check(t, e.Start())
 	check(t, e.Close())
-	const again, refused = "made again", "refused"
+	const again, refused = "recreated", "refused"
 	for name, want := range map[string]struct{ missing, blank, damaged string }{
 		// without its certificate no client trusts a CA, so the first start was interrupted
 		"ca.pem":                 {again, refused, refused},
@@ -203,12 +203,12 @@ func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	}
 }
 
-// damagedStart starts an emulator in a folder with a damaged file, and checks what is said of it.
+// damagedStart starts an emulator in a folder with a damaged file, and checks the error or the log.
 func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 	t.Helper()
 	before := dataFiles(t, dir)
-	var told strings.Builder
-	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil)),
+	var logged strings.Builder
+	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		Ports: emulator.Ports{}})
 	if err == nil {
 		err = e.Start()
@@ -218,10 +218,10 @@ func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 		if err != nil && !isTaken(err) {
 			t.Fatalf("got %v, want a start", err)
 		}
-		if warned := strings.Contains(told.String(), "level=WARN") &&
-			strings.Contains(told.String(), name); warned != (harm != "missing") &&
+		if warned := strings.Contains(logged.String(), "level=WARN") &&
+			strings.Contains(logged.String(), name); warned != (harm != "missing") &&
 			!strings.HasSuffix(name, "ca.pem") {
-			t.Errorf("got the log %q, want a warning that names the file: %v", told.String(), harm != "missing")
+			t.Errorf("got the log %q, want a warning that names the file: %v", logged.String(), harm != "missing")
 		}
 		return
 	}
@@ -229,7 +229,7 @@ func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 		t.Fatalf("got %v with the hint %q, want an error that names the file and what to do", err, hint.Of(err))
 	}
 	if strings.Contains(err.Error(), "-----BEGIN") {
-		t.Errorf("got %v, want nothing of the file in it", err)
+		t.Errorf("got %v, want no part of the file in it", err)
 	}
 	if after := dataFiles(t, dir); !maps.Equal(after, before) {
 		t.Error("a refused start changed the files")
@@ -263,8 +263,8 @@ func TestFilesThatAnEarlierVersionLostAreRecreated(t *testing.T) {
 	for _, name := range keptFiles {
 		check(t, os.Truncate(filepath.Join(dir, name), 0))
 	}
-	var told strings.Builder
-	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+	var logged strings.Builder
+	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	check(t, err)
 	check(t, e.Start()) // on new ports
 	after, err := e.Counts()
@@ -273,8 +273,8 @@ func TestFilesThatAnEarlierVersionLostAreRecreated(t *testing.T) {
 	if after != before || after.Hubs == 0 {
 		t.Errorf("got %+v, want the store as it was: %+v", after, before)
 	}
-	if got := strings.Count(told.String(), "level=WARN"); got != 7 { // one for the two files of a CA
-		t.Errorf("got %d warnings, want one for each file: %s", got, told.String())
+	if got := strings.Count(logged.String(), "level=WARN"); got != 7 { // one for the two files of a CA
+		t.Errorf("got %d warnings, want one for each file: %s", got, logged.String())
 	}
 }
 
@@ -304,8 +304,8 @@ func TestRemovedFilesAreReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
-			var told lines
-			y := newYard(t, emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+			var logged lines
+			y := newYard(t, emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			ready := y.e.Endpoints().Control + "/readyz"
 			if status, text := get(t, http.DefaultClient, ready); status != http.StatusOK {
 				t.Fatalf("readyz before: got %d %s", status, text)
@@ -325,8 +325,8 @@ func TestRemovedFilesAreReported(t *testing.T) {
 				t.Errorf("a change: got %d %v, want 500 with the reason", status, body)
 			}
 			check(t, y.e.Close())
-			if got := strings.Count(told.String(), "level=ERROR"); got != 1 {
-				t.Errorf("got %d errors in the log, want one: %s", got, told.String())
+			if got := strings.Count(logged.String(), "level=ERROR"); got != 1 {
+				t.Errorf("got %d errors in the log, want one: %s", got, logged.String())
 			}
 		})
 	}
@@ -361,6 +361,6 @@ func TestAStartOnAFullDiskSaysWhatToDo(t *testing.T) {
 		t.Errorf("with room: %v", err)
 	}
 	if _, err := (durable.Disk{FS: files}).Stat("data/" + durable.TempPrefix); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want no file left that is not whole", err)
+		t.Errorf("got %v, want only complete files", err)
 	}
 }

@@ -25,11 +25,11 @@ import (
 	"evenkeel/emulator"
 )
 
-// How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is
-// a process of its own, so that its memory is not the tests'.
+// The load that an emulator supports (`make limits`): a million enrollments, and ten thousand devices at once. The
+// emulator is a process of its own, so that its memory is not the tests'.
 
 // memoryOf is a line of a process's status in MiB: VmRSS is what it has now, VmHWM the most it ever had. Only Linux
-// tells.
+// has it.
 func (c *child) memoryOf(t *testing.T, line string) float64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))

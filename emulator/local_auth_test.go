@@ -30,15 +30,17 @@ func TestAServiceWithoutLocalAuthRefusesTheKeysOfItsPolicies(t *testing.T) {
 	for _, disable := range []string{"true", "false", "null"} {
 		y.localAuth(disable)
 		for _, call := range calls {
-			path := call.path + "?api-version=2021-10-01"
-			status, body := y.on(serviceHost, call.method, path, call.body, y.owner)
-			if refused := status == 401 && body["errorCode"] == float64(401002); refused != (disable == "true") {
-				t.Errorf("disableLocalAuth %s, a key: %s %s got %d %v", disable, call.method, call.path, status, body)
-			}
-			if status, body := y.on(serviceHost, call.method, path, call.body, bearer); status != 200 {
-				t.Errorf("disableLocalAuth %s, a token of Entra: %s %s got %d %v", disable, call.method, call.path,
-					status, body)
-			}
+			t.Run(call.method+" "+call.path+", disabled="+disable, func(t *testing.T) {
+				path := call.path + "?api-version=2021-10-01"
+				status, body := y.on(serviceHost, call.method, path, call.body, y.owner)
+				if refused := status == 401 && body["errorCode"] == float64(401002); refused != (disable == "true") {
+					t.Errorf("disableLocalAuth %s, a key: got %d %v", disable, status, body)
+				}
+				if status, body := y.on(serviceHost, call.method, path, call.body, bearer); status != 200 {
+					t.Errorf("disableLocalAuth %s, a token of Entra: %s %s got %d %v", disable, call.method, call.path,
+						status, body)
+				}
+			})
 		}
 		if key := y.firstKey(servicePath+"/keys/provisioningserviceowner", newVersion); key == "" {
 			t.Errorf("disableLocalAuth %s: ARM shows no key", disable)

@@ -55,14 +55,16 @@ func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 	check(t, err)
 	for name, credential := range map[string]azcore.TokenCredential{"a secret": bySecret,
 		"a certificate": byCertificate} {
-		groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
-			&arm.ClientOptions{ClientOptions: options})
-		check(t, err)
-		location := "westeurope"
-		if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location},
-			nil); err != nil {
-			t.Errorf("a login by %s: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential,
+				&arm.ClientOptions{ClientOptions: options})
+			check(t, err)
+			location := "westeurope"
+			if _, err := groups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: &location},
+				nil); err != nil {
+				t.Errorf("a login by %s: got %v", name, err)
+			}
+		})
 	}
 }
 
@@ -88,16 +90,18 @@ func TestResourceManagerRefusesTokens(t *testing.T) {
 	if got := call(good); got != http.StatusOK {
 		t.Fatalf("a good token: got %d, want 200", got)
 	}
-	stranger := emulator.RunT(t)
+	other := emulator.RunT(t)
 	for name, token := range map[string]string{
 		"another audience":         tokenFor(t, e, "https://azure-devices-provisioning.net/.default"),
-		"another cloud's issuer":   tokenFor(t, stranger, management),
-		"another cloud's audience": tokenFor(t, stranger, stranger.Endpoints().ARM+"/.default"),
+		"another cloud's issuer":   tokenFor(t, other, management),
+		"another cloud's audience": tokenFor(t, other, other.Endpoints().ARM+"/.default"),
 		"another signature":        good[:len(good)-6] + "AAAAAA",
 	} {
-		if got := call(token); got != http.StatusUnauthorized {
-			t.Errorf("%s: got %d, want 401", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := call(token); got != http.StatusUnauthorized {
+				t.Errorf("%s: got %d, want 401", name, got)
+			}
+		})
 	}
 	ahead.Store(int64(2 * time.Hour))
 	if got := call(good); got != http.StatusUnauthorized {

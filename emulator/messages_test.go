@@ -70,10 +70,12 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		{"DELETE", "/messages", ``, 400, "hub and device are required"},
 		{"DELETE", "/messages?hub=hub-9.azure-devices.net&device=device-1", ``, 404, "hub-9"},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
-			!strings.Contains(answer, tc.want) {
-			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
-		}
+		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {
+			if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+				!strings.Contains(answer, tc.want) {
+				t.Errorf("got %d %s, want %d %s", status, answer, tc.status, tc.want)
+			}
+		})
 	}
 	for _, want := range []string{"hello", `{"on":true}`, "\x00\x01"} {
 		if got := receive(w, device); got != want {
@@ -123,7 +125,7 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 	wantLine(t, all, "after")
 	wantLine(t, fresh, "after")
 
-	// An emulator that ends tells those who follow, rather than to cut them off after its grace.
+	// An emulator that ends closes the streams of followers in order, before its grace period is over.
 	check(t, w.e.Close())
 	other.End()
 }

@@ -352,8 +352,8 @@ func (e *Emulator) closeNames() {
 	e.addresses.close()
 }
 
-// told returns the name of a host that a client can connect to.
-func (e *Emulator) told(host string) string {
+// dialName returns the name of a host that a client can connect to.
+func (e *Emulator) dialName(host string) string {
 	if e.options.Names != NamesLoopback {
 		return host
 	}
@@ -369,7 +369,7 @@ func (e *Emulator) told(host string) string {
 
 // HubAddress returns the name by which clients reach a hub or a provisioning service: its address with NamesLoopback,
 // otherwise its host name.
-func (e *Emulator) HubAddress(host string) string { return e.told(host) }
+func (e *Emulator) HubAddress(host string) string { return e.dialName(host) }
 
 // Names returns how clients reach the hosts.
 func (e *Emulator) Names() Names { return e.options.Names }

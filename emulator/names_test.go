@@ -22,7 +22,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// azurePorts are ports that are free now, in the place of 443, 8883 and 5671. They are below those that the system
+// azurePorts are ports that are free now, instead of 443, 8883 and 5671. They are below those that the system
 // gives to connections.
 func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	t.Helper()
@@ -38,7 +38,7 @@ func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	return ports
 }
 
-// runNamed is RunT on such ports: others than those tried first when somebody took them between the look and the start.
+// runNamed is RunT on these ports, or on others if another process takes one before the start.
 func runNamed(t *testing.T, o emulator.Options) (*emulator.Emulator, emulator.AzurePorts) {
 	t.Helper()
 	var started *emulator.Emulator
@@ -172,18 +172,20 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	const host = "dps-1.azure-devices-provisioning.net"
 	own := e.HubAddress(host)
 	if own == address || !strings.HasPrefix(own, "127.0.0.") {
-		t.Fatalf("the provisioning service has the address %q, want one of its own", own)
+		t.Fatalf("the provisioning service has the address %q, want a separate one", own)
 	}
 	if got := assigned(w, https(own), scope); got != address {
 		t.Errorf("a device that registers at %s got %s, want %s", own, got, address)
 	}
 	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
-		status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "",
-			token(t, name, "provisioningserviceowner", key))
-		if status != want {
-			t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "",
+				token(t, name, "provisioningserviceowner", key))
+			if status != want {
+				t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
+			}
+		})
 	}
 
 	// Hubs come and go, and keep their address.

@@ -112,12 +112,13 @@ func startOne(t *testing.T, dir string, more ...string) (*child, error) {
 // kill ends the child without a warning; once more does nothing.
 func (c *child) kill() {
 	if c.cmd.ProcessState == nil {
-		_ = c.cmd.Process.Kill() // it may have ended by itself
+		_ = c.cmd.Process.Kill() // it may have ended already
 		_ = c.cmd.Wait()
 	}
 }
 
-// fleet are devices of the group "fleet" in an emulator that is a child, and what they were told.
+// fleet is the devices of the group "fleet" in an emulator that runs as a child process, and the hubs that were
+// acknowledged to them.
 type fleet struct {
 	*yard
 	dir, groupKey string
@@ -155,11 +156,11 @@ func (f *fleet) register(ctx context.Context, id string, by dpsdevice.Transport)
 	})
 }
 
-// registerUntil lets many devices register at once, each client one after another, until that many were told their
-// hubs; then the child is killed, whatever the others were doing. It returns who was told.
+// registerUntil lets many clients register devices concurrently until that many registrations were acknowledged, and
+// then kills the child. It returns the devices with an acknowledgement.
 func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgements int) []string {
 	const clients = 64
-	var told []string
+	var acknowledged []string
 	var running errgroup.Group
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -174,7 +175,7 @@ func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgem
 				}
 				f.mu.Lock()
 				f.assigned[id] = r.Hub
-				if told = append(told, id); len(told) == acknowledgements {
+				if acknowledged = append(acknowledged, id); len(acknowledged) == acknowledgements {
 					c.kill()
 					stop()
 				}
@@ -184,7 +185,7 @@ func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgem
 		})
 	}
 	_ = running.Wait() // the error does not matter
-	return told
+	return acknowledged
 }
 
 // verify asks the service where devices are.
@@ -195,7 +196,7 @@ func (f *fleet) verify(ids []string) {
 		status, body := f.on(serviceHost, "GET", "/registrations/"+id+"?api-version=2021-10-01", "", f.owner)
 		if status != http.StatusOK || body["status"] != "assigned" || body["assignedHub"] != f.assigned[id] {
 			if lost++; lost < 5 {
-				f.t.Errorf("%s: got %d %v, want it assigned to %s as it was told", id, status, body, f.assigned[id])
+				f.t.Errorf("%s: got %d %v, want it assigned to %s as acknowledged", id, status, body, f.assigned[id])
 			}
 		}
 	}
@@ -218,21 +219,21 @@ func TestAssignmentsSurviveAKill(t *testing.T) {
 		ctx := await.Context(t)
 		c, err := startChild(t, f.dir)
 		check(t, err)
-		told := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
+		acknowledged := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
 		c.kill()
 		if ctx.Err() != nil {
-			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(told),
+			t.Fatalf("round %d: only %d devices were assigned in time; the child said %s", round, len(acknowledged),
 				c.stderr.String())
 		}
 		if c, err = startChild(t, f.dir); err != nil {
 			t.Fatalf("round %d: start again: %v", round, err)
 		}
-		f.verify(told)
+		f.verify(acknowledged)
 		// Who registers again stays where it is.
-		again, err := f.register(ctx, told[0], dpsdevice.HTTPS)
-		if err != nil || again.Hub != f.assigned[told[0]] {
-			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, told[0], again.Hub, err,
-				f.assigned[told[0]])
+		again, err := f.register(ctx, acknowledged[0], dpsdevice.HTTPS)
+		if err != nil || again.Hub != f.assigned[acknowledged[0]] {
+			t.Errorf("round %d: %s registers again: got %s, %v, want %s", round, acknowledged[0], again.Hub, err,
+				f.assigned[acknowledged[0]])
 		}
 		c.kill()
 	}

@@ -183,13 +183,15 @@ func TestPythonOverHTTPS(t *testing.T) {
 		"/devices/py-1/files":               http.StatusBadRequest,
 		"/devices/py-1/files/notifications": http.StatusBadRequest,
 	} {
-		status, body := y.on(hub, "POST", path+"?api-version="+pythonHub, `{"blobName": "b"}`, key,
-			"User-Agent", agent, "Accept", "application/json")
-		message, _ := body["Message"].(string)
-		if status != want || want == http.StatusBadRequest &&
-			!strings.Contains(message, "DefaultStorageEndpointNotConfigured") {
-			t.Errorf("%s: got %d %v, want %d", path, status, body, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			status, body := y.on(hub, "POST", path+"?api-version="+pythonHub, `{"blobName": "b"}`, key,
+				"User-Agent", agent, "Accept", "application/json")
+			message, _ := body["Message"].(string)
+			if status != want || want == http.StatusBadRequest &&
+				!strings.Contains(message, "DefaultStorageEndpointNotConfigured") {
+				t.Errorf("%s: got %d %v, want %d", path, status, body, want)
+			}
+		})
 	}
 	status, body := y.on(hub, "GET", "/devices/py-1/messages/devicebound?api-version="+pythonHub, "", key)
 	if status != http.StatusNoContent {

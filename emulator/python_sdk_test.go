@@ -62,9 +62,11 @@ func TestTheDeviceSDKForPython(t *testing.T) {
 				"reported": `{"$version":2,"fan":true}`,
 				"upload":   `"ClientError: HTTP operation returned: 400`,
 			} {
-				if text, _ := json.Marshal(got[what]); !strings.HasPrefix(string(text), want) {
-					t.Errorf("%s: got %s, want %s", what, text, want)
-				}
+				t.Run(what, func(t *testing.T) {
+					if text, _ := json.Marshal(got[what]); !strings.HasPrefix(string(text), want) {
+						t.Errorf("%s: got %s, want %s", what, text, want)
+					}
+				})
 			}
 			want := map[string]any{
 				"message": []any{"hello", "m1", map[string]any{"k": "v w"}},

@@ -33,10 +33,10 @@ func TestReprovisioning(t *testing.T) {
 		on        string
 		changed   bool // the twin is as the device left it
 	}{
-		{"nothing said, another hub", "", "", hub2, "deviceDataMigrated", hub2, true},
-		{"nothing said, the same hub", "", "", hub1, "reprovisionedToInitialAssignment", hub1, true},
-		{"nothing said, an old device", "", "2018-04-01", hub2, "reprovisionedToInitialAssignment", hub1, true},
-		{"nothing said, a device of the next version", "", "2018-11-01", hub2, "deviceDataMigrated", hub2, true},
+		{"no policy, another hub", "", "", hub2, "deviceDataMigrated", hub2, true},
+		{"no policy, the same hub", "", "", hub1, "reprovisionedToInitialAssignment", hub1, true},
+		{"no policy, an old device", "", "2018-04-01", hub2, "reprovisionedToInitialAssignment", hub1, true},
+		{"no policy, a device of the next version", "", "2018-11-01", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, another hub", migrate, "", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, an old device", migrate, "2018-04-01", hub2, "deviceDataMigrated", hub2, true},
 		{"migrate, the same hub", migrate, "", hub1, "reprovisionedToInitialAssignment", hub1, true},
@@ -47,46 +47,48 @@ func TestReprovisioning(t *testing.T) {
 		{"never and reset", neverReset, "", hub2, "reprovisionedToInitialAssignment", hub1, true},
 	}
 	for i, test := range tests {
-		for name, register := range fronts {
-			id := fmt.Sprintf("sn-%d-%s", i, strings.ReplaceAll(name, " ", "-"))
-			entry := func(hub string) {
-				y.enroll(id, keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"],"initialTwin":{"tags":`+
-					initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
+		t.Run(test.name, func(t *testing.T) {
+			for name, register := range fronts {
+				id := fmt.Sprintf("sn-%d-%s", i, strings.ReplaceAll(name, " ", "-"))
+				entry := func(hub string) {
+					y.enroll(id, keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"],"initialTwin":{"tags":`+
+						initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
+				}
+				entry(hub1)
+				d := y.holding(id, primary)
+				d.version = test.version
+				if got := register(y, d); got.state("assignedHub") != hub1 ||
+					got.state("substatus") != "initialAssignment" {
+					t.Fatalf("%s over %s: got %v, want the initial assignment to %s", test.name, name, got, hub1)
+				}
+				y.twinOf(hub1, id, initialTags, initialDesired)
+				if status, body := y.hubCall(hub1, "PATCH", "/twins/"+id,
+					`{"tags":{"own":"tag"},"properties":{"desired":{"n":7}}}`); status != 200 {
+					t.Fatalf("%s: change the twin: got %d %v", test.name, status, body)
+				}
+				entry(test.to)
+				substatus := test.substatus
+				if d.apiVersion() < "2019-04-15" {
+					substatus = "initialAssignment"
+				}
+				got := register(y, d)
+				if got.status != 200 || got.state("substatus") != substatus || got.state("assignedHub") != test.on {
+					t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, substatus, test.on)
+					continue
+				}
+				if record := y.service("GET", "/registrations/"+id, ""); record["substatus"] != test.substatus {
+					t.Errorf("%s over %s: got the record %v, want %s", test.name, name, record, test.substatus)
+				}
+				if test.changed {
+					y.twinOf(test.on, id, changedTags, changedDesired)
+				} else {
+					y.twinOf(test.on, id, initialTags, initialDesired)
+				}
+				if test.on != hub1 {
+					y.absent(hub1, id)
+				}
 			}
-			entry(hub1)
-			d := y.holding(id, primary)
-			d.version = test.version
-			if got := register(y, d); got.state("assignedHub") != hub1 ||
-				got.state("substatus") != "initialAssignment" {
-				t.Fatalf("%s over %s: got %v, want the initial assignment to %s", test.name, name, got, hub1)
-			}
-			y.twinOf(hub1, id, initialTags, initialDesired)
-			if status, body := y.hubCall(hub1, "PATCH", "/twins/"+id,
-				`{"tags":{"own":"tag"},"properties":{"desired":{"n":7}}}`); status != 200 {
-				t.Fatalf("%s: change the twin: got %d %v", test.name, status, body)
-			}
-			entry(test.to)
-			told := test.substatus
-			if d.apiVersion() < "2019-04-15" {
-				told = "initialAssignment"
-			}
-			got := register(y, d)
-			if got.status != 200 || got.state("substatus") != told || got.state("assignedHub") != test.on {
-				t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, told, test.on)
-				continue
-			}
-			if record := y.service("GET", "/registrations/"+id, ""); record["substatus"] != test.substatus {
-				t.Errorf("%s over %s: got the record %v, want %s", test.name, name, record, test.substatus)
-			}
-			if test.changed {
-				y.twinOf(test.on, id, changedTags, changedDesired)
-			} else {
-				y.twinOf(test.on, id, initialTags, initialDesired)
-			}
-			if test.on != hub1 {
-				y.absent(hub1, id)
-			}
-		}
+		})
 	}
 }
 
@@ -117,7 +119,7 @@ func TestRefusedDevices(t *testing.T) {
 		return device{scope: scope, id: id, token: text}
 	}
 	soon := time.Now().Add(time.Hour)
-	stranger := issue(t, nil, "a", false)
+	unknown := issue(t, nil, "a", false)
 	badBody, otherBody := y.holding("a", primary), y.holding("a", primary)
 	badBody.body, otherBody.body = "{", `{"registrationId":"b"}`
 	badVersion := y.holding("a", primary)
@@ -151,7 +153,7 @@ func TestRefusedDevices(t *testing.T) {
 			401, "401002", ""},
 		{"no credential", device{scope: y.scope, id: "a"}, 401, refused, "401002", ""},
 		{"an invalid token", device{scope: y.scope, id: "a", token: "SharedAccessSignature ?"}, 401, 401, "401000", ""},
-		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: stranger.presented(0)}, 401, 401,
+		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: unknown.presented(0)}, 401, 401,
 			"401002", ""},
 		{"a disabled enrollment", y.holding("off", primary), 200, 200, "", "disabled"},
 		{"a disabled enrollment hides the group", y.holding("off", derived(primary, "off")), 401, 401, "401000", ""},
@@ -163,20 +165,22 @@ func TestRefusedDevices(t *testing.T) {
 		{"static with two hubs", y.holding("two", primary), 200, 200, "400208", "failed"},
 	}
 	for _, test := range tests {
-		for name, register := range fronts {
-			got := register(y, test.device)
-			want := test.mqtt
-			if name == "HTTPS" {
-				want = test.https
+		t.Run(test.name, func(t *testing.T) {
+			for name, register := range fronts {
+				got := register(y, test.device)
+				want := test.mqtt
+				if name == "HTTPS" {
+					want = test.https
+				}
+				code := test.code
+				if want == refused {
+					code = ""
+				}
+				if got.status != want || got.code() != code || got.state("status") != test.end {
+					t.Errorf("%s over %s: got %v, want %d %s %s", test.name, name, got, want, code, test.end)
+				}
 			}
-			code := test.code
-			if want == refused {
-				code = ""
-			}
-			if got.status != want || got.code() != code || got.state("status") != test.end {
-				t.Errorf("%s over %s: got %v, want %d %s %s", test.name, name, got, want, code, test.end)
-			}
-		}
+		})
 	}
 	for _, hub := range []string{hub1, hub2} {
 		for _, id := range []string{"off", "z", "none", "two"} {
@@ -208,11 +212,13 @@ func TestLinksToMissingHubs(t *testing.T) {
 		for hub, want := range map[string]struct{ code, text string }{
 			hub1: {"401002", "IotHubUnauthorizedAccess"}, hub2: {"401001", "IoTHub not found."},
 		} {
-			got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary))
-			if got.status != 200 || got.state("status") != "failed" || got.code() != want.code ||
-				!strings.Contains(got.state("errorMessage"), want.text) {
-				t.Errorf("%s, %s: got %v, want a failed registration with %s", name, hub, got, want.code)
-			}
+			t.Run(name+", "+hub, func(t *testing.T) {
+				got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary))
+				if got.status != 200 || got.state("status") != "failed" || got.code() != want.code ||
+					!strings.Contains(got.state("errorMessage"), want.text) {
+					t.Errorf("%s, %s: got %v, want a failed registration with %s", name, hub, got, want.code)
+				}
+			})
 		}
 	}
 }

@@ -188,15 +188,17 @@ func TestASnapshotSeedsAnotherEmulator(t *testing.T) {
 		t.Fatalf("seed: got %d %s", status, body)
 	}
 	for name, e := range map[string]*emulator.Emulator{"by the option": byFile, "by the control port": byPort} {
-		there := lived{yard: &yard{wire: plain(t, e)}, questions: append([]question{}, l.questions...)}
-		for i := range there.questions {
-			if there.questions[i].host == "" {
-				there.questions[i].authorization = "Bearer " + there.token
+		t.Run(name, func(t *testing.T) {
+			there := lived{yard: &yard{wire: plain(t, e)}, questions: append([]question{}, l.questions...)}
+			for i := range there.questions {
+				if there.questions[i].host == "" {
+					there.questions[i].authorization = "Bearer " + there.token
+				}
 			}
-		}
-		if diff := gocmp.Diff(want, there.answers()); diff != "" {
-			t.Errorf("answers of an emulator seeded %s (-want +got):\n%s", name, diff)
-		}
+			if diff := gocmp.Diff(want, there.answers()); diff != "" {
+				t.Errorf("answers of an emulator seeded %s (-want +got):\n%s", name, diff)
+			}
+		})
 	}
 }
 
@@ -245,16 +247,18 @@ func TestSnapshotsOverTheControlPort(t *testing.T) {
 		{"DELETE", "/snapshots/one", "", 204, ""},
 		{"GET", "/snapshots", "", 200, "[]"},
 	} {
-		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
-			!strings.Contains(answer, tc.want) {
-			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
-		}
-		if tc.method == "PUT" && tc.status == 204 {
-			if info, err := os.Stat(filepath.Join(dir, "snapshots", "one.json")); err != nil ||
-				info.Mode().Perm() != 0o600 {
-				t.Errorf("got %v, %v, want a file for its owner alone", info, err)
+		t.Run(tc.method+" "+tc.path+" "+tc.body, func(t *testing.T) {
+			if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status ||
+				!strings.Contains(answer, tc.want) {
+				t.Errorf("got %d %s, want %d %s", status, answer, tc.status, tc.want)
 			}
-		}
+			if tc.method == "PUT" && tc.status == 204 {
+				if info, err := os.Stat(filepath.Join(dir, "snapshots", "one.json")); err != nil ||
+					info.Mode().Perm() != 0o600 {
+					t.Errorf("got %v, %v, want a file for its owner alone", info, err)
+				}
+			}
+		})
 	}
 	if counts, err := w.e.Counts(); err != nil || counts.Groups != 1 {
 		t.Errorf("got %+v, %v after refused seeds, want what was there", counts, err)
@@ -280,10 +284,12 @@ func TestTheClockOverTheControlPort(t *testing.T) {
 		{"GET", "", 200, `"now":"2031-02-04T04:05:`},
 		{"DELETE", "", 200, `"offset":"0s"`},
 	} {
-		if status, answer := w.control(tc.method, "/clock", tc.body); status != tc.status ||
-			!strings.Contains(answer, tc.want) {
-			t.Errorf("%s /clock %s: got %d %s, want %d %s", tc.method, tc.body, status, answer, tc.status, tc.want)
-		}
+		t.Run(tc.method+" "+tc.body, func(t *testing.T) {
+			if status, answer := w.control(tc.method, "/clock", tc.body); status != tc.status ||
+				!strings.Contains(answer, tc.want) {
+				t.Errorf("%s /clock %s: got %d %s, want %d %s", tc.method, tc.body, status, answer, tc.status, tc.want)
+			}
+		})
 	}
 
 	// What is under way ends, and tokens expire.

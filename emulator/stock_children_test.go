@@ -36,8 +36,8 @@ func newAuthority(t *testing.T) authority {
 	return a
 }
 
-// sign makes a certificate for that common name, by the authority or, when parent is nil and there is no certificate
-// yet, by itself.
+// sign creates a certificate with that common name, signed by the authority, or self-signed if parent is nil and the
+// authority has no certificate yet.
 func (a authority) sign(t *testing.T, name string, parent *x509.Certificate) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{

@@ -15,8 +15,7 @@ import (
 	"evenkeel/emulator"
 )
 
-// The rest of the stock clients' methods: what hubs and services tell of themselves, private endpoints, providers,
-// quotas, pages.
+// The other methods of Azure's own clients: reports of hubs and services, private endpoints, providers, quotas, pages.
 
 func TestHubReports(t *testing.T) {
 	t.Parallel()
@@ -269,10 +268,12 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 	w := plain(t, e)
 	for path, body := range map[string]string{hubPath + hubVersion: hubJSON, servicePath +
 		serviceVersion: serviceJSON} {
-		if status, answer := w.call("PUT", path, body); status != http.StatusConflict ||
-			!strings.Contains(fmt.Sprint(answer), "MissingSubscriptionRegistration") {
-			t.Errorf("%s: got %d %v, want MissingSubscriptionRegistration", path, status, answer)
-		}
+		t.Run(path, func(t *testing.T) {
+			if status, answer := w.call("PUT", path, body); status != http.StatusConflict ||
+				!strings.Contains(fmt.Sprint(answer), "MissingSubscriptionRegistration") {
+				t.Errorf("%s: got %d %v, want MissingSubscriptionRegistration", path, status, answer)
+			}
+		})
 	}
 	provider, err := c.providers.Get(t.Context(), "Microsoft.Devices", nil)
 	check(t, err)
@@ -280,7 +281,7 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 		t.Errorf("got %s with %d types, want NotRegistered with two", *provider.RegistrationState,
 			len(provider.ResourceTypes))
 	}
-	c.putHub(t, "hub-1", aHub()) // the stock client registers by itself when it is told
+	c.putHub(t, "hub-1", aHub()) // Azure's own client registers automatically after this error
 	registered, err := c.providers.Register(t.Context(), "Microsoft.Devices", nil)
 	check(t, err)
 	if *registered.RegistrationState != "Registered" {
@@ -328,21 +329,25 @@ func TestListsArePaged(t *testing.T) {
 		"resourceType eq 'Microsoft.Devices/IotHubs'": 5, "tagName eq 'stage' and tagValue eq 'test'": 1,
 		"resourceType eq 'microsoft.devices/provisioningservices'": 1, "tagName eq 'Stage' and tagValue eq 'live'": 0,
 	} {
-		got := pages(t, c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr(filter)}),
-			func(p armresources.ClientListResponse) int { return len(p.Value) })
-		if got != want {
-			t.Errorf("%s: got %d resources, want %d", filter, got, want)
-		}
+		t.Run(filter, func(t *testing.T) {
+			got := pages(t, c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr(filter)}),
+				func(p armresources.ClientListResponse) int { return len(p.Value) })
+			if got != want {
+				t.Errorf("%s: got %d resources, want %d", filter, got, want)
+			}
+		})
 	}
 	_, err := c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr("plan eq 'hub'")}).NextPage(t.Context())
 	refused(t, err, http.StatusBadRequest, "InvalidFilterInQueryString")
 	w := plain(t, e)
 	for path, code := range map[string]string{"&$top=none": "InvalidTopInQueryString",
 		"&$skiptoken=!": "InvalidSkipToken"} {
-		if status, body := w.call("GET", groupPath+"/resources"+groupVersion+path, ""); status != 400 ||
-			!strings.Contains(fmt.Sprint(body), code) {
-			t.Errorf("%s: got %d %v, want %s", path, status, body, code)
-		}
+		t.Run(path, func(t *testing.T) {
+			if status, body := w.call("GET", groupPath+"/resources"+groupVersion+path, ""); status != 400 ||
+				!strings.Contains(fmt.Sprint(body), code) {
+				t.Errorf("%s: got %d %v, want %s", path, status, body, code)
+			}
+		})
 	}
 	if locations := w.must("GET", "/subscriptions/"+emulator.SubscriptionID+"/locations"+groupVersion,
 		"")["value"].([]any); len(locations) < 20 {

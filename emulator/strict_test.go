@@ -123,12 +123,14 @@ func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 				return status, body
 			},
 		} {
-			if status, body := call(); status != 400 {
-				t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
-			} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
-				strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
-				t.Errorf("%s, %s: got %q, want a text that quotes nothing", what, name, text)
-			}
+			t.Run(what+", "+name, func(t *testing.T) {
+				if status, body := call(); status != 400 {
+					t.Errorf("%s, %s: got %d %v, want 400", what, name, status, body)
+				} else if text := fmt.Sprint(body); !utf8.ValidString(text) || strings.Contains(text, "ln") &&
+					strings.Contains(name, "UTF-8") && strings.Contains(text, "\ufffd") {
+					t.Errorf("%s, %s: got %q, want a text without the value", what, name, text)
+				}
+			})
 		}
 	}
 	if !device.IsConnectionOpen() {
@@ -176,10 +178,12 @@ func TestAggregatesThatOverflow(t *testing.T) {
 		"select max(tags.a) as a, min(tags.b) as b from devices":       `1.7e`,
 		"select deviceId from devices where tags.a * 10 = tags.a * 10": `[]`,
 	} {
-		status, text := w.query(query, owner)
-		if status != 200 && status != 400 || status == 200 && !strings.Contains(text, want) {
-			t.Errorf("%s: got %d %s, want %s", query, status, text, want)
-		}
+		t.Run(query, func(t *testing.T) {
+			status, text := w.query(query, owner)
+			if status != 200 && status != 400 || status == 200 && !strings.Contains(text, want) {
+				t.Errorf("%s: got %d %s, want %s", query, status, text, want)
+			}
+		})
 	}
 }
 
@@ -200,11 +204,15 @@ func TestEmptyHoldsAndFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	for _, path := range []string{"/holds", "/faults"} {
-		for _, body := range []string{"", "null", `{"nth":-1,"delay":"1s"}`, `{"nth":-1}`} {
-			if status, text := w.control("POST", path, body); status != 400 {
-				t.Errorf("%s with %q: got %d %s, want 400", path, body, status, text)
+		t.Run(path, func(t *testing.T) {
+			for _, body := range []string{"", "null", `{"nth":-1,"delay":"1s"}`, `{"nth":-1}`} {
+				t.Run(fmt.Sprintf("%q", body), func(t *testing.T) {
+					if status, text := w.control("POST", path, body); status != 400 {
+						t.Errorf("%s with %q: got %d %s, want 400", path, body, status, text)
+					}
+				})
 			}
-		}
+		})
 	}
 	if status, text := w.control("POST", "/holds", "{}"); status != 201 {
 		t.Errorf("a hold of anything: got %d %s, want 201", status, text)

@@ -52,7 +52,6 @@ func (e *Emulator) dataHandler() http.Handler {
 		},
 		Other:  e.addresses.Other,
 		Strict: e.options.RequireIfMatch, KeepNewer: e.options.KeepNewerMembers,
-		LocalAuthDisabled: arm.LocalAuthDisabled,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +98,7 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 func (e *Emulator) openSurfaces() (err error) {
 	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{
-		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
+		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.dialName,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 			Transport: e.webhooks,

@@ -50,8 +50,10 @@ func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 		t.Errorf("telemetry: got %d %v, want 204", status, answer)
 	}
 	for name, register := range map[string]front{"MQTT": fronts["MQTT"], "WebSocket": fronts["MQTT over WebSocket"]} {
-		if got := register(y, d); got.status != http.StatusUnauthorized {
-			t.Errorf("%s: got %v, want 401: TPMs are attested over HTTPS only", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := register(y, d); got.status != http.StatusUnauthorized {
+				t.Errorf("%s: got %v, want 401: TPMs are attested over HTTPS only", name, got)
+			}
+		})
 	}
 }

@@ -243,32 +243,34 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 		{"nothing listens", -1, "", "400207", "could not be called"},
 	}
 	for i, test := range tests {
-		id := fmt.Sprintf("sn-%d", i)
-		custom, y := h.custom(), patient
-		switch test.status {
-		case 0:
-			y = hurried
-			h.mu.Lock()
-			h.hang = true
-			h.mu.Unlock()
-		case -1:
-			custom = strings.Replace(custom, h.URL, gone.URL, 1)
-		default:
-			h.answer(test.status, test.body)
-		}
-		y.enroll(id, keyed+`,"iotHubs":["`+hub1+`"],`+custom)
-		for name, register := range fronts {
-			got := register(y, y.holding(id, primary))
-			if got.status != 200 || got.state("status") != "failed" || got.code() != test.code ||
-				!strings.Contains(got.state("errorMessage"), test.text) {
-				t.Errorf("%s over %s: got %v, want a failed registration with %s and %q", test.name, name, got,
-					test.code, test.text)
+		t.Run(test.name, func(t *testing.T) {
+			id := fmt.Sprintf("sn-%d", i)
+			custom, y := h.custom(), patient
+			switch test.status {
+			case 0:
+				y = hurried
+				h.mu.Lock()
+				h.hang = true
+				h.mu.Unlock()
+			case -1:
+				custom = strings.Replace(custom, h.URL, gone.URL, 1)
+			default:
+				h.answer(test.status, test.body)
 			}
-			if strings.Contains(got.state("errorMessage"), "s3cret") {
-				t.Errorf("%s over %s: the message tells the webhook's key: %s", test.name, name,
-					got.state("errorMessage"))
+			y.enroll(id, keyed+`,"iotHubs":["`+hub1+`"],`+custom)
+			for name, register := range fronts {
+				got := register(y, y.holding(id, primary))
+				if got.status != 200 || got.state("status") != "failed" || got.code() != test.code ||
+					!strings.Contains(got.state("errorMessage"), test.text) {
+					t.Errorf("%s over %s: got %v, want a failed registration with %s and %q", test.name, name, got,
+						test.code, test.text)
+				}
+				if strings.Contains(got.state("errorMessage"), "s3cret") {
+					t.Errorf("%s over %s: the message contains the webhook's key: %s", test.name, name,
+						got.state("errorMessage"))
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -337,38 +337,40 @@ func TestAnswersOfPutAndDelete(t *testing.T) {
 		"service": {servicePath, serviceVersion, serviceJSON,
 			"/providers/Microsoft.Devices/locations/westeurope/provisioningServiceOperationResults/"},
 	} {
-		for _, under := range []string{"Activating", "Transitioning"} {
-			response, err := w.do(t.Context(), "PUT", test.path+test.version, test.body)
+		t.Run(name, func(t *testing.T) {
+			for _, under := range []string{"Activating", "Transitioning"} {
+				response, err := w.do(t.Context(), "PUT", test.path+test.version, test.body)
+				check(t, err)
+				operation, location := response.Header.Get("Azure-AsyncOperation"), response.Header.Get("Location")
+				status, body := answer(t, response)
+				properties, _ := body["properties"].(map[string]any)
+				if status != http.StatusCreated || properties["provisioningState"] != "Accepted" ||
+					properties["state"] != under {
+					t.Errorf("got %d, %v %v, want 201, Accepted and %s", status, properties["provisioningState"],
+						properties["state"], under)
+				}
+				if !strings.Contains(operation, test.operation) || !strings.HasSuffix(operation, "&asyncinfo") ||
+					location != "" {
+					t.Errorf("%s: got operation %q and location %q, want …%s…&asyncinfo and none", name, operation,
+						location, test.operation)
+				}
+				if body := w.must("GET", strings.TrimPrefix(operation, w.e.Endpoints().ARM),
+					""); body["status"] != "Succeeded" {
+					t.Errorf("%s: got %v of the operation, want Succeeded", name, body)
+				}
+			}
+			response, err := w.do(t.Context(), "DELETE", test.path+test.version, "")
 			check(t, err)
-			operation, location := response.Header.Get("Azure-AsyncOperation"), response.Header.Get("Location")
-			status, body := answer(t, response)
-			properties, _ := body["properties"].(map[string]any)
-			if status != http.StatusCreated || properties["provisioningState"] != "Accepted" ||
-				properties["state"] != under {
-				t.Errorf("%s: got %d, %v %v, want 201, Accepted and %s", name, status, properties["provisioningState"],
-					properties["state"], under)
+			data, err := io.ReadAll(response.Body)
+			check(t, err)
+			response.Body.Close()
+			if response.StatusCode != http.StatusAccepted || strings.TrimSpace(string(data)) != "null" ||
+				response.Header.Get("Azure-AsyncOperation") == "" || response.Header.Get("Location") == "" {
+				t.Errorf("%s: got %d %q to DELETE, want 202, null and both headers", name, response.StatusCode, data)
 			}
-			if !strings.Contains(operation, test.operation) || !strings.HasSuffix(operation, "&asyncinfo") ||
-				location != "" {
-				t.Errorf("%s: got operation %q and location %q, want …%s…&asyncinfo and none", name, operation,
-					location, test.operation)
+			if status, _ := w.call("DELETE", test.path+test.version, ""); status != http.StatusNoContent {
+				t.Errorf("%s: got %d to a second DELETE, want 204", name, status)
 			}
-			if body := w.must("GET", strings.TrimPrefix(operation, w.e.Endpoints().ARM),
-				""); body["status"] != "Succeeded" {
-				t.Errorf("%s: got %v of the operation, want Succeeded", name, body)
-			}
-		}
-		response, err := w.do(t.Context(), "DELETE", test.path+test.version, "")
-		check(t, err)
-		data, err := io.ReadAll(response.Body)
-		check(t, err)
-		response.Body.Close()
-		if response.StatusCode != http.StatusAccepted || strings.TrimSpace(string(data)) != "null" ||
-			response.Header.Get("Azure-AsyncOperation") == "" || response.Header.Get("Location") == "" {
-			t.Errorf("%s: got %d %q to DELETE, want 202, null and both headers", name, response.StatusCode, data)
-		}
-		if status, _ := w.call("DELETE", test.path+test.version, ""); status != http.StatusNoContent {
-			t.Errorf("%s: got %d to a second DELETE, want 204", name, status)
-		}
+		})
 	}
 }

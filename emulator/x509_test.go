@@ -43,8 +43,8 @@ func newChain(t *testing.T, device string) (authority []byte, leaf tls.Certifica
 	return authority, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}
 }
 
-// TestDevicesAuthenticateByTheHubsCAs goes over ARM and TLS: a certificate counts only once it is verified, and keys no
-// longer do when the hub says so.
+// TestDevicesAuthenticateByTheHubsCAs uses ARM and TLS: a certificate is accepted only once it is verified, and keys
+// are rejected once the hub disables them.
 func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)

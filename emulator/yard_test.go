@@ -112,7 +112,7 @@ func (y *yard) twinOf(host, id, tags, desired string) {
 func (y *yard) absent(host, id string) {
 	y.t.Helper()
 	if status, body := y.hubCall(host, "GET", "/devices/"+id, ""); status != http.StatusNotFound {
-		y.t.Errorf("%s on %s: got %d %v, want it gone", id, host, status, body)
+		y.t.Errorf("%s on %s: got %d %v, want it deleted", id, host, status, body)
 	}
 }
 
@@ -126,7 +126,7 @@ func (y *yard) enroll(id, more string) {
 	y.service("PUT", "/enrollments/"+id, fmt.Sprintf(`{"registrationId":%q,%s}`, id, more))
 }
 
-// device is what somebody presents who wants to register.
+// device is a device with what it presents to register.
 type device struct {
 	scope, id string
 	token     string

@@ -79,9 +79,9 @@ func copyFile(from, to string) error {
 	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
-// Build builds what `keel up` would build, so that later measurements and outputs do not include it.
+// Build runs `make build`, so that later measurements and outputs do not include a build.
 func Build(folder string, progress io.Writer) error {
-	cmd := exec.Command("go", "run", "./cmd/keel", "build")
+	cmd := exec.Command("make", "build")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build keel: %w", err)
@@ -89,7 +89,7 @@ func Build(folder string, progress io.Writer) error {
 	return nil
 }
 
-// Stack is the default environment of stories and benchmarks, whoever runs them.
+// Stack is the default environment of stories and benchmarks.
 const Stack = "local"
 
 // Limit is the time limit of a command. The longest commands need a minute on an idle machine.

@@ -34,16 +34,18 @@ func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 	// The device runs twice: before it is assigned to a hub, and after.
 	for _, c := range []struct{ flags, passed string }{{"--device device-1", "1"}, {"--device device-1", "2"},
 		{"--admin", "1"}} {
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
-		run := exec.CommandContext(ctx, "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+
-			`)"; exec node --test --test-reporter=tap env.test.js`)
-		run.Env = append(os.Environ(), "CHECKOUT="+folder)
-		out, err := run.CombinedOutput()
-		t.Logf("%s", out)
-		if err != nil || !passed(out, c.passed) {
-			t.Errorf("keel env %s: got %v, want %s tests passed", c.flags, err, c.passed)
-		}
+		t.Run(c.flags+" "+c.passed, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			run := exec.CommandContext(ctx, "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+
+				`)"; exec node --test --test-reporter=tap env.test.js`)
+			run.Env = append(os.Environ(), "CHECKOUT="+folder)
+			out, err := run.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil || !passed(out, c.passed) {
+				t.Errorf("keel env %s: got %v, want %s tests passed", c.flags, err, c.passed)
+			}
+		})
 	}
 }
 

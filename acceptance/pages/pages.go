@@ -17,9 +17,12 @@ import (
 var Run = []string{
 	"docs/tutorial.md",
 	"docs/how-to/add-a-hub.md",
+	"docs/how-to/check-the-distribution.md",
 	"docs/how-to/drain-and-remove-a-hub.md",
+	"docs/how-to/find-devices.md",
 	"docs/how-to/import.md",
 	"docs/how-to/many-devices.md",
+	"docs/how-to/move-devices.md",
 	"docs/how-to/rotate-keys.md",
 	"docs/how-to/share-a-service.md",
 	"docs/how-to/stock-sdks.md",
@@ -30,7 +33,7 @@ var Run = []string{
 type Block struct {
 	// Line is the line of the opening fence, from 1.
 	Line int
-	// Language is the first word after the fence, such as sh or output; "" if there is none.
+	// Language is the first word after the fence, such as sh or output; "" without one.
 	Language string
 	// NotRun is the reason that the page gives for not running the block.
 	NotRun string

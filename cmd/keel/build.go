@@ -15,8 +15,9 @@ func newBuild(a *app) *cobra.Command {
 		Short: "Build what is missing: Pulumi, keel, the azure-dps plugin, the program",
 		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi " +
 			"is on PATH,\n" +
-			"and keel, the azure-dps plugin and the program into .evenkeel/bin. Programs that are up to date are not " +
-			"built again.",
+			"and keel, the azure-dps plugin and the program into .evenkeel/bin. An installed pulumi builds the program " +
+			"itself.\n" +
+			"Programs that are up to date are not built again.",
 		Example: "  keel build\n  keel build --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -33,7 +34,11 @@ func newBuild(a *app) *cobra.Command {
 					folder.Bin()})
 			}
 			a.say("pulumi %s: %s", tools.Version, tools.Pulumi)
-			a.say("keel, plugin and program: %s", folder.Bin())
+			what := "keel and plugin"
+			if tools.Built {
+				what = "keel, plugin and program"
+			}
+			a.say("%s: %s", what, folder.Bin())
 			return nil
 		},
 	}
@@ -64,6 +69,7 @@ func (a *app) build(ctx context.Context, f environment.Folder, ask buildMode) (t
 	if tools.Note != "" {
 		a.say("note: %s; using %s", tools.Note, tools.Pulumi)
 	}
+	options.HostBuilds = !tools.Built
 	if ask == buildIfStale && toolchain.Fresh(options, f.Bin()) {
 		return tools, nil
 	}

@@ -93,8 +93,12 @@ func (d *diagnosis) pulumi(ctx context.Context) finding {
 	return ok("%s, %s", tools.Version, tools.Pulumi)
 }
 
-func (d *diagnosis) programs(context.Context) finding {
-	if !toolchain.Fresh(d.options, d.folder.Bin()) {
+func (d *diagnosis) programs(ctx context.Context) finding {
+	options := d.options
+	if tools, there, err := toolchain.Look(ctx, options); err == nil && there {
+		options.HostBuilds = !tools.Built
+	}
+	if !toolchain.Fresh(options, d.folder.Bin()) {
 		return noteFinding("build them with: keel build, or keel up",
 			"keel, the plugin or the program is missing or older than its sources")
 	}

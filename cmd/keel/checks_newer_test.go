@@ -231,11 +231,13 @@ func TestAHubWithoutKeysThatIsLinkedByIdentityIsFine(t *testing.T) {
 	const host = "hub-1-0a1b.azure-devices.net"
 	hub := environment.InventoryHub{Name: "hub-1", ID: testHub}
 	for kind, want := range map[string]verdict{"SystemAssigned": fine, "UserAssigned": fine, "": failed} {
-		found := deployed{service: &hublink.View{Links: []hublink.Link{
-			{Host: "hub-1-0a1b.device.azure-devices.net", Identity: kind}}}}
-		if got := found.hubWithoutKeys(hub, hublink.View{Host: host}); got.Verdict != want {
-			t.Errorf("linked by %q: got %+v, want %s", kind, got, want)
-		}
+		t.Run(kind, func(t *testing.T) {
+			found := deployed{service: &hublink.View{Links: []hublink.Link{
+				{Host: "hub-1-0a1b.device.azure-devices.net", Identity: kind}}}}
+			if got := found.hubWithoutKeys(hub, hublink.View{Host: host}); got.Verdict != want {
+				t.Errorf("linked by %q: got %+v, want %s", kind, got, want)
+			}
+		})
 	}
 }
 

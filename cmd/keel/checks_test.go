@@ -25,12 +25,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 )
 
-// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process
-// that says it runs but where nobody of ours answers.
+// newPatient returns a diagnosis of a checkout with a certificate that is valid for a day, and with the record of a
+// background process whose address nothing serves.
 func newPatient(t *testing.T) *diagnosis {
 	t.Helper()
 	folder := environment.Folder{Root: t.TempDir()}
@@ -53,17 +54,32 @@ func newPatient(t *testing.T) *diagnosis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := httptest.NewTLSServer(nil)
-	t.Cleanup(stranger.Close)
+	other := httptest.NewTLSServer(nil)
+	t.Cleanup(other.Close)
 	release, err := d.process.Claim()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(release)
-	if err := d.process.Announce("http://127.0.0.1:1/readyz", environment.Endpoints{Data: stranger.URL}); err != nil {
+	if err := d.process.Announce("http://127.0.0.1:1/readyz", environment.Endpoints{Data: other.URL}); err != nil {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// TestCommandsReportAnEmulatorThatDoesNotAnswer: status, page, env and hosts share the error.
+func TestCommandsReportAnEmulatorThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	d, a := newPatient(t), &app{}
+	_, err := a.runningProcess(t.Context(), d.folder)
+	if err == nil || !strings.Contains(err.Error(), "the emulator does not answer") ||
+		!strings.Contains(hint.Of(err), "keel emulator stop") || !strings.Contains(hint.Of(err), d.folder.Log()) {
+		t.Errorf("got %v with the hint %q, want its log and the command to stop it", err, hint.Of(err))
+	}
+	if _, err := a.runningProcess(t.Context(), environment.Folder{Root: t.TempDir()}); err == nil ||
+		err.Error() != errNotRunning().Error() {
+		t.Errorf("without an emulator: got %v, want that it is not running", err)
+	}
 }
 
 func TestDoctorFindsAnEmulatorThatDoesNotAnswerOrIsNotTrusted(t *testing.T) {
@@ -114,7 +130,7 @@ func TestDoctorFindsUnusablePlugins(t *testing.T) {
 	}
 }
 
-// azureAnswers is an Azure that gives fixed answers by path.
+// azureAnswers is an Azure that returns fixed answers by path.
 type azureAnswers map[string]string
 
 func (a azureAnswers) Do(request *http.Request) (*http.Response, error) {
@@ -179,12 +195,14 @@ func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 			}{
 				{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration},
 				{"clock", d.clock}} {
-				f := check.run(t.Context())
-				if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
-					t.Errorf("%s: %s: got %+v", name, check.name, f)
-				} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
-					t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
-				}
+				t.Run(check.name, func(t *testing.T) {
+					f := check.run(t.Context())
+					if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
+						t.Errorf("%s: %s: got %+v", name, check.name, f)
+					} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
+						t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
+					}
+				})
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func (a *app) offerSnapshots() cobra.CompletionFunc {
 func (a *app) addCompletions(root *cobra.Command) {
 	offers := map[string]cobra.CompletionFunc{
 		"[NAME]": a.offerEnvironments(), "HUB": a.offerHubs(), "DEVICE": a.offerDevices(), "[DEVICE]": a.offerDevices(),
-		"NAME": a.offerSnapshots(),
+		"NAME": a.offerSnapshots(), "DEVICE...": a.offerDevices(),
 	}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
@@ -110,7 +110,8 @@ func (a *app) addCompletions(root *cobra.Command) {
 		with cobra.CompletionFunc
 	}{
 		{nil, "stack", a.offerEnvironments()}, {[]string{"up"}, "from", a.offerEnvironments()},
-		{[]string{"env"}, "device", a.offerDevices()}} {
+		{[]string{"env"}, "device", a.offerDevices()},
+		{[]string{"devices", "reprovision"}, "from", a.offerHubs()}} {
 		cmd, _, err := root.Find(flag.of)
 		if err == nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag.name, flag.with) // its only error is an unknown flag

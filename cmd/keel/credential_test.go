@@ -42,7 +42,7 @@ func TestKeelLogsInWhereTheStackHasNoKey(t *testing.T) {
 	if err != nil || group.ID != "devices" {
 		t.Fatalf("got %+v, %v, want the group", group, err)
 	}
-	if found, err := o.registrations(t.Context(), c.ends); err != nil || found == nil {
+	if found, err := o.registrations(t.Context(), c.ends, "devices"); err != nil || found == nil {
 		t.Errorf("registrations: got %v, %v, want an empty map", found, err)
 	}
 	if devices, err := o.devices(t.Context(), c.ends); err != nil || len(devices) > 0 {
@@ -62,11 +62,13 @@ func TestKeelSaysThatItCannotLogIn(t *testing.T) {
 		"service": func() error { _, err := o.service(c.ends); return err }(),
 		"hub":     func() error { _, err := o.hub(c.ends, o.Hubs[0].HostName); return err }(),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "Microsoft Entra ID: no account") {
-			t.Errorf("%s: got %v, want the reason", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err == nil || !strings.Contains(err.Error(), "Microsoft Entra ID: no account") {
+				t.Errorf("%s: got %v, want the reason", name, err)
+			}
+		})
 	}
-	if found, err := o.registrations(t.Context(), c.ends); found != nil || err != nil {
+	if found, err := o.registrations(t.Context(), c.ends, "devices"); found != nil || err != nil {
 		t.Errorf("registrations: got %v, %v, want none and no error", found, err)
 	}
 }

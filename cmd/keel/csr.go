@@ -127,7 +127,7 @@ func (a *app) sayIssued(f *fleet) {
 func (h *clientConfig) issued(e *environment.Environment, id string) {
 	files := issuedFiles(e.Folder.Certificates(e.Stack), id)
 	if leaf := files.leaf(); leaf != nil {
-		h.remark("The provisioning service issued this device a certificate for its hub, until %s: %s and %s. If the "+
+		h.comment("The provisioning service issued this device a certificate for its hub, until %s: %s and %s. If the "+
 			"device asked for one when it last registered, its hub accepts nothing else.",
 			leaf.NotAfter.Format(time.DateOnly), quote(files.CertFile), quote(files.KeyFile))
 	}

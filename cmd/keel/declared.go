@@ -139,6 +139,10 @@ func (f *fleet) registerDeclared(
 		return "", registration, "", fmt.Errorf("read its registration: %w", err)
 	}
 	registration, err = f.run(ctx, id, credential)
+	if err == nil {
+		kept := outcome(earlier.AssignedHub, registration.Hub) == resultKept
+		f.look(f.stack.ruleOf(entry), id, registration.Hub, kept)
+	}
 	return earlier.AssignedHub, registration, "", err
 }
 
@@ -180,8 +184,11 @@ func outcome(before, after string) string {
 }
 
 // hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
-func (f *fleet) hubName(host string) string {
-	for _, h := range f.stack.Hubs {
+func (f *fleet) hubName(host string) string { return f.stack.hubName(host) }
+
+// hubName returns the stack's name of a hub, or the host name of one that the stack does not have.
+func (o outputs) hubName(host string) string {
+	for _, h := range o.Hubs {
 		if hostKey(h.HostName) == hostKey(host) {
 			return h.Name
 		}

@@ -18,15 +18,15 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// enrolled: enrolled ID key|issuing|disabled|reference|tpm, or enrolled ID certificate FILE — puts an individual
-// enrollment into the seeded service, with issuing one that names a certificate policy; enrolled ID group puts a group
-// that names one.
+// enrolled: `enrolled ID key|issuing|disabled|reference|tpm` or `enrolled ID certificate FILE` creates an individual
+// enrollment in the seeded service, with issuing one that names a certificate policy. `enrolled ID group` creates a
+// group that names one.
 func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: enrolled ID key|issuing|group|disabled|reference|tpm, or enrolled ID certificate FILE")
 	}
 	var out outputs
-	text, err := os.ReadFile(filepath.Join(ts.Getenv("PAPER"), "outputs"))
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("FAKE"), "outputs"))
 	ts.Check(err)
 	ts.Check(json.Unmarshal(text, &out))
 	record, err := process(ts.Getenv("CHECKOUT")).Find()

@@ -199,19 +199,19 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) 
 		if err != nil {
 			return nil, err
 		}
+		options := hub.Options{Host: h.HostName, Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit}
 		if o.HubConnectionStrings[h.Name] == "" { // it has disableLocalAuth
-			credential, err := o.login(h.HostName)
-			if err != nil {
+			if options.Credential, err = o.login(h.HostName); err != nil {
 				return nil, err
 			}
-			return hub.New(hub.Options{Host: h.HostName, Credential: credential, Endpoint: e.Data, Roots: roots})
+			return hub.New(options)
 		}
 		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
 		if err != nil {
 			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
 		}
-		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data,
-			Roots: roots})
+		options.Host, options.PolicyName, options.Key = access.Host, access.PolicyName, access.Key
+		return hub.New(options)
 	}
 	return nil, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/fleet/spread"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/environment"
 )
@@ -35,9 +32,8 @@ func newDevices(a *app) *cobra.Command {
 		Example: "  keel devices provision\n  keel devices status",
 	}
 	group(cmd)
-	var count, parallel int
+	var o provisionOptions
 	var protocol string
-	var csr bool
 	provision := &cobra.Command{
 		Use:   "provision",
 		Short: "Register the stack's devices and show their distribution over the hubs",
@@ -53,12 +49,12 @@ func newDevices(a *app) *cobra.Command {
 			"it. keel keeps\n" +
 			"both as DEVICE-issued-cert.pem and DEVICE-issued-key.pem, a secret, under .evenkeel/devices. The enrollments " +
 			"must name a\n" +
-			"certificate policy.",
+			"certificate policy.\n\n" + proofHelp,
 		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision " +
-			"--count 1000 --parallel 32 --json",
+			"--count 1000 --parallel 32 --json\n  keel devices provision --check --svg split.svg",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
+			if o.count < 1 || o.count > 100_000 || o.parallel < 1 || o.parallel > 256 {
 				return usageError{errors.New("--count must be 1 to 100000, and --parallel 1 to 256")}
 			}
 			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT,
@@ -66,16 +62,19 @@ func newDevices(a *app) *cobra.Command {
 			if !ok {
 				return usageError{fmt.Errorf("--protocol %q: use mqtt or https", protocol)}
 			}
-			return a.provision(cmd.Context(), count, parallel, transport, csr)
+			o.transport = transport
+			return a.provision(cmd.Context(), o)
 		},
 	}
-	provision.Flags().IntVar(&count, "count", 200, "how many devices of the enrollment group")
-	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
+	provision.Flags().IntVar(&o.count, "count", 200, "how many devices of each enrollment group")
+	provision.Flags().IntVar(&o.parallel, "parallel", 16, "how many at a time")
+	addProof(provision, &o)
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt",
 		"how they register: mqtt or https; hubs are reached over MQTT")
-	provision.Flags().BoolVar(&csr, "csr", false, "have the service issue certificates, with which devices connect")
+	provision.Flags().BoolVar(&o.csr, "csr", false, "have the service issue certificates, with which devices connect")
 	a.addJSON(provision)
-	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceFind(a), newDeviceList(a),
+		newDeviceReprovision(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
 }
 
@@ -84,20 +83,24 @@ type fleet struct {
 	stack      outputs
 	network    dpsdevice.Network
 	transport  dpsdevice.Transport
-	credential func(id string) (dpsdevice.Credential, error)
-	before     map[string]string // hub by registration id, from earlier runs
+	credential func(id string) (dpsdevice.Credential, error) // of the stack's own group
+	before     map[string]string                             // hub by registration id, from earlier runs
+	finishes   bool                                          // a device that has begun goes on after an interruption
 	// certificates is the folder of the certificates that devices ask for; empty if they ask for none.
 	certificates string
 
-	mu        sync.Mutex // guards what follows
-	hubs      map[string]int
+	mu        sync.Mutex // guards what follows, and the counts of the cohorts
+	cohorts   []*cohort
 	substatus map[string]int
 	assigned  int
 	kept      int
 	moved     int
 	failed    int
 	failures  []failure
-	code      int // of the first rejection: the service's error code, or the status where MQTT has no code
+	causes    []cause // of the failures, by code
+	strays    []stray
+	// How long successful registrations and connections to hubs took.
+	registerTimes, connectTimes []time.Duration
 
 	declared []declaredDevice // with individual enrollments; each is written by one worker
 	sets     []declaredSet
@@ -109,72 +112,70 @@ type failure struct {
 	Error  string `json:"error"`
 }
 
-func (a *app) provision(ctx context.Context, count, parallel int, transport dpsdevice.Transport, csr bool) error {
+func (a *app) provision(ctx context.Context, o provisionOptions) error {
 	stack, e, err := a.outputs(ctx)
 	if err != nil {
 		return err
 	}
-	f, err := newFleet(ctx, stack, e, transport)
-	if err == nil && csr {
+	f, err := newFleet(ctx, stack, e, o)
+	if err == nil && o.csr {
 		err = f.askForCertificates(ctx, e)
 	}
 	if err != nil {
 		return err
 	}
-	begun := time.Now()
-	progress := a.progress("devices", count)
-	var workers errgroup.Group
-	workers.SetLimit(parallel)
-	for i := range count {
-		if ctx.Err() != nil {
-			break
-		}
-		workers.Go(func() error {
-			f.provision(ctx, fmt.Sprintf("%s-%04d", stack.EnrollmentGroup, i+1))
-			progress()
-			return nil
-		})
-	}
-	_ = workers.Wait() // failures are counted, not returned
+	took := f.registerAll(ctx, o.parallel, f.ids(o.count), a.progress("devices", o.count*len(f.cohorts)))
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provision devices: %w", err)
 	}
-	took := time.Since(begun)
-	if err := f.provisionDeclared(ctx, e, parallel); err != nil {
+	if err := f.provisionDeclared(ctx, e, o.parallel); err != nil {
 		return fmt.Errorf("provision devices: %w", err)
 	}
-	if err := a.report(f, took); err != nil {
+	return a.conclude(f, took, o)
+}
+
+// conclude reports the results, writes the picture, and returns an error if devices failed or the check did.
+func (a *app) conclude(f *fleet, took time.Duration, o provisionOptions) error {
+	r := f.result(f.compare(), took, o.check)
+	if err := a.report(f, r); err != nil {
+		return err
+	}
+	if err := r.writePicture(o.svg); err != nil {
+		return err
+	}
+	if err := r.Check.err(); err != nil {
 		return err
 	}
 	a.sayIssued(f)
 	if f.failed > 0 {
 		advice := "see the emulator's log: keel emulator logs"
-		if f.code != 0 {
-			advice = fmt.Sprintf("explain the code: keel doctor %d; see the emulator's log: keel emulator logs", f.code)
+		if code := f.firstCode(); code != 0 {
+			advice = fmt.Sprintf("explain the code: keel doctor %d; see the emulator's log: keel emulator logs", code)
 		}
-		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count+len(f.declared)), "%s", advice)
+		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed,
+			o.count*len(f.cohorts)+len(f.declared)), "%s", advice)
 	}
 	if !a.json {
-		also := a.stackFlag()
-		a.say("\nTry next:")
-		_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
-			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(),
-				"add a hub; again: keel devices provision")
-			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
-			row("  keel env"+also+" --device device-1", "print what one device needs to connect")
-			row("  keel down"+a.stackArgument(), "remove it all")
-		})
-		a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+		a.suggestNext()
 	}
 	return nil
 }
 
-func newFleet(ctx context.Context, stack outputs, e *environment.Environment, transport dpsdevice.Transport) (*fleet,
-	error) {
-	credential, err := stack.credentials(e)
-	if err != nil {
-		return nil, err
-	}
+// suggestNext prints what to try after the devices are registered.
+func (a *app) suggestNext() {
+	also := a.stackFlag()
+	a.say("\nTry next:")
+	_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
+		row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(),
+			"add a hub; again: keel devices provision")
+		row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
+		row("  keel env"+also+" --device device-1", "print what one device needs to connect")
+		row("  keel down"+a.stackArgument(), "remove it all")
+	})
+	a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+}
+
+func newFleet(ctx context.Context, stack outputs, e *environment.Environment, o provisionOptions) (*fleet, error) {
 	roots, err := e.Endpoints.Roots()
 	if err != nil {
 		return nil, err
@@ -183,23 +184,84 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 	if err != nil {
 		return nil, fmt.Errorf("read the emulator's endpoints: %w", err)
 	}
-	before, err := stack.registrations(ctx, e.Endpoints)
-	if err != nil {
-		return nil, err
-	}
 	network := dpsdevice.Network{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 	if data.Host != "" { // hosts on Azure are dialled by their own names
 		network.Address = dpsdevice.Loopback(data.Host, e.Endpoints.MQTT)
 	}
-	return &fleet{
-		network: network, stack: stack, transport: transport, credential: credential, before: before,
-		hubs: map[string]int{}, substatus: map[string]int{},
-	}, nil
+	f := &fleet{network: network, stack: stack, transport: o.transport, before: map[string]string{},
+		substatus: map[string]int{}}
+	if f.credential, err = stack.credentials(e); err != nil {
+		return nil, err
+	}
+	groups := o.groups
+	if len(groups) == 0 {
+		groups = []string{stack.EnrollmentGroup}
+	}
+	seen := map[string]bool{}
+	for _, group := range groups {
+		if seen[strings.ToLower(group)] {
+			continue
+		}
+		seen[strings.ToLower(group)] = true
+		c, err := newCohort(ctx, stack, e, group)
+		if err != nil {
+			return nil, err
+		}
+		f.cohorts = append(f.cohorts, c)
+		if o.isFirst || c.unread != "" {
+			continue
+		}
+		before, err := stack.registrations(ctx, e.Endpoints, group)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(f.before, before)
+	}
+	return f, nil
+}
+
+// member is a device of a cohort.
+type member struct {
+	id string
+	of *cohort
+}
+
+// ids returns the devices of a run: as many of each cohort as asked for, with names that are the same each time.
+func (f *fleet) ids(count int) []member {
+	var members []member
+	for i := range count {
+		for _, c := range f.cohorts {
+			members = append(members, member{fmt.Sprintf("%s-%04d", c.group, i+1), c})
+		}
+	}
+	return members
+}
+
+// registerAll registers devices until the context ends, and returns how long it took.
+func (f *fleet) registerAll(ctx context.Context, parallel int, members []member, progress func()) time.Duration {
+	begun := time.Now()
+	var workers errgroup.Group
+	workers.SetLimit(parallel)
+	for _, m := range members {
+		if ctx.Err() != nil {
+			break
+		}
+		workers.Go(func() error {
+			f.provision(ctx, m.of, m.id)
+			progress()
+			return nil
+		})
+	}
+	_ = workers.Wait() // failures are counted, not returned
+	return time.Since(begun)
 }
 
 // provision registers one device and connects it to its hub.
-func (f *fleet) provision(ctx context.Context, id string) {
-	credential, err := f.credential(id)
+func (f *fleet) provision(ctx context.Context, c *cohort, id string) {
+	if f.finishes {
+		ctx = context.WithoutCancel(ctx)
+	}
+	credential, err := c.credential(id)
 	if err != nil {
 		f.fail(id, err)
 		return
@@ -211,7 +273,7 @@ func (f *fleet) provision(ctx context.Context, id string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.count(id, registration)
+	f.count(c, id, registration)
 }
 
 // fail records a failed device.
@@ -219,26 +281,27 @@ func (f *fleet) fail(id string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failed++
-	if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
-		f.code = cmp.Or(refusal.Code, refusal.Status)
-	}
+	f.blame(id, err)
 	if len(f.failures) < maxFailures {
 		f.failures = append(f.failures, failure{id, err.Error()})
 	}
 }
 
 // count records the hub of a device, and whether it is the hub of its earlier registration.
-func (f *fleet) count(id string, registration dpsdevice.Registration) {
-	f.hubs[hostKey(registration.Hub)]++
+func (f *fleet) count(c *cohort, id string, registration dpsdevice.Registration) {
+	c.hubs[hostKey(registration.Hub)]++
 	f.substatus[registration.Substatus]++
-	switch outcome(f.before[strings.ToLower(id)], registration.Hub) {
+	result := outcome(f.before[strings.ToLower(id)], registration.Hub)
+	switch result {
 	case resultNew:
 		f.assigned++
 	case resultKept:
 		f.kept++
+		c.kept++
 	default:
 		f.moved++
 	}
+	f.notice(c.rule, id, registration.Hub, result == resultKept)
 }
 
 // maxTries is how often a device begins, retryPause the time between two tries, several times over for later ones.
@@ -247,8 +310,8 @@ const (
 	retryPause = 100 * time.Millisecond
 )
 
-// run registers a device and connects it, and does so again when somebody else was at it as the same device: that ends
-// the connection of the first, and may have the service forget its operation.
+// run registers a device and connects it. It tries again if another client registered as the same device at the same
+// time, which ends the first connection and may end its operation at the service.
 func (f *fleet) run(
 	ctx context.Context, id string, credential dpsdevice.Credential,
 ) (registration dpsdevice.Registration, err error) {
@@ -279,6 +342,7 @@ func isWorthRetrying(err error) bool {
 
 // try is one try.
 func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
+	begun := time.Now()
 	registration, atHub, err := f.register(ctx, dpsdevice.Options{
 		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential,
 		Transport: f.transport,
@@ -287,83 +351,18 @@ func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credent
 	if err != nil {
 		return dpsdevice.Registration{}, err
 	}
+	registered := time.Now()
 	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
 		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: atHub, Network: f.network,
 	})
 	if err != nil {
 		return dpsdevice.Registration{}, err
 	}
+	connected := time.Now()
 	hub.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.registerTimes = append(f.registerTimes, registered.Sub(begun))
+	f.connectTimes = append(f.connectTimes, connected.Sub(registered))
 	return registration, nil
-}
-
-// provisionResult is what `devices provision` prints as JSON.
-type provisionResult struct {
-	Devices   int            `json:"devices"`
-	New       int            `json:"new"`
-	Kept      int            `json:"kept"`
-	Moved     int            `json:"moved"`
-	Failed    int            `json:"failed"`
-	Seconds   float64        `json:"seconds"`
-	Policy    string         `json:"allocationPolicy"`
-	Substatus map[string]int `json:"substatus"`
-	Hubs      []spread.Hub   `json:"hubs"`
-	// Enrollments are the devices with individual enrollments. The figures above count those of the group; Failed,
-	// both.
-	Enrollments    []declaredDevice `json:"enrollments,omitempty"`
-	EnrollmentSets []declaredSet    `json:"enrollmentSets,omitempty"`
-	Failures       []failure        `json:"failures,omitempty"`
-	Allocation     string           `json:"allocation"`
-}
-
-// hashNote is printed with every distribution.
-const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
-
-func (a *app) report(f *fleet, took time.Duration) error {
-	hubs := f.split()
-	if a.json {
-		return a.printJSON(provisionResult{
-			f.assigned + f.kept + f.moved, f.assigned, f.kept, f.moved, f.failed, took.Seconds(),
-			f.stack.AllocationPolicy, f.substatus, hubs,
-			f.declared, f.sets, f.failures, hashNote,
-		})
-	}
-	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
-		f.assigned+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.assigned,
-		f.kept, f.moved)
-	if err := spread.Draw(a.stdout, hubs); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.stdout, hashNote)
-	if err := f.printDeclared(a.stdout); err != nil {
-		return err
-	}
-	for _, c := range f.failures {
-		a.say("%s: %s", c.Device, c.Error)
-	}
-	if more := f.failed - len(f.failures); more > 0 {
-		a.say("and %d more", more)
-	}
-	return nil
-}
-
-// split counts the devices of each hub: first the stack's hubs, in its order, then other hubs.
-func (f *fleet) split() []spread.Hub {
-	var hubs []spread.Hub
-	rest := maps.Clone(f.hubs)
-	for _, h := range f.stack.Hubs {
-		weight := h.Weight
-		if h.Drain {
-			weight = 0
-		}
-		hubs = append(hubs, spread.Hub{Name: h.Name, Weight: weight, Devices: rest[hostKey(h.HostName)]})
-		delete(rest, hostKey(h.HostName))
-	}
-	own := len(hubs)
-	for host, n := range rest {
-		hubs = append(hubs, spread.Hub{Name: host, Devices: n})
-	}
-	slices.SortFunc(hubs[own:], func(x, y spread.Hub) int { return strings.Compare(x.Name, y.Name) })
-	spread.Expect(hubs)
-	return hubs
 }

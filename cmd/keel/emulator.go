@@ -12,7 +12,6 @@ import (
 
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
 )
@@ -112,6 +111,7 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 	if err != nil {
 		return err
 	}
+	options.HostBuilds = true // the emulator needs no program
 	if !toolchain.Fresh(options, folder.Bin()) {
 		if err := toolchain.BuildKeel(ctx, options, folder.Bin()); err != nil {
 			return err
@@ -178,22 +178,12 @@ func (a *app) emulatorStatus(ctx context.Context) error {
 
 // emulatorStatusIn prints the status of the emulator of a checkout.
 func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) error {
-	record, err := a.process(folder).Find()
-	if err == nil {
-		err = record.Check(ctx)
-	}
+	record, err := a.runningProcess(ctx, folder)
 	if err != nil {
 		if a.json {
 			err = errors.Join(err, a.printJSON(status{}))
 		}
-		switch {
-		case errors.Is(err, background.ErrStopped):
-			return errNotRunning()
-		case errors.Is(err, fs.ErrPermission):
-			return err // with its hint; keel cannot find out whether it runs
-		}
-		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop",
-			folder.Log())
+		return err
 	}
 	endpoints, err := decode(record)
 	if err != nil {

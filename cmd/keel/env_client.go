@@ -22,7 +22,7 @@ func (h *clientConfig) set(name, value string) {
 	h.variables = append(h.variables, environment.Variable{Name: name, Value: value})
 }
 
-func (h *clientConfig) remark(format string, args ...any) {
+func (h *clientConfig) comment(format string, args ...any) {
 	h.remarks = append(h.remarks, fmt.Sprintf(format, args...))
 }
 
@@ -73,13 +73,13 @@ func replaceHost(connection string, dial func(string) string) string {
 func (h *clientConfig) trust(e environment.Endpoints) {
 	h.set("NODE_EXTRA_CA_CERTS", e.CAFile)
 	h.set("EVENKEEL_CA_FILE", e.CAFile)
-	h.remark("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
+	h.comment("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
 	switch emulator.Names(e.Names) {
 	case emulator.NamesLoopback:
 	case emulator.NamesAzure:
-		h.remark("The host names must resolve to this machine, by the hosts file or DNS.")
+		h.comment("The host names must resolve to this machine, by the hosts file or DNS.")
 	default:
-		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start " +
+		h.comment("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start " +
 			"--names loopback")
 	}
 }
@@ -118,7 +118,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 		return err
 	}
 	if registration.AssignedHub == "" {
-		h.remark("The device is not assigned to a hub yet: register it with the provisioning service.")
+		h.comment("The device is not assigned to a hub yet: register it with the provisioning service.")
 	} else {
 		host := dial(registration.AssignedHub)
 		h.set("IOTHUB_HOSTNAME", host)
@@ -144,7 +144,7 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 		return err
 	}
 	if enrolled != nil && enrolled.Type != dpsservice.X509CertAttestation {
-		h.remark("This device authenticates by %s: it has neither a symmetric key nor a certificate.", enrolled.Type)
+		h.comment("This device authenticates by %s: it has neither a symmetric key nor a certificate.", enrolled.Type)
 		return nil
 	}
 	h.set("DPS_X509_REGISTRATION_ID", id)
@@ -155,8 +155,8 @@ func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e
 			return err
 		}
 	} else if !files.isNamedBy(enrolled) {
-		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of " +
-			"your files.")
+		h.comment("keel does not have this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names " +
+			"of your files.")
 		return nil
 	}
 	h.set("X509_CERT_FILE", files.CertFile)
@@ -176,7 +176,7 @@ func (a *app) envAdmin(ctx context.Context) error {
 	var h clientConfig
 	set := func(name, of, connection string) {
 		if connection == "" {
-			h.remark("The stack has no key of %s: log in to it with Microsoft Entra ID.", of)
+			h.comment("The stack has no key of %s: log in to it with Microsoft Entra ID.", of)
 			return
 		}
 		h.set(name, replaceHost(connection, dial))

@@ -27,19 +27,30 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 	if err != nil {
 		return folder, environment.Endpoints{}, err
 	}
+	record, err := a.runningProcess(ctx, folder)
+	if err != nil {
+		return folder, environment.Endpoints{}, err
+	}
+	endpoints, err := decode(record)
+	return folder, endpoints, err
+}
+
+// runningProcess returns the record of a checkout's emulator, and an error unless it runs and answers.
+func (a *app) runningProcess(ctx context.Context, folder environment.Folder) (background.Record, error) {
 	record, err := a.process(folder).Find()
 	if err == nil {
 		err = record.Check(ctx)
 	}
 	switch {
+	case err == nil:
+		return record, nil
 	case errors.Is(err, background.ErrStopped):
-		return folder, environment.Endpoints{}, errNotRunning()
-	case err != nil:
-		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
-			"see %s, or stop it: keel emulator stop", folder.Log())
+		return record, errNotRunning()
+	case errors.Is(err, fs.ErrPermission):
+		return record, err // with its hint; keel cannot find out whether it runs
 	}
-	endpoints, err := decode(record)
-	return folder, endpoints, err
+	return record, hint.To(fmt.Errorf("the emulator does not answer: %w", err),
+		"see %s, or stop it: keel emulator stop", folder.Log())
 }
 
 // envTool prints the variables that an Azure tool needs to work with the emulator or, with unset, commands that unset
@@ -89,11 +100,11 @@ func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment
 	h.set("REQUESTS_CA_BUNDLE", e.CAFile)
 	h.set("SSL_CERT_FILE", e.CAFile)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
-	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile),
-		e.TenantID)
-	h.remark("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
+	h.comment("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID,
+		quote(e.SecretFile), e.TenantID)
+	h.comment("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add " +
 		"--name azure-iot")
-	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
+	h.comment("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: " +
 		"docs/how-to/azure-cli.md")
 	h.dataNames(e)
 	return nil
@@ -109,19 +120,19 @@ func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.End
 	h.set("ARM_USE_CLI", "false")
 	h.set("SSL_CERT_FILE", e.CAFile)
 	if runtime.GOOS != "linux" {
-		h.remark("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.",
+		h.comment("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.",
 			quote(e.CAFile))
 	}
-	h.remark("State stays on this machine: the azurerm backend needs Azure Storage.")
+	h.comment("State stays on this machine: the azurerm backend needs Azure Storage.")
 	return nil
 }
 
 // dataNames adds a remark on how commands find hubs and provisioning services.
 func (h *clientConfig) dataNames(e environment.Endpoints) {
 	if e.Names == "" || e.Names == "map" {
-		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts " +
+		h.comment("Commands for resources work. Those for devices and enrollments need --names azure and the hosts " +
 			"file: keel hosts --help")
 		return
 	}
-	h.remark("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")
+	h.comment("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")
 }

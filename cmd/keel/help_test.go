@@ -41,10 +41,10 @@ func exampleLines(cmd *cobra.Command) []string {
 	return lines
 }
 
-// call is the call of keel in a line of a shell, alone or in eval "$(...)", before a pipe or a redirection.
+// call matches a call of keel in a shell line, alone or in eval "$(...)", before a pipe or a redirection.
 var call = regexp.MustCompile(`^(?:eval "\$\()?keel ([^|>"]*?)(?:\)")?(?: [|>] .*)?$`)
 
-// parseExample reports why keel would reject the example as a command line, or that it is one of another command.
+// parseExample returns why keel would reject the example as a command line, or that the example calls another command.
 func parseExample(cmd *cobra.Command, line string) error {
 	match := call.FindStringSubmatch(line)
 	if match == nil {
@@ -87,11 +87,11 @@ func TestAWrongExampleDoesNotParse(t *testing.T) {
 	}
 }
 
-// notRun are the examples that the story of examples does not run, with the reason.
+// notRun are the examples that the story of examples does not run, each with the reason.
 var notRun = map[string]string{
 	`^keel devices token device-1( --lifetime 10m --json)?$`: "the device must be registered; token.txtar runs it",
-	`--follow\b`:              "goes on until it is interrupted",
-	`^keel emulator run\b`:    "goes on until it is interrupted",
+	`--follow\b`:              "runs until it is interrupted",
+	`^keel emulator run\b`:    "runs until it is interrupted",
 	`--target azure\b`:        "asks Azure",
 	`--backend file:///srv/`:  "names a folder of another machine",
 	`--names loopback\b`:      "needs the right to listen on port 443",
@@ -161,7 +161,7 @@ func TestEveryExampleRuns(t *testing.T) {
 	})
 	for pattern, reason := range notRun {
 		if !used[reason] {
-			t.Errorf("no example matches %s (%s) any more", pattern, reason)
+			t.Errorf("no example matches %s (%s): remove the pattern", pattern, reason)
 		}
 	}
 }

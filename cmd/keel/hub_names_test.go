@@ -6,7 +6,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestTheHubOfADeviceIsFoundByEachOfItsNames: devices are told the name under which their hub is linked.
+// TestTheHubOfADeviceIsFoundByEachOfItsNames: a device gets the name under which its hub is linked, which is one of
+// three.
 func TestTheHubOfADeviceIsFoundByEachOfItsNames(t *testing.T) {
 	t.Parallel()
 	o := outputs{
@@ -21,9 +22,11 @@ func TestTheHubOfADeviceIsFoundByEachOfItsNames(t *testing.T) {
 		"plant-1.service.azure-devices.net": true,
 		"plant-2.device.azure-devices.net":  false, "device.azure-devices.net": false,
 	} {
-		client, err := o.hub(environment.Endpoints{}, host)
-		if found := client != nil; err != nil || found != want {
-			t.Errorf("%s: got %v, %v, want found %v", host, client, err, want)
-		}
+		t.Run(host, func(t *testing.T) {
+			client, err := o.hub(environment.Endpoints{}, host)
+			if found := client != nil; err != nil || found != want {
+				t.Errorf("%s: got %v, %v, want found %v", host, client, err, want)
+			}
+		})
 	}
 }

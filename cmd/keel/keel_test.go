@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"keel": main})
 }
 
-// TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a go and a pulumi of paper on PATH
-// (testdata/paper) and a real keel and emulator.
+// TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a fake go and a fake pulumi on PATH
+// (testdata/fake), and the real keel and emulator.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -55,6 +55,12 @@ func TestScripts(t *testing.T) {
 			"release":    release,
 			"await":      awaitLine,
 
+			"entry":   entry,
+			"alive":   alive,
+			"asked":   asked,
+			"deleted": deleted,
+			"drained": drained,
+
 			"blocks":   blocks,
 			"plain":    plain,
 			"message":  message,
@@ -65,7 +71,7 @@ func TestScripts(t *testing.T) {
 
 func setup(env *testscript.Env) error {
 	checkout := filepath.Join(env.WorkDir, "a checkout")
-	bin := filepath.Join(env.WorkDir, "paper")
+	bin := filepath.Join(env.WorkDir, "fake")
 	for name, text := range map[string]string{
 		"Pulumi.yaml": "name: evenkeel\nruntime: go\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n",
 		"tools/language-go/go.mod": "module x\n",
@@ -79,7 +85,7 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	if err := os.CopyFS(bin, os.DirFS("testdata/paper")); err != nil {
+	if err := os.CopyFS(bin, os.DirFS("testdata/fake")); err != nil {
 		return err
 	}
 	for _, name := range []string{"go", "pulumi", "pulumi-language-go"} {
@@ -90,12 +96,13 @@ func setup(env *testscript.Env) error {
 	env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("CHECKOUT", checkout)
-	env.Setenv("EVENKEEL_STACK", environment.Local) // whoever runs the tests
+	env.Setenv("EVENKEEL_STACK", environment.Local) // whatever the developer's own is
 	if u, err := user.Current(); err == nil {
 		env.Setenv("USERNAME", u.Username)
 	}
-	env.Setenv("PAPER", bin)
+	env.Setenv("FAKE", bin)
 	env.Values[held] = make(chan func(), 1)
+	env.Values[fleetsKey{}] = &fleets{}
 	env.Defer(func() {
 		_, _ = process(checkout).Stop(context.Background(), 5*time.Second)
 	})
@@ -107,7 +114,7 @@ func process(checkout string) background.Process {
 	return background.Process{Folder: folder.Background(), Log: folder.Log()}
 }
 
-// take PORT: the test itself listens on one of the emulator's remembered ports until the story ends.
+// take: `take PORT` listens on one of the emulator's remembered ports until the story ends.
 func take(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: take arm|data|mqtt|control")
@@ -121,7 +128,7 @@ func take(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("TAKEN", strconv.Itoa(ports[args[0]]))
 }
 
-// crash ends the emulator as kill -9 does, and waits until it is gone.
+// crash kills the emulator as kill -9 does, and waits until it has ended.
 func crash(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: crash")

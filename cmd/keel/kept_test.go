@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/durable/durabletest"
 )
 
-// port is the one that listenPlugin opens; it is closed again.
+// port returns the port that listenPlugin opens, after closing it.
 func pluginPort(t *testing.T, disk durable.Disk, logger *slog.Logger) (int, error) {
 	t.Helper()
 	listener, err := listenPlugin(disk, "data/plugin-port", logger)
@@ -62,22 +62,22 @@ func TestAnUnreadablePluginPortIsReplaced(t *testing.T) {
 			if err := disk.WriteFile("data/plugin-port", []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var told strings.Builder
-			port, err := pluginPort(t, disk, slog.New(slog.NewTextHandler(&told, nil)))
+			var logged strings.Builder
+			port, err := pluginPort(t, disk, slog.New(slog.NewTextHandler(&logged, nil)))
 			kept, readErr := disk.ReadFile("data/plugin-port")
 			if err != nil || readErr != nil || string(kept) != fmt.Sprintln(port) {
 				t.Errorf("%q: got %d, %v and the file %q, %v; want a new port, remembered", text, port, err, kept,
 					readErr)
 			}
-			if !strings.Contains(told.String(), "level=WARN") {
-				t.Errorf("%q: got the log %q, want a warning", text, told.String())
+			if !strings.Contains(logged.String(), "level=WARN") {
+				t.Errorf("%q: got the log %q, want a warning", text, logged.String())
 			}
 		})
 	}
 }
 
-// TestAStartThatHangsEndsWithAnInterrupt waits for a disk that never answers.
-func TestAStartThatHangsEndsWithAnInterrupt(t *testing.T) {
+// TestAnInterruptEndsAStartThatHangs starts on a disk that does not answer.
+func TestAnInterruptEndsAStartThatHangs(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	answer := make(chan struct{})

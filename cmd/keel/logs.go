@@ -94,8 +94,8 @@ func (l *logFile) rest(write func(line string) error) error {
 	}
 }
 
-// follow calls write with the lines that there are and then with those that come, until ctx ends. A log that is
-// removed or emptied goes on with the file that takes its place.
+// follow calls write with the existing lines and then with new ones, until ctx ends. If the log is removed or
+// truncated, it continues with the new file.
 func (l *logFile) follow(ctx context.Context, write func(line string) error) error {
 	for {
 		// The look comes first: what was written to the file until it was replaced is read before the new one is.

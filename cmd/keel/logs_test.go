@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestFollowingALogMissesNoLine, though it is removed, replaced and emptied meanwhile.
+// TestFollowingALogMissesNoLine while the log is removed, replaced and truncated.
 func TestFollowingALogMissesNoLine(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emulator.log")
@@ -54,7 +54,7 @@ func TestFollowingALogMissesNoLine(t *testing.T) {
 	write(first, "ne 2\n")
 	want(1)
 
-	// Another file takes its place; what the old one still gets is not lost.
+	// Another file replaces it; lines that are still written to the old one are not lost.
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestFollowingALogMissesNoLine(t *testing.T) {
 	write(second, "line 4\nline 5\n")
 	want(3)
 
-	// It is emptied, and starts again with less than was read.
+	// It is truncated, and grows to less than was read.
 	if err := second.Truncate(0); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestFollowingALogMissesNoLine(t *testing.T) {
 	}
 }
 
-func TestALogIsPrintedToItsLastWord(t *testing.T) {
+func TestALogIsPrintedToItsEnd(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emulator.log")
 	if err := os.WriteFile(path, []byte("one\ntwo\nthe last words"), 0o600); err != nil {

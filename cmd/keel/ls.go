@@ -75,15 +75,15 @@ func (a *app) summaries(ctx context.Context, e *environment.Environment, now tim
 		if err != nil {
 			return nil, err
 		}
-		told := newSummary(s, now)
+		summary := newSummary(s, now)
 		if devices != nil && s.Target != environment.Azure {
 			n := 0
 			for _, hub := range s.Hubs {
 				n += devices[strings.ToLower(hub)]
 			}
-			told.Devices = &n
+			summary.Devices = &n
 		}
-		list = append(list, told)
+		list = append(list, summary)
 	}
 	return list, nil
 }

@@ -40,6 +40,8 @@ type outputs struct {
 	// login: noCredential then says why.
 	credential   azcore.TokenCredential
 	noCredential error
+	// rateLimit is the maximum number of requests a minute to each service; 0 for no limit.
+	rateLimit int
 }
 
 type hubOut struct {
@@ -95,21 +97,27 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if err := a.warn(e); err != nil {
 		return outputs{}, nil, err
 	}
-	raw, err := e.Outputs(ctx, true)
-	if err != nil {
-		return outputs{}, nil, err
-	}
-	out, err := readOutputs(raw)
+	out, err := outputsOf(ctx, e)
 	if err != nil {
 		return outputs{}, nil, err
 	}
 	if out.IDScope == "" || out.EnrollmentGroupKey == "" && out.DeviceAuthority == "" {
 		return outputs{}, nil, a.absent()
 	}
-	if out.needsCredential() {
+	return out, e, nil
+}
+
+// outputsOf reads the outputs of an environment, secrets included, and logs in for what has no key.
+func outputsOf(ctx context.Context, e *environment.Environment) (outputs, error) {
+	raw, err := e.Outputs(ctx, true)
+	if err != nil {
+		return outputs{}, err
+	}
+	out, err := readOutputs(raw)
+	if err == nil && out.IDScope != "" && out.needsCredential() {
 		out.credential, out.noCredential = e.Credential(ctx)
 	}
-	return out, e, nil
+	return out, err
 }
 
 // needsCredential reports whether the stack has no key of its provisioning service or of one of its hubs.
@@ -156,29 +164,36 @@ func (o outputs) deviceKey(id string) (string, error) {
 	return key, nil
 }
 
-// service returns a client of the stack's provisioning service.
+// service returns a client of the stack's provisioning service. It signs with the stack's key or, if the stack has
+// none, logs in with Microsoft Entra ID.
 func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
-	roots, err := e.Roots()
+	options, err := o.serviceOptions(e)
 	if err != nil {
 		return nil, err
 	}
+	return dpsservice.New(options)
+}
+
+// serviceOptions returns how the stack's provisioning service is reached: by its key, or by the login.
+func (o outputs) serviceOptions(e environment.Endpoints) (dpsservice.Options, error) {
+	roots, err := e.Roots()
+	if err != nil {
+		return dpsservice.Options{}, err
+	}
 	if o.ServiceConnectionString == "" {
 		credential, err := o.login(o.ServiceHost)
-		if err != nil {
-			return nil, err
-		}
-		return dpsservice.New(dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data,
-			Roots: roots})
+		return dpsservice.Options{Host: o.ServiceHost, Credential: credential, Endpoint: e.Data, Roots: roots,
+			RateLimit: o.rateLimit}, err
 	}
 	fields := map[string]string{}
 	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
 		name, value, _ := strings.Cut(field, "=")
 		fields[name] = value
 	}
-	return dpsservice.New(dpsservice.Options{
+	return dpsservice.Options{
 		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"],
-		Endpoint: e.Data, Roots: roots,
-	})
+		Endpoint: e.Data, Roots: roots, RateLimit: o.rateLimit,
+	}, nil
 }
 
 // endpoint returns the host with which devices register. The global host has no address, so it is that of the service,
@@ -190,8 +205,8 @@ func (o outputs) endpoint(dial func(string) string) string {
 	return o.DeviceHost
 }
 
-// registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
-func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
+// registrations returns the assigned hub of every device of a group that has registered before, by ids in lower case.
+func (o outputs) registrations(ctx context.Context, e environment.Endpoints, group string) (map[string]string, error) {
 	client, err := o.service(e)
 	if err != nil && o.ServiceConnectionString == "" {
 		return nil, nil // without a login, devices are registered without a look at what they were before
@@ -201,12 +216,12 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 	}
 	defer client.Close()
 	hubs := map[string]string{}
-	for registration, err := range client.Registrations(ctx, o.EnrollmentGroup, 0) {
+	for registration, err := range client.Registrations(ctx, group, 0) {
 		if o.ServiceConnectionString == "" && errors.Is(err, dpsservice.ErrUnauthorized) {
 			return nil, nil // the account has no role for the data of the service
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list registrations: %w", err)
+			return nil, fmt.Errorf("list registrations of group %q: %w", group, err)
 		}
 		hubs[strings.ToLower(registration.RegistrationID)] = registration.AssignedHub
 	}

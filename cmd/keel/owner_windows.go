@@ -2,5 +2,5 @@ package main
 
 import "io/fs"
 
-// isMine reports true: file modes say nothing of owners on Windows.
+// isMine reports true: file modes do not identify owners on Windows.
 func isMine(fs.FileInfo) bool { return true }

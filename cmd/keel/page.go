@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel/internal/hint"
-	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/environment"
 )
@@ -41,21 +40,7 @@ type pageAddress struct {
 }
 
 func (a *app) emulatorPage(ctx context.Context) error {
-	folder, err := a.checkout()
-	if err != nil {
-		return err
-	}
-	record, err := a.process(folder).Find()
-	if err == nil {
-		err = record.Check(ctx)
-	}
-	if errors.Is(err, background.ErrStopped) {
-		return errNotRunning()
-	}
-	if err != nil {
-		return err
-	}
-	endpoints, err := decode(record)
+	_, endpoints, err := a.runningEmulator(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,9 +50,7 @@ func (a *app) emulatorPage(ctx context.Context) error {
 	case err == nil:
 		address.URL += "#token=" + strings.TrimSpace(string(token))
 	case endpoints.ControlTokenFile != "" || !errors.Is(err, fs.ErrNotExist):
-		return hint.To(fmt.Errorf("read the token of the control port: %w", err),
-			"start the emulator again, which makes the file when it is gone: keel emulator stop, and keel emulator "+
-				"start")
+		return hint.To(fmt.Errorf("read the token of the control port: %w", err), controlapi.TokenAdvice)
 	} // an emulator of an earlier version asks for no token
 	if a.json {
 		return a.printJSON(address)

@@ -22,9 +22,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to, such as
-// docs/how-to/plain-mqtt.md, to a file: the blocks that need
-// nothing but the given words.
+// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page such as docs/how-to/plain-mqtt.md to a file:
+// only the blocks that need nothing but the given words.
 func blocks(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: blocks FILE PAGE [WORD...]")
@@ -51,7 +50,7 @@ func blocks(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(script.String()), 0o600))
 }
 
-// howTo is the folder of the pages.
+// howTo is the folder of the how-to pages.
 const howTo = "../../docs/how-to"
 
 // onControl calls the control port of the checkout's emulator.
@@ -79,7 +78,7 @@ func onControl(ctx context.Context, ts *testscript.TestScript, method, path, bod
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// running are the endpoints of the checkout's emulator.
+// running returns the endpoints of the checkout's emulator.
 func running(ts *testscript.TestScript) environment.Endpoints {
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
 	ts.Check(err)
@@ -88,8 +87,8 @@ func running(ts *testscript.TestScript) environment.Endpoints {
 	return ends
 }
 
-// plain: `plain FILE TOPIC BODY` publishes with an MQTT library that knows nothing of Azure, as the document of
-// `keel devices token --json` in the file says.
+// plain: `plain FILE TOPIC BODY` publishes with an MQTT library that has no code for Azure, with the values in FILE,
+// which is output of `keel devices token --json`.
 func plain(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: [!] plain FILE TOPIC BODY")
@@ -122,8 +121,8 @@ func finished(token mqtt.Token, limit time.Duration) error {
 	return token.Error()
 }
 
-// message: `message DEVICE BODY` sends a device a message. `received DEVICE BODY` wants the hubs to have had one from
-// it.
+// message: `message DEVICE BODY` sends a message to a device. `received DEVICE BODY` fails unless a hub has received
+// one from it.
 func message(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: message DEVICE BODY")

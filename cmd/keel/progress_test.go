@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestProgressIsALineNowAndThenWithoutATerminal(t *testing.T) {
+func TestWithoutATerminalProgressIsALineNowAndThen(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	now := time.Now()

@@ -19,11 +19,11 @@ func TestOnlyThePulumiOfTheEnvironmentIsRecognized(t *testing.T) {
 	}
 }
 
-// What a call does.
+// Effects of a call.
 const (
 	reads    = "reads"
-	changes  = "changes"  // takes turns with keel up and keel down
-	operates = "operates" // changes, and the history of the stack stores its configuration
+	changes  = "changes"  // waits for keel up and keel down to end
+	operates = "operates" // changes, and stores the configuration in the stack's history
 )
 
 func TestEveryArgumentOfPulumiIsReadInOnePlace(t *testing.T) {

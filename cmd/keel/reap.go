@@ -58,7 +58,7 @@ type reaped struct {
 type reaper struct {
 	*app
 	folder environment.Folder
-	// owner is whose environments are removed, "" for anybody's.
+	// owner is the owner whose environments are removed, "" for those of all owners.
 	owner string
 	yes   bool
 }
@@ -104,13 +104,13 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	}
 	var failures []error
 	for _, c := range all {
-		told := describeCandidate(c)
+		result := describeCandidate(c)
 		if c.Decision.Reap && r.yes {
-			if told, err = r.remove(ctx, c); err != nil {
+			if result, err = r.remove(ctx, c); err != nil {
 				failures = append(failures, fmt.Errorf("reap %s: %w", c.Stack, err))
 			}
 		}
-		list = append(list, told)
+		list = append(list, result)
 	}
 	return list, errors.Join(failures...)
 }
@@ -154,7 +154,7 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment,
 		return nil, err
 	}
 	all := environment.Survey(groups, stacks, origin, r.owner, time.Now())
-	if r.owner != "" && isCommon(r.owner) && !e.HasOwnBackend() {
+	if r.owner != "" && isSharedName(r.owner) && !e.HasOwnBackend() {
 		for i := range all {
 			r.spare(&all[i])
 		}
@@ -173,35 +173,35 @@ func (r reaper) spare(c *environment.Candidate) {
 
 // remove claims the environment, decides again now that no other command can change it, and removes it.
 func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, error) {
-	told := describeCandidate(c)
+	result := describeCandidate(c)
 	if err := checkName(c.Stack); err != nil { // an orphan's name comes from a tag
-		return told, err
+		return result, err
 	}
 	r.stack = c.Stack
 	e, azure, err := r.openBackend(ctx)
 	if err != nil || e == nil {
-		return told, err
+		return result, err
 	}
 	release, err := e.ClaimNow(ctx)
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-		told.Expire, told.Reason = false, busy.Error() // the next run looks again
-		return told, nil
+		result.Expire, result.Reason = false, busy.Error() // the next run looks again
+		return result, nil
 	}
 	if err != nil {
-		return told, err
+		return result, err
 	}
 	defer release()
 	all, err := r.survey(ctx, e, azure)
 	if err != nil {
-		return told, err
+		return result, err
 	}
 	now, there := same(all, c)
 	if !there { // another command has removed it
-		told.Expire, told.Reason = false, "it no longer exists"
-		return told, nil
+		result.Expire, result.Reason = false, "it no longer exists"
+		return result, nil
 	}
-	if told = describeCandidate(now); !now.Decision.Reap {
-		return told, nil
+	if result = describeCandidate(now); !now.Decision.Reap {
+		return result, nil
 	}
 	if now.Kind == environment.Orphan {
 		err = azure.Delete(ctx, now.Groups[0].ID)
@@ -209,8 +209,8 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 		e.Stdout = r.stderr
 		err = r.destroyClaimed(ctx, e)
 	}
-	told.Removed = err == nil
-	return told, err
+	result.Removed = err == nil
+	return result, err
 }
 
 // same finds a candidate in a later list.
@@ -225,11 +225,11 @@ func same(all []environment.Candidate, c environment.Candidate) (environment.Can
 }
 
 func describeCandidate(c environment.Candidate) reaped {
-	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Decision.Reap, Reason: c.Decision.Reason}
+	result := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Decision.Reap, Reason: c.Decision.Reason}
 	if c.Kind != environment.Deployed {
-		told.Group = c.Groups[0].Name()
+		result.Group = c.Groups[0].Name()
 	}
-	return told
+	return result
 }
 
 func (a *app) printReaped(list []reaped, yes bool) error {

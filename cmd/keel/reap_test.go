@@ -18,15 +18,15 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// expire writes the end of an environment's life into its stack file.
+// expire: `expire NAME TIME` writes the end of an environment's lifetime to its stack file.
 func expire(ts *testscript.TestScript, name, at string) {
 	file := filepath.Join(ts.Getenv("CHECKOUT"), "stacks", "Pulumi."+name+".yaml")
 	line := regexp.MustCompile(`evenkeel:expiresAt: .*`)
 	ts.Check(os.WriteFile(file, line.ReplaceAll([]byte(ts.ReadFile(file)), []byte("evenkeel:expiresAt: "+at)), 0o600))
 }
 
-// tag NAME TAG=VALUE...: puts a resource group of the environment into the emulator, with those tags beside or over its
-// own, as the real Pulumi and somebody with the portal would. An empty value leaves the tag out.
+// tag: `tag NAME TAG=VALUE...` creates a resource group of the environment in the emulator with its own tags, changed
+// by the given ones, as Pulumi and a user of the portal would. An empty value removes a tag.
 func tag(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: tag NAME TAG=VALUE...")
@@ -58,8 +58,8 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// azurelogin: the emulator is Azure from here on, with a service principal and a subscription of its own, as variables
-// say it.
+// azurelogin: from here on keel treats the emulator as Azure, with a service principal and a subscription in
+// environment variables.
 func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: azurelogin")
@@ -78,10 +78,11 @@ func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// held is the key under which a story keeps the claim that it holds.
+// held is the key under which a story keeps its claim.
 const held = "held"
 
-// claim NAME: the test itself takes an environment, as another keel would, until release; all is what keel reap takes.
+// claim: `claim NAME` claims an environment, as another keel would, until `release`; the name "all" claims what keel
+// reap claims.
 func claimed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: claim NAME")
@@ -89,7 +90,7 @@ func claimed(ts *testscript.TestScript, neg bool, args []string) {
 	folder := environment.Folder{Root: ts.Getenv("CHECKOUT")}
 	e := environment.Environment{Folder: folder, Stack: args[0], Command: "keel up " + args[0]}
 	free, err := e.Claim(context.Background())
-	if args[0] == "all" { // the right to reap
+	if args[0] == "all" { // the claim of keel reap
 		free, err = folder.ClaimReaping(context.Background(), "keel reap")
 	}
 	ts.Check(err)
@@ -100,7 +101,7 @@ func release(ts *testscript.TestScript, _ bool, _ []string) {
 	(<-ts.Value(held).(chan func()))()
 }
 
-// awaitLine is the command await FILE PATTERN: waits until a line of a file matches.
+// awaitLine: `await FILE PATTERN` waits until a line of the file matches.
 func awaitLine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE PATTERN")

@@ -25,17 +25,20 @@ const (
 	codesReference = "../../docs/reference/error-codes.md"
 )
 
-// results are what the verbs print with --json.
+// results are the values that commands print with --json.
 var results = map[string]any{
 	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{},
+	"keel devices find": findResult{}, "keel devices list": listResult{},
 	"keel devices key":       deviceKeyResult{},
 	"keel devices provision": provisionResult{}, "keel devices status": []deviceState{},
-	"keel devices token": deviceToken{}, "keel doctor": doctorResult{}, "keel down": downResult{},
+	"keel devices reprovision": reprovisionResult{},
+	"keel devices token":       deviceToken{}, "keel doctor": doctorResult{}, "keel down": downResult{},
 	"keel emulator logs": map[string]string{}, "keel emulator reset": emulatorResetResult{},
 	"keel emulator run": status{}, "keel emulator start": status{},
 	"keel emulator status": status{}, "keel emulator stop": emulatorStopResult{}, "keel env": map[string]string{},
 	"keel exec":   execResult{},
 	"keel extend": extendResult{}, "keel hosts": []hostLine{}, "keel hub drain": hubChange{},
+	"keel hub add":    hubChange{},
 	"keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapResult{},
 	"keel reset": resetResult{}, "keel show": shown{}, "keel up": upResult{}, "keel version": versionResult{},
 	"keel emulator page": pageAddress{}, "keel emulator snapshot delete": snapshotResult{},
@@ -44,7 +47,7 @@ var results = map[string]any{
 	"keel emulator snapshot show": json.RawMessage{},
 }
 
-// otherResults are what some verbs print instead, when they are given an argument.
+// otherResults are the values that some commands print instead when they are given an argument.
 var otherResults = map[string]any{"keel devices status": deviceState{}, "keel doctor": []errorcodes.Entry{}}
 
 // TestReferenceMatchesCommands compares docs/reference/keel.md with the commands, their help and the shapes of their
@@ -85,7 +88,7 @@ func sameAsWritten(t *testing.T, file, page string) {
 	}
 }
 
-// visitCommands calls f for every command that people are told of.
+// visitCommands calls f for every command that the help lists.
 func visitCommands(cmd *cobra.Command, f func(*cobra.Command)) {
 	if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
 		return
@@ -160,7 +163,7 @@ func members(kind reflect.Type, indent string) string {
 	return all
 }
 
-// hasMember reports whether a type has a member of that name of its own, which hides an embedded one.
+// hasMember reports whether the type declares a member of that name itself, which hides an embedded one.
 func hasMember(kind reflect.Type, name string) bool {
 	for i := range kind.NumField() {
 		if own, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ","); own == name {
@@ -170,7 +173,8 @@ func hasMember(kind reflect.Type, name string) bool {
 	return false
 }
 
-// shaped: shaped COMMAND... — the last standard output is what the reference says of that command, and no more.
+// shaped: `shaped COMMAND...` fails unless the last standard output has exactly the form that the reference documents
+// for the command.
 func shaped(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: shaped COMMAND...")

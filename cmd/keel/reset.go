@@ -51,7 +51,7 @@ func (a *app) reset(ctx context.Context) error {
 		return err
 	}
 	// Registrations are deleted first: a device that an interrupted reset leaves at its hub can register again.
-	registrations, devices, err := untilNothing(func() (registrations, devices int, err error) {
+	registrations, devices, err := repeatUntilEmpty(func() (registrations, devices int, err error) {
 		return stack.forget(ctx, e.Endpoints)
 	})
 	if err != nil {
@@ -68,9 +68,9 @@ func (a *app) reset(ctx context.Context) error {
 // maxRounds is how often reset looks for devices that have registered meanwhile.
 const maxRounds = 25
 
-// untilNothing goes over the environment until a round finds nothing: what registers between the removal of the records
-// and that of the devices would be left with a record alone.
-func untilNothing(round func() (registrations, devices int, err error)) (registrations, devices int, err error) {
+// repeatUntilEmpty repeats a round until it finds nothing: a device that registers between the removal of the records
+// and of the devices would keep only its record.
+func repeatUntilEmpty(round func() (registrations, devices int, err error)) (registrations, devices int, err error) {
 	for range maxRounds {
 		r, d, err := round()
 		registrations, devices = registrations+r, devices+d

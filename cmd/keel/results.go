@@ -15,6 +15,8 @@ type upResult struct {
 	Emulator environment.Endpoints `json:"emulator"`
 	// Outputs are the stack's; secret ones are masked.
 	Outputs map[string]json.RawMessage `json:"outputs"`
+	// Check is the result of --check.
+	Check *provisionResult `json:"check,omitempty"`
 }
 
 // downResult is what `down` prints.

@@ -30,10 +30,10 @@ type policyOfService = armdeviceprovisioningservices.
 // groupKey is the key of the seeded enrollment group, in base64.
 const groupKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group
-// "devices", the enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key
+// seed: creates in the running emulator what the real Pulumi would (two hubs, a provisioning service, the group
+// "devices", the enrollment device-1), and makes the fake pulumi return its outputs. `seed wrong-key` returns a key
 // that is not the group's; with `seed x509 FOLDER`, the devices of the group have certificates of the authority in that
-// folder instead.
+// folder.
 func seed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 2 || len(args) == 2 && args[0] != "x509" {
 		ts.Fatalf("usage: seed [wrong-key | x509 FOLDER]")
@@ -54,11 +54,16 @@ func seed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text, err := json.Marshal(out)
 	ts.Check(err)
-	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("PAPER"), "outputs"), text, 0o600))
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("FAKE"), "outputs"), text, 0o600))
 }
 
-// deploy makes the resources over the management API, as stock clients do.
+// deploy creates the resources through the management API, as Azure's own clients do, with two hubs of equal weight.
 func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
+	return deployHubs(ctx, ends, hubOut{Name: "hub-1", Weight: 1}, hubOut{Name: "hub-2", Weight: 1})
+}
+
+// deployHubs is deploy with other hubs.
+func deployHubs(ctx context.Context, ends environment.Endpoints, wanted ...hubOut) (outputs, error) {
 	credential, client, err := environment.Client(ends)
 	if err != nil {
 		return outputs{}, err
@@ -83,7 +88,8 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 		return outputs{}, err
 	}
 	var links []*armdeviceprovisioningservices.IotHubDefinitionDescription
-	for _, name := range []string{"hub-1", "hub-2"} {
+	for _, h := range wanted {
+		name := h.Name
 		poller, err := hubs.BeginCreateOrUpdate(ctx, "seeded", "seeded-"+name, armiothub.Description{
 			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1),
 				Capacity: to.Ptr[int64](1)},
@@ -99,11 +105,12 @@ func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
 			return outputs{}, err
 		}
 		host := "seeded-" + name + ".azure-devices.net"
-		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: 1})
+		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: h.Weight, Drain: h.Drain})
 		out.HubConnectionStrings[name] = fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s",
 			host, *owner.PrimaryKey)
 		links = append(links, &armdeviceprovisioningservices.IotHubDefinitionDescription{
 			ConnectionString: to.Ptr(out.HubConnectionStrings[name]), Location: to.Ptr("westeurope"),
+			AllocationWeight: to.Ptr(int32(h.Weight)), ApplyAllocationPolicy: to.Ptr(!h.Drain),
 		})
 	}
 	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, options)
@@ -157,7 +164,7 @@ func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error 
 	return err
 }
 
-// byCertificates puts the authority of a folder at the seeded service, and lets the group refer to it.
+// byCertificates adds the authority in a folder to the seeded service and makes the group use it.
 func byCertificates(ctx context.Context, ends environment.Endpoints, out *outputs, folder string) error {
 	authority, err := deviceca.Open(folder, time.Now())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// configured is an environment whose stack file has those lines of configuration.
+// configured returns an environment whose stack file has these lines.
 func configured(t *testing.T, lines ...string) *environment.Environment {
 	t.Helper()
 	root := t.TempDir()
@@ -42,7 +42,7 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 		want  bool
 	}{
 		"keys":                     {[]string{"attestation: symmetricKey"}, false},
-		"nothing said":             {nil, false},
+		"no setting":               {nil, false},
 		"certificates":             {[]string{"attestation: X509"}, true},
 		"an authority of the user": {[]string{"attestation: x509", "certificate: ca.pem"}, false},
 		"an authority as text": {[]string{"attestation: x509", "certificate: '-----BEGIN CERTIFICATE-----'"},
@@ -87,9 +87,9 @@ func TestAStackWithASharedServiceLogsInToARMAndRefreshes(t *testing.T) {
 	}{
 		"alone":    {nil, false, false},
 		"an owner": {[]string{"shared: true", login}, true, true},
-		// up writes the login before it asks for the arguments
+		// up writes the settings of the login before it computes the arguments.
 		"an owner from today": {[]string{`shared: "true"`}, true, false},
-		"no owner any more":   {[]string{login}, true, true},
+		"without the owner":   {[]string{login}, true, true},
 		"a guest":             {[]string{"provisioningService: /subscriptions/s", login}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

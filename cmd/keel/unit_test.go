@@ -68,24 +68,25 @@ func TestTheKeyOfADeviceIsDerivedAndItsNameChecked(t *testing.T) {
 	}
 }
 
-// Valid names of hubs hold capitals, and Azure answers them in lower case (pulumi/pulumi-azure-native issues 4007 and
-// 2910).
-func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
+// Valid hub names may contain capitals, and Azure returns them in lower case (pulumi/pulumi-azure-native issues 4007
+// and 2910).
+func TestAHubIsFoundWhateverTheLetterCaseOfItsName(t *testing.T) {
 	t.Parallel()
 	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1},
 		{Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
+	c := &cohort{group: "devices", rule: rule{policy: "Hashed"}, hubs: map[string]int{}}
 	f := &fleet{
-		stack: outputs{Hubs: hubs}, hubs: map[string]int{}, substatus: map[string]int{},
+		stack: outputs{Hubs: hubs}, cohorts: []*cohort{c}, substatus: map[string]int{},
 		before: map[string]string{"devices-0001": "press-hub-x1.azure-devices.net",
 			"devices-0002": "b.azure-devices.net"},
 	}
 	for _, id := range []string{"Devices-0001", "Devices-0002", "Devices-0003"} {
-		f.count(id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
+		f.count(c, id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
 	}
 	if f.assigned != 1 || f.kept != 1 || f.moved != 1 {
 		t.Errorf("got %d new, %d kept, %d moved, want one each", f.assigned, f.kept, f.moved)
 	}
-	if got := f.split(); len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
+	if got := f.compare().hubs; len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
 		t.Errorf("got %+v, want all three on hub-1", got)
 	}
 	var s shown
@@ -99,18 +100,21 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
-		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10,
-			"z.azure-devices.net": 2},
+		stack: stackOf(t), cohorts: []*cohort{{group: "devices", rule: rule{policy: "Hashed"}, hubs: map[string]int{
+			"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2}}},
 		assigned: 40, kept: 1, moved: 1, failed: 7, failures: []failure{{"devices-0007", "refused with status 401"}},
+		registerTimes: []time.Duration{4 * time.Millisecond, 20 * time.Millisecond},
 	}
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr}
-	if err := a.report(f, 2*time.Second); err != nil {
+	if err := a.report(f, f.result(f.compare(), 2*time.Second, false)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2",
-		"hub-3", "z.azure-devices.net", hashNote,
+		"hub-3", "z.azure-devices.net", hashNote, "71.4 %   expected 75.0 %, 95 % band 26 to 37",
+		"chi-square 0.10, 1 degree of freedom, p = 0.758",
+		"21.0 registrations a second; p50/p95/p99 4.0/20/20 ms to register, 0.0/0.0/0.0 ms to connect",
 	} {
 		t.Run(want, func(t *testing.T) {
 			if !strings.Contains(stdout.String(), want) {
@@ -123,7 +127,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	}
 	stdout.Reset()
 	a.json = true
-	if err := a.report(f, time.Second); err != nil {
+	if err := a.report(f, f.result(f.compare(), time.Second, false)); err != nil {
 		t.Fatal(err)
 	}
 	var got provisionResult
@@ -131,12 +135,13 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Devices != 42 || got.Failed != 7 || len(got.Hubs) != 4 || got.Hubs[0].Weight != 3 ||
-		got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 {
+		got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 || got.Rate != 42 || got.Proof == nil ||
+		got.Proof.Degrees != 1 || got.Milliseconds.Register.P50 != 4 || got.Check != nil {
 		t.Errorf("got %+v, want the same figures, and no weight for the drained hub", got)
 	}
 }
 
-func TestATakenPortNamesItsHolder(t *testing.T) {
+func TestTheErrorForATakenPortNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -146,7 +151,7 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 	_, err = net.Listen("tcp", listener.Addr().String())
 	err = portTaken(fmt.Errorf("start: %w", err))
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells")
+		t.Skip("only Linux reports the holder")
 	}
 	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) ||
 		!strings.Contains(hint.Of(err), "--new-ports") {
@@ -178,14 +183,14 @@ func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 		t.Error("no answer: got no error")
 	}
 	if (&app{interactive: true}).consent() != nil || (&app{terminal: true}).consent() != nil {
-		t.Error("without a terminal: got somebody to ask")
+		t.Error("without a terminal: got a prompt")
 	}
 	if agreed, err := (&app{yes: true}).consent()(nil); err != nil || !agreed {
 		t.Errorf("--yes: got %v, %v", agreed, err)
 	}
 }
 
-// TestHubsAreReadInBothForms: by their names, and as the list that older programs write.
+// TestHubsAreReadInBothForms: keyed by name, and as the list of older programs.
 func TestHubsAreReadInBothForms(t *testing.T) {
 	t.Parallel()
 	want := []string{"hub-1", "hub-2", "hub-10"}
@@ -213,31 +218,34 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 	}
 }
 
-// TestKeelKnowsTheRefusalOfItsPlugin: the advice that keel adds is found by the plugin's words.
-func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
+// TestKeelAddsAdviceToTheRefusalOfItsPlugin: keel recognizes the plugin's message and adds advice.
+func TestKeelAddsAdviceToTheRefusalOfItsPlugin(t *testing.T) {
 	t.Parallel()
 	if !strings.Contains(azurenative.RefusesSecret, environment.SecretRefusal) {
 		t.Errorf("keel looks for %q, which is not in %q", environment.SecretRefusal, azurenative.RefusesSecret)
 	}
 }
 
-// TestNamesOfManySayNothingAboutTheOwner: containers and build machines run everybody's programs under them.
-func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
+// TestSharedUserNamesIdentifyNoOwner: containers and build machines run the programs of many people under these
+// names.
+func TestSharedUserNamesIdentifyNoOwner(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
 		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true,
 		"user-1001": true,
 		"maria":     false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
 	} {
-		if got := isCommon(name); got != want {
-			t.Errorf("%q: got %v, want %v", name, got, want)
-		}
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			if got := isSharedName(name); got != want {
+				t.Errorf("%q: got %v, want %v", name, got, want)
+			}
+		})
 	}
 }
 
-// TestDevicesBeginAgainAfterWhatPasses: a connection that somebody else took, and an operation that is not known any
-// more; never a refusal.
-func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
+// TestDevicesRetryAfterTransientErrors: after a connection that another client took over and after an unknown
+// operation, but never after a refusal.
+func TestDevicesRetryAfterTransientErrors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err  error
@@ -251,18 +259,20 @@ func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
 		"an end":               {context.Canceled, false},
 		"something else":       {errors.New("no route to host"), false},
 	} {
-		if got := isWorthRetrying(tc.err); got != tc.want {
-			t.Errorf("%s: got %v, want %v", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := isWorthRetrying(tc.err); got != tc.want {
+				t.Errorf("%s: got %v, want %v", name, got, tc.want)
+			}
+		})
 	}
 }
 
-// TestResetGoesOnUntilNothingIsLeft: devices that register between the removal of records and that of devices are found
-// by the next round; those that never stop are told.
-func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
+// TestResetRepeatsUntilNothingIsLeft: the next round removes the devices that registered between the removal of the
+// records and of the devices. Those that keep registering are reported.
+func TestResetRepeatsUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	left := [][2]int{{158, 172}, {14, 3}, {0, 1}, {0, 0}, {9, 9}}
-	registrations, devices, err := untilNothing(func() (int, int, error) {
+	registrations, devices, err := repeatUntilEmpty(func() (int, int, error) {
 		now := left[0]
 		left = left[1:]
 		return now[0], now[1], nil
@@ -271,11 +281,11 @@ func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
 		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations,
 			devices, err, len(left))
 	}
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
 		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)
 	}
 	failure := errors.New("refused")
-	if _, _, err := untilNothing(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
+	if _, _, err := repeatUntilEmpty(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
 		t.Errorf("got %v, want %v", err, failure)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,6 +22,8 @@ type upOptions struct {
 	from    string // the environment whose settings are copied
 	outputs string // a file for the outputs
 	ci      bool
+	check   bool // register throw-away devices after the update
+	devices int  // how many
 }
 
 // maxHubs is how many hubs one environment may have.
@@ -41,9 +44,10 @@ func newUp(a *app) *cobra.Command {
 			"environment to a\n" +
 			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull " +
 			"request that is being\n" +
-			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
+			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked." +
+			"\n\n" + checkHelp,
 		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d " +
-			"--outputs outputs.json\n  keel up --json",
+			"--outputs outputs.json\n  keel up --check\n  keel up --json",
 		Args: optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.takeNameInCI(args, o.ci); err != nil {
@@ -57,6 +61,9 @@ func newUp(a *app) *cobra.Command {
 			}
 			if cmd.Flags().Changed("hubs") && (o.hubs < 1 || o.hubs > maxHubs) {
 				return usageError{fmt.Errorf("--hubs %d: an environment has 1 to %d", o.hubs, maxHubs)}
+			}
+			if o.devices < 1 || o.devices > maxChecked {
+				return usageError{fmt.Errorf("--check-devices %d: use 1 to %d", o.devices, maxChecked)}
 			}
 			if o.from != "" {
 				if err := checkName(o.from); err != nil {
@@ -72,54 +79,96 @@ func newUp(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&o.from, "from", "", "copy the settings of this environment; for a new one only")
 	cmd.Flags().StringVar(&o.outputs, "outputs", "", "write the outputs to this file as JSON, secrets masked")
 	addCI(cmd, &o.ci)
+	cmd.Flags().BoolVar(&o.check, "check", false, "register devices after the update, compare their split, remove them")
+	cmd.Flags().IntVar(&o.devices, "check-devices", checkedDevices, "how many devices the check registers")
 	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd
 }
 
+// checkHelp ends the help of `up`.
+const checkHelp = "--check registers throw-away devices of the enrollment group after the update, compares their " +
+	"split as\n" +
+	"`keel devices provision --check` does, and removes their registrations and their identities at the hubs again, " +
+	"also after a\n" +
+	"failure or an interruption."
+
 func (a *app) up(ctx context.Context, o upOptions) error {
-	e, err := a.bringUp(ctx, o)
-	if err != nil {
+	e, check, err := a.bringUp(ctx, o)
+	if check == nil && err != nil {
 		return err
 	}
 	if a.json {
-		return a.printUp(ctx, e)
+		return cmp.Or(a.printUp(ctx, e, check), errors.Join(check.failure(), err))
+	}
+	if check != nil {
+		return cmp.Or(a.printCheck(*check), errors.Join(check.failure(), err))
 	}
 	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.stackFlag())
 	return nil
 }
 
-// bringUp prepares the environment and runs pulumi up, while it holds the environment's claim.
-func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
+// bringUp prepares the environment, runs pulumi up, and checks the result if that is asked for, while it holds the
+// environment's claim. check is nil without a result of the check.
+func (a *app) bringUp(ctx context.Context, o upOptions) (e *environment.Environment, check *provisionResult,
+	err error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer done()
-	e, err := a.open(ctx)
-	if err != nil {
-		return nil, err
+	if e, err = a.open(ctx); err != nil {
+		return nil, nil, err
 	}
 	release, err := e.Claim(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer release()
 	azure, err := a.prepareUp(ctx, e, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if a.json {
 		e.Stdout = a.stderr // only the result goes to stdout
 	}
 	args, err := upArgs(e)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := e.Operate(ctx, azure, args...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e, a.writeOutputs(ctx, e, o.outputs, o.ci)
+	if err := a.removeLeftovers(ctx, e); err != nil {
+		if o.check { // its note would replace that of the devices that are left
+			return nil, nil, err
+		}
+		a.showError(err)
+	}
+	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil || !o.check {
+		return e, nil, err
+	}
+	check, err = a.checkUp(ctx, e, o.devices)
+	return e, check, err
+}
+
+// printCheck prints the result of the check of up.
+func (a *app) printCheck(r provisionResult) error {
+	fmt.Fprintf(a.stdout, "%d devices of %s, %s, in %.1f s for the check\n", r.Devices, groupsOf(r.Groups),
+		policiesOf(r.Groups), r.Seconds)
+	if err := r.printSplit(a.stdout); err != nil {
+		return err
+	}
+	a.sayFailures(r)
+	return r.Check.print(a.stdout)
+}
+
+// failure is the error of a check that did not pass.
+func (r *provisionResult) failure() error {
+	if r == nil {
+		return nil
+	}
+	return r.Check.err()
 }
 
 // prepareUp creates and configures the stack, and runs the checks that come before pulumi up.
@@ -215,10 +264,10 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	return e.Ensure(ctx, slices.Concat(settings, authority, login, more)...)
 }
 
-func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
+func (a *app) printUp(ctx context.Context, e *environment.Environment, check *provisionResult) error {
 	outputs, err := e.Outputs(ctx, false)
 	if err != nil {
 		return err
 	}
-	return a.printJSON(upResult{e.Stack, e.Endpoints, outputs})
+	return a.printJSON(upResult{e.Stack, e.Endpoints, outputs, check})
 }

@@ -45,8 +45,8 @@ var commonNames = []string{
 	"ubuntu", "debian", "ec2-user", "azureuser", "opc", "pi",
 }
 
-// isCommon reports whether a user name does not identify a person.
-func isCommon(name string) bool {
+// isSharedName reports whether a user name does not identify a person.
+func isSharedName(name string) bool {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
 	number, isNumbered := strings.CutPrefix(name, "user-")
 	_, err := strconv.Atoi(number)

@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// asPlugin in the environment makes the test binary the plugin itself.
+// asPlugin in the environment makes the test binary run as the plugin.
 const asPlugin = "EVENKEEL_TEST_AS_PLUGIN"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestThePluginEndsWithItsEngine(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
-	plugin := exec.CommandContext(ctx, os.Args[0], "127.0.0.1:1") // the address of an engine that is not there
+	plugin := exec.CommandContext(ctx, os.Args[0], "127.0.0.1:1") // nothing listens there
 	plugin.Env = append(os.Environ(), asPlugin+"=1")
 	engine, err := plugin.StdinPipe()
 	if err != nil {
@@ -59,9 +59,9 @@ func TestThePluginEndsWithItsEngine(t *testing.T) {
 	}
 }
 
-// The script that Pulumi.yaml names, in a checkout whose path has spaces. Not parallel: a process started meanwhile
-// would inherit the script while it is open for writing, and it could not be run then.
-func TestTheScriptHandsOverOrNamesTheBuild(t *testing.T) {
+// The script that Pulumi.yaml names, in a checkout whose path contains spaces. Not parallel: a process that another
+// test starts meanwhile would inherit the script open for writing, and the script could not be executed.
+func TestTheScriptStartsTheProviderOrNamesTheBuildCommand(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a check out")
 	script := filepath.Join(root, "tools", "plugin", "pulumi-resource-azure-dps")
 	text, err := os.ReadFile(filepath.Join("..", "..", "tools", "plugin", "pulumi-resource-azure-dps"))

@@ -120,8 +120,8 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// Write writes both files into a folder, the key readable by its owner only. The key comes first: a folder without a
-// certificate is one where nobody was given any, so that a write that was cut short can be done again.
+// Write writes both files into a folder, the key readable by its owner only. The key is written first: a folder without
+// a certificate has issued none, so an interrupted write can be repeated.
 func (p Pair) Write(disk durable.Disk, dir string) error {
 	key, err := p.KeyPEM()
 	if err != nil {

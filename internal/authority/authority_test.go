@@ -38,12 +38,14 @@ func TestIssuedCertificatesAreTrustedByTheRootOnly(t *testing.T) {
 		by    authority.Pair
 		valid bool
 	}{"the root": {ours, true}, "another root": {root(t), false}} {
-		pool := x509.NewCertPool()
-		pool.AddCert(test.by.Certificate)
-		_, err := leaf.Certificate.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now.Add(time.Second)})
-		if (err == nil) != test.valid {
-			t.Errorf("by %s: got %v, want valid %t", name, err, test.valid)
-		}
+		t.Run(name, func(t *testing.T) {
+			pool := x509.NewCertPool()
+			pool.AddCert(test.by.Certificate)
+			_, err := leaf.Certificate.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now.Add(time.Second)})
+			if (err == nil) != test.valid {
+				t.Errorf("by %s: got %v, want valid %t", name, err, test.valid)
+			}
+		})
 	}
 	if leaf.Certificate.SerialNumber.Cmp(ours.Certificate.SerialNumber) == 0 {
 		t.Error("got the serial number of the root, want another")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// judged is a test that is told to fail.
+// judged is a test that records its failure.
 type judged struct {
 	testing.TB
 	said string
@@ -23,7 +23,7 @@ func (j *judged) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failure is what a test says that fails.
+// failure returns the message of a failing test.
 func failure(t *testing.T, test func(testing.TB)) string {
 	t.Helper()
 	j := &judged{TB: t}
@@ -38,7 +38,7 @@ func failure(t *testing.T, test func(testing.TB)) string {
 
 const soon = 10 * time.Millisecond
 
-func TestAWaitInVainSaysWhatWasMissing(t *testing.T) {
+func TestAWaitThatTimesOutReportsWhatWasMissing(t *testing.T) {
 	t.Parallel()
 	never := make(chan int)
 	closed := make(chan int)
@@ -64,18 +64,20 @@ func TestAWaitInVainSaysWhatWasMissing(t *testing.T) {
 		}, []string{"the log: no line 3: nothing came", "one\ntwo"}},
 		"a stream that ends": {func(t testing.TB) { NewLines(t, "the log", strings.NewReader(""), func() {}).Next() },
 			[]string{"the log: no line 1: EOF"}},
-		"a stream that goes": {func(t testing.TB) {
+		"a stream that continues": {func(t testing.TB) {
 			NewLines(t, "the log", strings.NewReader("more\n"), func() {}).End()
 		}, []string{`the log: got "more"`}},
 		"a stream that fails": {func(t testing.TB) { NewLines(t, "the log", failing{}, func() {}).End() },
 			[]string{"the line is cut"}},
 	} {
-		said := failure(t, tc.test)
-		for _, want := range tc.want {
-			if !strings.Contains(said, want) {
-				t.Errorf("%s: got the failure %q, want %q in it", name, said, want)
+		t.Run(name, func(t *testing.T) {
+			said := failure(t, tc.test)
+			for _, want := range tc.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("%s: got the failure %q, want %q in it", name, said, want)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -83,7 +85,7 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the line is cut") }
 
-func TestWhatComesIsReturned(t *testing.T) {
+func TestReceivedValuesAreReturned(t *testing.T) {
 	t.Parallel()
 	one := make(chan int, 1)
 	one <- 7

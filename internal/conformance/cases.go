@@ -145,7 +145,7 @@ func (c *cloud) rights(t *testing.T) {
 	body := `{"registrationId":"conformance-rights",` + keyed + `}`
 	c.as(t, "owner", "PUT", path, body).want(t, 200, "")
 	c.as(t, "reader", "GET", path, "").want(t, 200, "")
-	stranger, err := sas.NewKey(nil)
+	wrongKey, err := sas.NewKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +153,8 @@ func (c *cloud) rights(t *testing.T) {
 		return c.ask(t.Context(), t, request{method: "GET", url: "https://" + c.service + path + enrollmentVersion,
 			authorization: authorization})
 	}
-	call(c.signed(t, c.service, "owner", stranger)).want(t, 401, "")
-	call(c.signed(t, c.service, "unknown", stranger)).want(t, 401, "")
+	call(c.signed(t, c.service, "owner", wrongKey)).want(t, 401, "")
+	call(c.signed(t, c.service, "unknown", wrongKey)).want(t, 401, "")
 	call("").want(t, 401, "")
 	call(c.bearer(t.Context(), t, managementAudience)).want(t, 401, "")
 	if !c.Azure { // on Azure the caller needs a role on the data, which the suite does not give
@@ -218,13 +218,13 @@ func (c *cloud) device(t *testing.T) {
 	}
 	c.onHub(t, "POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "", key)).want(t,
 		204, "")
-	stranger, err := sas.NewKey(nil)
+	wrongKey, err := sas.NewKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.onHub(t, "POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "",
-		stranger)).want(t, 401, "")
-	c.register(t, c.scope, id, stranger).want(t, 401, "")
+		wrongKey)).want(t, 401, "")
+	c.register(t, c.scope, id, wrongKey).want(t, 401, "")
 	c.as(t, "owner", "DELETE", "/registrations/"+id, "").want(t, 204, "")
 	c.as(t, "owner", "GET", "/registrations/"+id, "").want(t, 404, "404201")
 	c.as(t, "owner", "DELETE", "/enrollments/"+id, "").want(t, 204, "")

@@ -169,9 +169,9 @@ func (d Disk) ReadFile(name string) ([]byte, error) {
 // Stat describes the file.
 func (d Disk) Stat(name string) (fs.FileInfo, error) { return d.files().Stat(name) }
 
-// ReadOrMake returns the content of the file, and creates the file if it is missing. It also recreates a blank file,
+// ReadOrCreate returns the content of the file, and creates the file if it is missing. It also recreates a blank file,
 // which loses nothing, and then returns again as true.
-func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool,
+func (d Disk) ReadOrCreate(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool,
 	err error) {
 	data, err = d.ReadFile(name)
 	again = err == nil && IsBlank(data)
@@ -193,7 +193,8 @@ func (d Disk) ReadDir(name string) ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, TempPrefix) }), err
 }
 
-// Clean deletes the leftovers of interrupted writes in a folder. Nobody may write to the folder at the same time.
+// Clean deletes the leftovers of interrupted writes in a folder. No other process may write to the folder at the same
+// time.
 func (d Disk) Clean(folder string) error {
 	names, err := d.files().ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -19,50 +19,53 @@ import (
 
 var errCut = errors.New("cut")
 
-// TestAFileIsWholeWheneverThePowerIsCut cuts the power before every operation of a write: before it returns, the old or
-// the new content is there, and afterwards the new one.
-func TestAFileIsWholeWheneverThePowerIsCut(t *testing.T) {
+// TestAFileIsCompleteWheneverThePowerIsCut cuts the power before every operation of a write: until the write returns,
+// the old or the new content is there, and afterwards the new one.
+func TestAFileIsCompleteWheneverThePowerIsCut(t *testing.T) {
 	t.Parallel()
 	for _, unsynced := range []bool{false, true} {
-		var ops []string
-		for cut := 0; ; cut++ {
-			disk := durabletest.New()
-			d := durable.Disk{FS: disk}
-			if err := d.MkdirAll("a/b", 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := d.WriteFile("a/b/file", []byte("old"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			n, chance := 0, rand.New(rand.NewPCG(uint64(cut), 1))
-			if !unsynced {
-				chance = nil
-			}
-			var crashed *durabletest.FS
-			disk.Before(func(op string) error {
-				if n++; n == cut+1 {
-					crashed = disk.Crash(chance)
+		t.Run(fmt.Sprintf("unsynced=%t", unsynced), func(t *testing.T) {
+			var ops []string
+			for cut := 0; ; cut++ {
+				disk := durabletest.New()
+				d := durable.Disk{FS: disk}
+				if err := d.MkdirAll("a/b", 0o700); err != nil {
+					t.Fatal(err)
 				}
-				ops = append(ops, op)
-				return nil
-			})
-			err := d.WriteFile("a/b/file", []byte("new"), 0o600)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if crashed == nil {
-				if got := read(t, disk.Crash(chance), "a/b/file"); got != "new" {
-					t.Errorf("cut after the write: got %q, want the new content", got)
+				if err := d.WriteFile("a/b/file", []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
 				}
-				if cut < 5 {
-					t.Errorf("got %d operations %v, want create, write, sync, rename and sync of the folder", cut, ops)
+				n, chance := 0, rand.New(rand.NewPCG(uint64(cut), 1))
+				if !unsynced {
+					chance = nil
 				}
-				break
+				var crashed *durabletest.FS
+				disk.Before(func(op string) error {
+					if n++; n == cut+1 {
+						crashed = disk.Crash(chance)
+					}
+					ops = append(ops, op)
+					return nil
+				})
+				err := d.WriteFile("a/b/file", []byte("new"), 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if crashed == nil {
+					if got := read(t, disk.Crash(chance), "a/b/file"); got != "new" {
+						t.Errorf("cut after the write: got %q, want the new content", got)
+					}
+					if cut < 5 {
+						t.Errorf("got %d operations %v, want create, write, sync, rename and sync of the folder", cut,
+							ops)
+					}
+					break
+				}
+				if got := read(t, crashed, "a/b/file"); got != "old" && got != "new" {
+					t.Errorf("cut before operation %d: got %q, want the old or the new content", cut, got)
+				}
 			}
-			if got := read(t, crashed, "a/b/file"); got != "old" && got != "new" {
-				t.Errorf("cut before operation %d: got %q, want the old or the new content", cut, got)
-			}
-		}
+		})
 	}
 }
 
@@ -75,7 +78,7 @@ func read(t *testing.T, disk *durabletest.FS, name string) string {
 	return string(data)
 }
 
-func TestWhatWasMadeOrRemovedStaysSo(t *testing.T) {
+func TestCreatedAndRemovedFilesStaySo(t *testing.T) {
 	t.Parallel()
 	disk := durabletest.New()
 	d := durable.Disk{FS: disk}
@@ -98,14 +101,14 @@ func TestWhatWasMadeOrRemovedStaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := (durable.Disk{FS: disk.Crash(nil)}).Stat("a/b/c/once"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want the file gone", err)
+		t.Errorf("got %v, want no file", err)
 	}
 	if err := d.Remove("a/b/c/once"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
 }
 
-// TestAWriteThatFailsChangesNothing lets each operation of a write fail in turn.
+// TestAWriteThatFailsChangesNothing makes each operation of a write fail in turn.
 func TestAWriteThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []string{"create", "write", "sync", "rename"} {
@@ -154,7 +157,7 @@ func TestAWriterThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsNamedWithWhatToDo(t *testing.T) {
+func TestTheErrorForAFullDiskHintsAtFreeingSpace(t *testing.T) {
 	t.Parallel()
 	disk := durabletest.New()
 	disk.Fill(true)
@@ -164,24 +167,27 @@ func TestAFullDiskIsNamedWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
+func TestFilesAreWrittenWithTheirModes(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "deep", "er")
 	if err := durable.OS.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, perm := range []fs.FileMode{0o600, 0o400} {
-		file := filepath.Join(dir, "file")
-		for _, text := range []string{"first", "2nd"} {
-			if err := durable.OS.WriteFile(file, []byte(text), perm); err != nil {
-				t.Fatal(err)
+		t.Run(perm.String(), func(t *testing.T) {
+			file := filepath.Join(dir, "file")
+			for _, text := range []string{"first", "2nd"} {
+				if err := durable.OS.WriteFile(file, []byte(text), perm); err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Stat(file)
+				if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil ||
+					info.Mode().Perm() != perm || string(data) != text {
+					t.Errorf("got %q with mode %v, %v, %v; want %q with %v", data, info.Mode(), err, readErr, text,
+						perm)
+				}
 			}
-			info, err := os.Stat(file)
-			if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil ||
-				info.Mode().Perm() != perm || string(data) != text {
-				t.Errorf("got %q with mode %v, %v, %v; want %q with %v", data, info.Mode(), err, readErr, text, perm)
-			}
-		}
+		})
 	}
 	if err := durable.OS.MkdirAll(filepath.Join(dir, "file"), 0o700); !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("make a folder where a file is: got %v, want %v", err, syscall.ENOTDIR)
@@ -191,7 +197,7 @@ func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if names, err := durable.OS.ReadDir(dir); err != nil || len(names) != 1 {
-		t.Errorf("got the files %q, %v; want the whole one alone", names, err)
+		t.Errorf("got the files %q, %v; want only the complete one", names, err)
 	}
 	if err := durable.OS.Clean(dir); err != nil {
 		t.Fatal(err)
@@ -204,7 +210,7 @@ func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
 func TestBlankIsWhatALossOfPowerLeaves(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{"": true, "\x00\x00": true, "\n": false, "\x00a": false} {
-		t.Run(text, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			if got := durable.IsBlank([]byte(text)); got != want {
 				t.Errorf("%q: got %v, want %v", text, got, want)
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// byCertificate is an enrollment of a device by its certificate, alone or as a row of a set.
+// byCertificate returns an enrollment of a device by its certificate, alone or as a row of a set.
 func byCertificate(t *testing.T, kind, name, id string) resourceIn {
 	t.Helper()
 	leaf := newAuthority(t, "root").leaf(t, id, time.Hour)
@@ -21,8 +21,8 @@ func byCertificate(t *testing.T, kind, name, id string) resourceIn {
 	}}
 }
 
-// TestTheAdviceOfARefusedReplacementWorks: certificates cannot show who made an entry, so its replacement is refused,
-// before anything changes, and each way to go on that the error names ends in a state that the next update keeps.
+// TestTheAdviceOfARefusedReplacementWorks: certificates cannot show which resource created an entry, so its replacement
+// is refused before anything changes, and each way out in the error leads to a state that the next update keeps.
 func TestTheAdviceOfARefusedReplacementWorks(t *testing.T) {
 	t.Parallel()
 	yes := true
@@ -46,7 +46,7 @@ func TestTheAdviceOfARefusedReplacementWorks(t *testing.T) {
 				follow(s)
 				s.mustUp()
 				if name == "deleteBeforeReplace" && kind == "EnrollmentSet" {
-					want["enrollments/keyed-press-1"] = "*" // made again
+					want["enrollments/keyed-press-1"] = "*" // recreated
 				}
 				service.holds(t, want)
 				s.mustUp()
@@ -58,7 +58,7 @@ func TestTheAdviceOfARefusedReplacementWorks(t *testing.T) {
 	}
 }
 
-// TestARenameInTheStateKeepsTheEntry: as `pulumi state rename` does it.
+// TestARenameInTheStateKeepsTheEntry, with `pulumi state rename`.
 func TestARenameInTheStateKeepsTheEntry(t *testing.T) {
 	t.Parallel()
 	d := declareAll(t)
@@ -84,9 +84,9 @@ func TestARenameInTheStateKeepsTheEntry(t *testing.T) {
 	d.service.holds(t, before)
 }
 
-// TestAnImportOfWhatAKilledRunMadeIsKept: a set with certificates that was made without leaving a state is refused as a
-// whole, and imported as the error says.
-func TestAnImportOfWhatAKilledRunMadeIsKept(t *testing.T) {
+// TestAnImportOfWhatAKilledRunCreatedIsKept: a set with certificates that was created without leaving a state is
+// refused as a whole, and can be imported as the error says.
+func TestAnImportOfWhatAKilledRunCreatedIsKept(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	s := newStack(t, "advised", service.cloud.config(service.key))
@@ -106,14 +106,14 @@ func TestAnImportOfWhatAKilledRunMadeIsKept(t *testing.T) {
 	s.mustUp()
 	s.declare(set)
 	s.mustUp()
-	want["enrollments/keyed-press-1"] = "*" // its keys carry the set's name: it was taken over with new ones
+	want["enrollments/keyed-press-1"] = "*" // taken over with new keys, which depend on the set's name
 	service.holds(t, want)
 	s.mustUp()
 	service.holds(t, want)
 }
 
-// TestOptionsKeepDoingWhatTheyDo beside ownership.
-func TestOptionsKeepDoingWhatTheyDo(t *testing.T) {
+// TestResourceOptionsWorkTogetherWithOwnership: resource options work together with ownership.
+func TestResourceOptionsWorkTogetherWithOwnership(t *testing.T) {
 	t.Parallel()
 	yes := true
 	d := declareAll(t)

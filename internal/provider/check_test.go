@@ -14,7 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
+func TestCheckReportsAllErrorsAtOnceAtPathsOfTheSchema(t *testing.T) {
 	t.Parallel()
 	root := newAuthority(t, "root")
 	leaf, expired := root.leaf(t, "device-1", time.Hour), root.leaf(t, "device-1", -time.Hour)
@@ -47,7 +47,7 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 			want: []string{"attestation.x509.clientCertificates.primary"}},
 		{name: "an expired certificate", inputs: certificates("clientCertificates", expired),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
-		{name: "somebody else's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf),
+		{name: "another device's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
 		{name: "a certificate by thumbprint", inputs: certificates("clientCertificates", "sha256:00"),
 			want: []string{"attestation.x509.clientCertificates.primary"}},
@@ -87,7 +87,7 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 		{name: "a webhook as an import writes it", inputs: object{"allocationPolicy": "custom",
 			"customAllocation": object{"webhookUrl": "https://f.example/a?****", "apiVersion": "2021-10-01"}},
 			want: []string{"customAllocation.webhookUrl"}},
-		{name: "unknown values are passed over", inputs: object{
+		{name: "unknown values are not checked", inputs: object{
 			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown,
 			"allocationPolicy": "static", "deviceId": unknown,
 		}},
@@ -161,8 +161,8 @@ func TestCheckMarksGivenKeysSecret(t *testing.T) {
 	}
 }
 
-// plainPath is where a failure stands; of a secret property it is spelled ["name"], for which the engine prints no
-// value.
+// plainPath is the path of a failure as a property path writes it. That of a secret property is ["name"], for which the
+// engine prints no value.
 func plainPath(failure p.CheckFailure) string {
 	return strings.TrimSuffix(strings.TrimPrefix(failure.Property, `["`), `"]`)
 }
@@ -206,7 +206,7 @@ func TestFailuresShowNoSecret(t *testing.T) {
 	}
 	for _, name := range []string{"connectionString", "key", "clientSecret", "clientCertificatePassword", "oidcToken",
 		"oidcRequestToken"} {
-		// A list is no text, so each of them fails.
+		// A list is not a string, so each of these inputs fails.
 		inputs := property.NewMap(map[string]property.Value{name: property.New([]property.Value{property.New(secret)})})
 		checked, err := startProvider(t, object{}).CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: inputs})
 		must(t, err)
@@ -214,7 +214,8 @@ func TestFailuresShowNoSecret(t *testing.T) {
 	}
 }
 
-// expectHidden expects a failure at the path, and none by whose name the engine finds a value that holds the secret.
+// expectHidden expects a failure at the path, and no failure at a path for which the engine prints a value with the
+// secret.
 func expectHidden(t *testing.T, inputs property.Map, failures []p.CheckFailure, secret, want string) {
 	t.Helper()
 	if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return plainPath(f) == want }) {

@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// good are inputs of each resource that Check takes.
+// good returns inputs of each resource that Check accepts.
 func good(t *testing.T) map[string]object {
 	return map[string]object{
 		"IndividualEnrollment": {"registrationId": "device-1"},
@@ -27,7 +27,7 @@ func good(t *testing.T) map[string]object {
 	}
 }
 
-// wrong returns values that Check cannot take for a property: of another kind, and those that break its rule.
+// wrong returns values that Check cannot accept for a property: those of another type, and those that violate its rule.
 func wrong(name string, spec schema.PropertySpec) []property.Value {
 	rules := map[string][]property.Value{
 		"registrationId": {property.New("a b"), property.New("")}, "enrollmentGroupId": {property.New("a/b")},
@@ -47,15 +47,14 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 		"certificateAuthorityName": {property.New("ab"), property.New("-ca"), property.New(strings.Repeat("a", 64))},
 		"certificatePolicyName":    {property.New("30"), property.New("a_b")},
 	}[name]
-	// The other kind: a list, or for a list a truth value.
+	// The other type: a list, or for a list a boolean.
 	if spec.Type == "array" {
 		return append(rules, property.New(true))
 	}
 	return append(rules, property.New(property.NewArray([]property.Value{property.New(1.0)})))
 }
 
-// TestCheckNamesTheInvalidInput walks the schema: whatever input is wrong, Check says so at a path that is in the
-// schema and leads to it.
+// TestCheckNamesTheInvalidInput walks the schema: Check reports each invalid input at a path that is in the schema.
 func TestCheckNamesTheInvalidInput(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
@@ -119,8 +118,8 @@ func TestCheckNamesTheInvalidInput(t *testing.T) {
 	}
 }
 
-// TestAnUnknownInputIsNoFaultAndStaysUnknown walks the schema: each input in turn is not known yet.
-func TestAnUnknownInputIsNoFaultAndStaysUnknown(t *testing.T) {
+// TestUnknownInputsAreAcceptedAndStayUnknown walks the schema: each input in turn is unknown.
+func TestUnknownInputsAreAcceptedAndStayUnknown(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
 	for token, described := range spec.Resources {
@@ -128,7 +127,7 @@ func TestAnUnknownInputIsNoFaultAndStaysUnknown(t *testing.T) {
 		m := manage(t, nextRun(t, server), kind, "x")
 		for path := range typePaths(spec, described.InputProperties) {
 			if kind == "EnrollmentSet" && (path == "manifest" || path == "manifestText") {
-				continue // beside the items they are a fault
+				continue // together with items they are an error
 			}
 			way := strings.Split(path, ".")
 			inputs := fine[kind].properties().Set(way[0], unknownAt(spec, described.InputProperties[way[0]], way[1:]))
@@ -178,7 +177,8 @@ func TestUnknownPartsOfListsStayUnknown(t *testing.T) {
 	}
 }
 
-// unknownAt is a property of which the part at the end of the way is unknown, and so is what has to stand beside that.
+// unknownAt returns a property whose part at the end of the path is unknown, and so are the members that it requires
+// beside it.
 func unknownAt(spec schema.PackageSpec, of schema.PropertySpec, way []string) property.Value {
 	if len(way) == 0 {
 		return unknown
@@ -192,7 +192,7 @@ func unknownAt(spec schema.PackageSpec, of schema.PropertySpec, way []string) pr
 	return property.New(parts)
 }
 
-// isUnknownAt reports whether the value at a place deep in a map, or a map around it, is unknown.
+// isUnknownAt reports whether the value at a path in a map, or a map that contains it, is unknown.
 func isUnknownAt(inputs property.Map, way []string) bool {
 	value := inputs.Get(way[0])
 	return value.IsComputed() || len(way) > 1 && value.IsMap() && isUnknownAt(value.AsMap(), way[1:])
@@ -215,7 +215,7 @@ func withAt(inputs property.Map, way []string, value property.Value) property.Ma
 	return inputs.Set(way[0], value)
 }
 
-// TestTheConfigurationNamesTheInvalidProperty does the same for the provider's configuration.
+// TestTheConfigurationNamesTheInvalidProperty walks the provider's configuration in the same way.
 func TestTheConfigurationNamesTheInvalidProperty(t *testing.T) {
 	t.Parallel()
 	spec, server := readSchema(t), startProvider(t, object{})

@@ -32,7 +32,7 @@ const (
 	linkPolicy   = "provisioning"
 )
 
-// azure is an emulated cloud, reached with the stock ARM clients, and devices that register in it.
+// azure is an emulated cloud, its clients (Azure's own), and devices that register in it.
 type azure struct {
 	*emulator.Emulator
 	roots    *x509.CertPool
@@ -102,8 +102,8 @@ func (a *azure) putHubNamed(ctx context.Context, name, primary, secondary string
 	return err
 }
 
-// putService creates or updates the provisioning service: the keys of the policy for enrollments and, with a link key,
-// hub-1 and other hubs that have the same key.
+// putService creates or updates the provisioning service with the keys of the policy for enrollments. With a link key
+// it links hub-1 and the other hubs that have this key.
 func (a *azure) putService(ctx context.Context, primary, secondary, linkKey string, others ...string) (scope string,
 	err error) {
 	properties := &dps.IotDpsPropertiesDescription{
@@ -137,8 +137,7 @@ func (a *azure) putService(ctx context.Context, primary, secondary, linkKey stri
 	return *made.Properties.IDScope, nil
 }
 
-// linked makes the hub and the service, and returns the provider's configuration for it and the id scope of the
-// devices.
+// linked creates the hub and the service, and returns the provider's configuration for the service and its ID scope.
 func (a *azure) linked(t *testing.T) (config object, scope string) {
 	t.Helper()
 	linkKey, key := newKey(t), newKey(t)
@@ -154,7 +153,7 @@ func (a *azure) config(key string) object {
 		"caFile": ends.CAFile, "rateLimit": 0}
 }
 
-// register lets a device with a symmetric key register over HTTPS, and returns the hub that it is assigned to.
+// register registers a device with a symmetric key over HTTPS and returns the hub that it is assigned to.
 func (a *azure) register(ctx context.Context, scope, id, key string) (string, error) {
 	token, err := sas.New(scope+"/registrations/"+id, sas.Policy, key, time.Now().Add(time.Hour))
 	if err != nil {

@@ -158,7 +158,7 @@ func (c *Config) advice(err error) string {
 	case errors.Is(err, dpsservice.ErrUnauthorized):
 		return "; check the provider's policyName and key: " + c.host() +
 			" must have the policy, with the right EnrollmentWrite. " +
-			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run " +
+			"If a key of that policy was regenerated, raise the rotation of its SharedAccessKey by one, then run " +
 			"pulumi up: it signs with the other key " +
 			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments " +
 			"1, or one more than it is). " +

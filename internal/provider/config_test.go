@@ -129,7 +129,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "a login without its parts", inputs: object{"clientSecret": "s"},
 			want: []string{"clientId", "tenantId"}},
 		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}},
-		{name: "a cloud that nobody knows", inputs: object{"environment": "moon", "metadataHost": "https://x"},
+		{name: "an unknown cloud", inputs: object{"environment": "moon", "metadataHost": "https://x"},
 			want: []string{"environment", "metadataHost"}},
 		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c",
 			"useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},
@@ -149,7 +149,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 			for _, failure := range checked.Failures {
 				got = append(got, plainPath(failure))
 				if strings.Contains(failure.Reason, key) {
-					t.Errorf("the failure at %s tells the key", failure.Property)
+					t.Errorf("the failure at %s contains the key", failure.Property)
 				}
 			}
 			if !slices.Equal(got, test.want) {
@@ -166,7 +166,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 	}
 }
 
-func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
+func TestAConnectionStringAndTheConfigurationOfAnotherProviderWork(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, object{"connectionString": connectionString(fakeHost, fake.Key), "endpoint": fake.URL,
@@ -233,7 +233,7 @@ func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 		"wrong key": {wrongKey,
 			"401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
 				fakeHost +
-				" must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, " +
+				" must have the policy, with the right EnrollmentWrite. If a key of that policy was regenerated, " +
 				"raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
 				"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config " +
 				"set " +
@@ -259,7 +259,7 @@ func TestCancelEndsAWaitingRequest(t *testing.T) {
 	arrived := make(chan struct{})
 	fake.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
-			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client is gone
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has disconnected
 			close(arrived)
 			<-r.Context().Done()
 			return true

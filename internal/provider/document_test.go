@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTheTableOfOptionsNamesEveryProperty compares docs/reference/provider.md with the schema: it names every input of
-// the resources, every function and every property of the configuration, and no path that does not exist.
+// TestTheTableOfOptionsNamesEveryProperty compares docs/reference/provider.md with the schema: the page names every
+// input of the resources, every function and every property of the configuration, and no path that does not exist.
 func TestTheTableOfOptionsNamesEveryProperty(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "provider.md"))

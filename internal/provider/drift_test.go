@@ -18,9 +18,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// drift is a change of one property made at the service itself.
+// drift is a change of one property at the service.
 type drift struct {
-	// inputs is what the program declares, beside the id; nil for nothing.
+	// inputs are what the program declares besides the id; nil if nothing.
 	inputs object
 	edit   func(entry map[string]any)
 }
@@ -40,7 +40,7 @@ func set(path ...any) func(map[string]any) {
 	}
 }
 
-// drifts has a case for every input of the enrollment id that the service could change.
+// drifts returns a case for every input of the enrollment id that can change at the service.
 func drifts(t *testing.T, id string) map[string]drift {
 	root, other := newAuthority(t, "root"), newAuthority(t, "other")
 	client := func() string { return root.leaf(t, id, time.Hour) }
@@ -110,18 +110,18 @@ func drifts(t *testing.T, id string) map[string]drift {
 	}
 }
 
-// walk is one property whose drift is tried.
+// walk is a test of the drift of one property.
 type walk struct {
 	token, name string
-	// path is where the service's entry lies.
+	// path is the path of the entry at the service.
 	path   string
 	inputs object
 	edit   func(map[string]any)
-	// want is the path that refresh and up have to report.
+	// want is the path that refresh and up must report.
 	want string
 }
 
-// expectSecrets expects everything that is secret in the schema to be so in the resource, however it came there.
+// expectSecrets expects all values that are secret in the schema to be secret in the resource, however they came there.
 func expectSecrets(t *testing.T, m *managed) {
 	t.Helper()
 	spec := readSchema(t)
@@ -157,8 +157,8 @@ func plainSecrets(spec schema.PackageSpec, properties map[string]schema.Property
 	return plain
 }
 
-// drifts makes one change by the service API, and expects refresh to report it and up to heal it. An import of the same
-// entry has to need no update and to hold no key that the program does not give.
+// drifts makes one change with the service API, and expects refresh to report it and up to revert it. An import of the
+// same entry must need no update and contain no key that the program does not give.
 func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server) {
 	m := manage(t, server, w.token, w.name)
 	m.up(w.inputs)
@@ -190,9 +190,9 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	}
 }
 
-// TestRefreshReportsEveryDriftAndUpHealsIt walks the schema: an input without a case fails. Of deleteRegistrations the
-// service knows nothing.
-func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
+// TestRefreshReportsEveryDriftAndUpRevertsIt walks the schema: an input without a case fails. The service does not know
+// deleteRegistrations.
+func TestRefreshReportsEveryDriftAndUpRevertsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for _, in := range enrollmentInputs(t) {
@@ -216,7 +216,7 @@ func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 // enrollmentInput is an input of an enrollment or of a group.
 type enrollmentInput struct{ token, idName, collection, path string }
 
-// enrollmentInputs are those in the schema but the ids, and deleteRegistrations, of which the service knows nothing.
+// enrollmentInputs are those in the schema except the ids and deleteRegistrations, which the service does not know.
 func enrollmentInputs(t *testing.T) []enrollmentInput {
 	t.Helper()
 	spec := readSchema(t)
@@ -234,7 +234,7 @@ func enrollmentInputs(t *testing.T) []enrollmentInput {
 	return all
 }
 
-// given are inputs by their paths that differ from what their absence means, where those of drifts do not.
+// given are values of inputs by path that differ from the defaults, where those of drifts do not.
 var given = map[string]object{
 	"deviceId": {"deviceId": "d"}, "provisioningStatus": {"provisioningStatus": "disabled"},
 	"capabilities.iotEdge":          {"capabilities": object{"iotEdge": true}},
@@ -247,8 +247,8 @@ var given = map[string]object{
 	"certificateAuthorityName": {"certificateAuthorityName": "Issuing"},
 }
 
-// TestPropertiesThatAreLeftOutAreRemoved walks the schema: what the program gives no longer goes at the service too,
-// and what went there comes back.
+// TestPropertiesThatAreLeftOutAreRemoved walks the schema: a property that the program no longer gives is removed at
+// the service, and one that was removed there is restored.
 func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -288,8 +288,8 @@ func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	}
 }
 
-// TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. That one came or went is seen, and what
-// stands beside it is no drift.
+// TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. A query that was added or removed is
+// reported, and the properties beside it show no drift.
 func TestDriftBesideAMaskedWebhook(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -330,7 +330,7 @@ func TestARefreshKeepsWhatIsKnownOfAMaskedQuery(t *testing.T) {
 	}
 	set := manage(t, server, "EnrollmentSet", "devices")
 	set.up(inputs("?code=1"))
-	service.edit(t, "/enrollments/device-1", func(map[string]any) {}) // another version, which is read in full
+	service.edit(t, "/enrollments/device-1", func(map[string]any) {}) // a new version, which refresh reads completely
 	if got := set.refresh(); got != nil || !set.state.Get("drifted").IsNull() {
 		t.Errorf("refresh: got %v, drifted %v, want none", got, set.state.Get("drifted"))
 	}
@@ -339,8 +339,8 @@ func TestARefreshKeepsWhatIsKnownOfAMaskedQuery(t *testing.T) {
 	}
 }
 
-// TestAnotherQueryAfterAnImportIsSent: an import cannot tell a webhook's query, so the first one that the program gives
-// is believed to be the one in force, and any other is a change.
+// TestAnotherQueryAfterAnImportIsSent: an import cannot read a webhook's query. The first query that the program gives
+// counts as the present one, and any other one is a change.
 func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -361,7 +361,7 @@ func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
 			defaults := one(id, query)
 			delete(defaults, "registrationId")
 			return object{"defaults": defaults, "items": items(object{"registrationId": id})}
-		}, "items[0]"}, // the import wrote the item whole
+		}, "items[0]"}, // the import wrote the whole item
 		"text": {"EnrollmentSet", func(id, query string) object { return object{"manifestText": hookText(id, query)} },
 			"manifestText"},
 		"file": {"EnrollmentSet", func(id, query string) object {
@@ -424,12 +424,12 @@ func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 	}
 }
 
-// TestEveryResourceIsWalked: a new resource needs a walk of its own.
+// TestEveryResourceIsWalked: a new resource needs its own walk.
 func TestEveryResourceIsWalked(t *testing.T) {
 	t.Parallel()
 	walked := []string{"IndividualEnrollment", "EnrollmentGroup", "EnrollmentSet"}
 	others := map[string]string{"SharedAccessKey": "nothing of it is at the service",
-		"LinkedHub": "it lies at Azure Resource Manager, and has tests of its own"}
+		"LinkedHub": "it is in Azure Resource Manager, and has separate tests"}
 	for token := range readSchema(t).Resources {
 		if name := lastPart(token); !slices.Contains(walked, name) && others[name] == "" {
 			t.Errorf("the drift of %s is not tried", name)
@@ -437,7 +437,7 @@ func TestEveryResourceIsWalked(t *testing.T) {
 	}
 }
 
-// isForOthers reports whether the service takes a property for the other kind of enrollments only.
+// isForOthers reports whether the service accepts a property for the other kind of enrollments only.
 func isForOthers(token, path string) bool {
 	if token == "IndividualEnrollment" {
 		return strings.HasPrefix(path, "attestation.x509.signingCertificates.")
@@ -446,7 +446,7 @@ func isForOthers(token, path string) bool {
 		strings.HasPrefix(path, "attestation.x509.clientCertificates.")
 }
 
-// canonical returns an entry without what every version has of its own.
+// canonical returns an entry without the members that differ in every version.
 func canonical(t *testing.T, entry map[string]any) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(entry)

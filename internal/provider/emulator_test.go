@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// emulated makes a provisioning service in a fresh emulator and returns the configuration for it.
+// emulated creates a provisioning service in a new emulator and returns the configuration for it.
 func emulated(t *testing.T) object {
 	t.Helper()
 	cloud, key := newAzure(t), newKey(t)
@@ -15,7 +15,8 @@ func emulated(t *testing.T) object {
 	return cloud.config(key)
 }
 
-// The same life on the emulator as on the fake of these tests: two independent readings of the facts agree.
+// The same operations on the emulator as on the fake of these tests: two independent implementations of the facts
+// agree.
 func TestResourcesOnTheEmulator(t *testing.T) {
 	t.Parallel()
 	config := emulated(t)
@@ -87,7 +88,7 @@ func TestResourcesOnTheEmulator(t *testing.T) {
 				if got := m.up(inputs); got != nil {
 					t.Errorf("up again: got %v, want none", got)
 				}
-				m.state = m.state.Set("etag", propertyOf("old")) // so that refresh reads all of it
+				m.state = m.state.Set("etag", propertyOf("old")) // so that refresh reads everything
 				if got := m.refresh(); got != nil {
 					t.Errorf("refresh: got %v, want none", got)
 				}
@@ -99,7 +100,7 @@ func TestResourcesOnTheEmulator(t *testing.T) {
 				t.Errorf("up after the import: got %v, want none", got)
 			}
 			m.delete()
-			m.delete() // what is gone is no error
+			m.delete() // deleting an absent entry succeeds
 			if got := m.refresh(); !slices.Equal(got, []string{"gone"}) {
 				t.Errorf("after deletion: got %v, want gone", got)
 			}
@@ -107,7 +108,7 @@ func TestResourcesOnTheEmulator(t *testing.T) {
 	}
 }
 
-// endorsementKey is the public key of no real module, in the form of one.
+// endorsementKey is a public key in the format of a TPM's. No module has it.
 const endorsementKey = "AAgAAQALAAMAsg=="
 
 func TestAnInterruptedCreationIsTakenOverOnTheEmulator(t *testing.T) {

@@ -32,17 +32,17 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// What follows drives the provider by Pulumi's own engine, with its own test framework, against the emulator. What is
-// true is asked of the service, never of the state.
+// The following tests run the provider in Pulumi's own engine, with its own test framework, against the emulator. They
+// check the service, never the state.
 
-// resourceIn is a resource as a program declares it.
+// resourceIn is a resource in a program.
 type resourceIn struct {
 	kind, name string
 	inputs     object
 	options    deploytest.ResourceOptions
-	// in names the component that the resource is declared in; empty for the stack.
+	// in is the component that contains the resource; empty for the stack.
 	in string
-	// aliases are the names, and moves the components, that the resource had before.
+	// aliases are the former names of the resource, and moves its former components.
 	aliases []resource.URN
 }
 
@@ -55,13 +55,13 @@ type stack struct {
 	// provider is the name of the explicit provider that the program uses.
 	provider string
 	state    *deploy.Snapshot
-	// kill, when set, ends the provider during an operation.
+	// kill, if set, ends the provider during an operation.
 	kill *kill
-	// messages are what the last operation told.
+	// messages are those of the last operation.
 	messages *strings.Builder
 }
 
-// kill ends the provider in its nth call that changes something: after it took effect at the service, or before.
+// kill ends the provider at its nth call that changes something: before or after the call takes effect.
 type kill struct {
 	nth   int
 	after bool
@@ -72,7 +72,7 @@ type kill struct {
 
 var errKilled = errors.New("the process was killed")
 
-// call counts a call and says whether it takes effect, and whether its answer arrives.
+// call counts a call and returns whether it takes effect, and whether its answer arrives.
 func (k *kill) call() (effect, answer bool) {
 	if k == nil {
 		return true, true
@@ -83,7 +83,7 @@ func (k *kill) call() (effect, answer bool) {
 	return k.calls < k.nth || k.calls == k.nth && k.after, k.calls < k.nth
 }
 
-// mortal is a provider that may be killed.
+// mortal is a provider that can be killed.
 type mortal struct {
 	plugin.Provider
 	kill *kill
@@ -160,7 +160,7 @@ func (s *stack) load(host plugin.Host) (plugin.Provider, error) {
 		nil
 }
 
-// urn is the URN of a resource of the stack's program.
+// urn returns the URN of a resource in the stack's program.
 func (s *stack) urn(kind, name string) resource.URN { return s.urnIn(kind, name, "") }
 
 func (s *stack) urnIn(kind, name, component string) resource.URN {
@@ -171,7 +171,7 @@ func (s *stack) urnIn(kind, name, component string) resource.URN {
 	return plan.NewURN(tokens.Type("azure-dps:index:"+kind), name, plan.NewURN("test:index:Component", component, ""))
 }
 
-// run is the program, as a language host runs it.
+// run runs the program as a language host does.
 func (s *stack) run(_ plugin.RunInfo, monitor *deploytest.ResourceMonitor) error {
 	made, err := monitor.RegisterResource(resource.RootStackType, "test-"+s.name, false)
 	if err != nil {
@@ -214,8 +214,7 @@ func (s *stack) run(_ plugin.RunInfo, monitor *deploytest.ResourceMonitor) error
 	return nil
 }
 
-// operate runs an operation of the engine and keeps the state that it leaves, also when it fails. Settings change its
-// options.
+// operate runs an operation of the engine and keeps the state after it, even if it fails. Settings change its options.
 func (s *stack) operate(op framework.TestOp, settings ...func(*engine.UpdateOptions)) error {
 	s.t.Helper()
 	state, err := s.perform(op, false, settings...)
@@ -223,7 +222,7 @@ func (s *stack) operate(op framework.TestOp, settings ...func(*engine.UpdateOpti
 	return err
 }
 
-// preview does what an update would, and changes nothing.
+// preview computes what an update would change, and changes nothing.
 func (s *stack) preview(settings ...func(*engine.UpdateOptions)) error {
 	s.t.Helper()
 	_, err := s.perform(engine.Update, true, settings...)
@@ -253,7 +252,7 @@ func (s *stack) perform(op framework.TestOp, isPreview bool, settings ...func(*e
 	return state, failure
 }
 
-// note keeps an operation's messages, and takes its error away from the framework, which returns no state beside one.
+// note keeps an operation's messages, and hides its error from the framework, which returns no state with an error.
 func (s *stack) note(failure *error) framework.ValidateFunc {
 	return func(_ workspace.Project, _ deploy.Target, _ engine.JournalEntries, events []engine.Event, err error) error {
 		for _, event := range events {
@@ -266,7 +265,7 @@ func (s *stack) note(failure *error) framework.ValidateFunc {
 	}
 }
 
-// up updates the stack; refresh, destroy and preview do what they are called.
+// up updates the stack; refresh, destroy and preview run the operations of these names.
 func (s *stack) up(settings ...func(*engine.UpdateOptions)) error {
 	s.t.Helper()
 	return s.operate(engine.Update, settings...)
@@ -279,7 +278,7 @@ func (s *stack) destroy(settings ...func(*engine.UpdateOptions)) error {
 	return s.operate(engine.Destroy, settings...)
 }
 
-// mustUp fails the test when the update does.
+// mustUp fails the test if the update fails.
 func (s *stack) mustUp(settings ...func(*engine.UpdateOptions)) {
 	s.t.Helper()
 	if err := s.up(settings...); err != nil {
@@ -287,7 +286,7 @@ func (s *stack) mustUp(settings ...func(*engine.UpdateOptions)) {
 	}
 }
 
-// replacing, targeting and the like are options of operations.
+// replacing, targeting and the following functions return options of operations.
 func replacing(urns ...resource.URN) func(*engine.UpdateOptions) {
 	return func(o *engine.UpdateOptions) { o.ReplaceTargets = deploy.NewUrnTargetsFromUrns(urns) }
 }
@@ -300,7 +299,7 @@ func refreshing(o *engine.UpdateOptions) { o.Refresh = true }
 
 func continuing(o *engine.UpdateOptions) { o.ContinueOnError = true }
 
-// taint marks a resource for replacement, as `pulumi state taint` does.
+// taint marks a resource for replacement, like `pulumi state taint`.
 func (s *stack) taint(urn resource.URN) {
 	s.t.Helper()
 	for _, r := range s.state.Resources {
@@ -312,14 +311,14 @@ func (s *stack) taint(urn resource.URN) {
 	s.t.Fatalf("taint %s: the state has no such resource", urn)
 }
 
-// untaint takes every such mark away, as `pulumi state untaint --all` does.
+// untaint removes all these marks, like `pulumi state untaint --all`.
 func (s *stack) untaint() {
 	for _, r := range s.state.Resources {
 		r.Taint = false
 	}
 }
 
-// output returns a text output of a resource in the state.
+// output returns a string output of a resource in the state.
 func (s *stack) output(urn resource.URN, name resource.PropertyKey) string {
 	for _, r := range s.state.Resources {
 		if r.URN == urn && !r.Delete {
@@ -335,7 +334,7 @@ func (s *stack) output(urn resource.URN, name resource.PropertyKey) string {
 	return ""
 }
 
-// urns lists what the state holds of the provider's kinds, with what waits for its deletion in brackets.
+// urns lists the resources of the provider in the state, those that wait for their deletion in brackets.
 func (s *stack) urns() []string {
 	var list []string
 	for _, r := range s.state.Resources {
@@ -351,7 +350,7 @@ func (s *stack) urns() []string {
 	return list
 }
 
-// declare puts resources into the program, in place of those of the same kind and name.
+// declare adds resources to the program, replacing those of the same kind and name.
 func (s *stack) declare(resources ...resourceIn) {
 	for _, r := range resources {
 		s.drop(r.kind, r.name)
@@ -363,13 +362,13 @@ func (s *stack) drop(kind, name string) {
 	s.program = slices.DeleteFunc(s.program, func(r resourceIn) bool { return r.kind == kind && r.name == name })
 }
 
-// quiet keeps the framework's logs out of the test's.
+// quiet discards the framework's logs.
 type quiet struct{ *testing.T }
 
 func (quiet) Log(...any)          {}
 func (quiet) Logf(string, ...any) {}
 
-// propertyText is the JSON of inputs, for tests to look for ids in.
+// propertyText returns inputs as JSON, in which tests look for ids.
 func propertyText(inputs object) string { return fmt.Sprint(inputs.properties()) }
 
 func idNameOf(path string) string {
@@ -379,15 +378,15 @@ func idNameOf(path string) string {
 	return "registrationId"
 }
 
-// keyed returns the inputs of an enrollment with both keys given.
+// keyed returns the inputs of an enrollment with both keys.
 func keyed(idName, id, primary, secondary string) object {
 	return object{idName: id, "attestation": object{"symmetricKey": object{
 		"primaryKey": propertyOf(primary).WithSecret(true), "secondaryKey": propertyOf(secondary).WithSecret(true),
 	}}}
 }
 
-// enrolledKeys asks the service for every enrollment and group, and returns their primary keys by collection and id;
-// "-" for one without keys.
+// enrolledKeys lists every enrollment and group at the service, and returns their primary keys by collection and id;
+// "-" for an entry without keys.
 func (s serviceAPI) enrolledKeys(t *testing.T) map[string]string {
 	t.Helper()
 	keys := map[string]string{}
@@ -405,8 +404,8 @@ func (s serviceAPI) enrolledKeys(t *testing.T) map[string]string {
 	return keys
 }
 
-// holds fails the test unless the service has exactly these entries: the primary key of each, "*" for any, "-" for
-// none.
+// holds fails the test unless the service has exactly these entries with these primary keys: "*" stands for any key,
+// "-" for none.
 func (s serviceAPI) holds(t *testing.T, want map[string]string) {
 	t.Helper()
 	got := s.enrolledKeys(t)

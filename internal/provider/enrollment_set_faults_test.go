@@ -47,13 +47,13 @@ func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 		}
 		set.id, set.inputs, set.state = r.created.ID, checked, r.created.Properties
 	case <-time.After(long):
-		t.Fatal("the creation goes on after it was cancelled")
+		t.Fatal("the creation still runs after it was cancelled")
 	}
-	// The ten of each operation under way may be made or not, and the state says so.
+	// The ten of each unfinished operation may have been created or not, and the state reports that.
 	if got := len(unansweredOf(set)); got == 0 || got%10 != 0 {
-		t.Errorf("devices of which nobody knows: got %d, want some tens", got)
+		t.Errorf("devices with an unknown outcome: got %d, want some tens", got)
 	}
-	hold.Release() // the held request is carried out though nobody waits for it
+	hold.Release() // the service carries out the held request although no client waits for it
 	must(t, hold.Done(t.Context()))
 	set.server = startProvider(t, config)
 	set.up(inputs)
@@ -62,7 +62,7 @@ func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 	}
 }
 
-// unansweredOf returns the devices of which no answer says whether they were made.
+// unansweredOf returns the devices for which the outcome of the creation is unknown.
 func unansweredOf(set *managed) []string {
 	var ids []string
 	for id, record := range set.state.Get("devices").AsMap().All {
@@ -73,7 +73,7 @@ func unansweredOf(set *managed) []string {
 	return ids
 }
 
-// tryCreate creates a set that is not there yet, and keeps what came of it.
+// tryCreate creates a set that does not exist yet, and keeps the resulting state.
 func (m *managed) tryCreate(inputs object) p.CreateResponse {
 	m.t.Helper()
 	checked := m.check(inputs)
@@ -82,7 +82,7 @@ func (m *managed) tryCreate(inputs object) p.CreateResponse {
 	return created
 }
 
-// mixed are rows of every kind of attestation.
+// mixed are rows with every kind of attestation.
 func mixed(t *testing.T) object {
 	root := newAuthority(t, "root")
 	return object{"items": items(
@@ -108,15 +108,15 @@ func TestALostAnswerToABulkOperationIsRecognised(t *testing.T) {
 	if got := set.refresh(); got != nil {
 		t.Errorf("refresh: got %v, want none", got)
 	}
-	// What stood there before is somebody else's, though it is equal and an answer was lost on the way.
+	// An entry that existed before belongs to another owner, although it is equal and an answer was lost.
 	other := manage(t, startProvider(t, config), "EnrollmentSet", "others")
 	if created := other.tryCreate(inputs); created.PartialState != nil || created.ID != "" {
 		t.Errorf("the same once more: got %v, want a refusal of all", created.PartialState)
 	}
 }
 
-// TestOneInvalidEntryOfABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of
-// which device.
+// TestOneInvalidEntryOfABulkFailsAlone: a service that refuses a bulk operation as a whole does not say which device is
+// the cause.
 func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
@@ -145,8 +145,7 @@ func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 	}
 }
 
-// TestLongEntriesAreSentInSmallerBulks: ten of them are more than the service takes in one request, and each alone is
-// not.
+// TestLongEntriesAreSentInSmallerBulks: ten of them exceed the limit of a request, and each one alone does not.
 func TestLongEntriesAreSentInSmallerBulks(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)
@@ -188,12 +187,12 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 			set := manage(t, startProvider(t, service.through(t, unreliable{lose: isBulk})), "EnrollmentSet", "devices")
 			direct = nextRun(t, direct)
 			if created := set.tryCreate(inputs); created.PartialState == nil || len(unansweredOf(set)) != 6 {
-				t.Fatalf("no answer at all: got %v, want six devices in doubt", created.PartialState)
+				t.Fatalf("no answer: got %v, want six unconfirmed devices", created.PartialState)
 			}
 			set.server = direct
 			next(t, set, inputs)
 			if got := foreign.refresh(); got != nil {
-				t.Errorf("somebody else's enrollment: got %v, want it untouched", got)
+				t.Errorf("another owner's enrollment: got %v, want it untouched", got)
 			}
 			if name != "destroy" {
 				set.delete()
@@ -265,7 +264,7 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 		switch n := bulks.Add(1); {
 		case n <= 3:
 			return false
-		case n == 3+16: // as many as are under way at once
+		case n == 3+16: // as many as run at once
 			close(waiting)
 		}
 		w.Header().Set("Retry-After", "60")
@@ -284,7 +283,7 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(long):
-		t.Fatal("the creation goes on waiting after it was cancelled")
+		t.Fatal("the creation still waits after it was cancelled")
 	}
 	if got := len(devicesOf(set)) - len(unansweredOf(set)); got != 30 {
 		t.Errorf("devices: got %d, want 30 and those in doubt", got)
@@ -299,8 +298,8 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 	}
 }
 
-// TestAFaultNeverEmptiesASet: only the service itself can say that an enrollment is gone.
-func TestAFaultNeverEmptiesASet(t *testing.T) {
+// TestAnErrorNeverEmptiesASet: only the service itself can report that an enrollment does not exist.
+func TestAnErrorNeverEmptiesASet(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
 	set := manage(t, direct, "EnrollmentSet", "devices")

@@ -16,7 +16,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// items makes a list of objects.
+// items returns a list of objects.
 func items(objects ...object) property.Value {
 	values := make([]property.Value, len(objects))
 	for i, o := range objects {
@@ -25,7 +25,7 @@ func items(objects ...object) property.Value {
 	return property.New(property.NewArray(values))
 }
 
-// objectsOf returns the objects of such a list.
+// objectsOf returns the objects in such a list.
 func objectsOf(list any) []object {
 	var objects []object
 	for _, value := range list.(property.Value).AsArray().All {
@@ -38,7 +38,7 @@ func objectsOf(list any) []object {
 	return objects
 }
 
-// numbered makes n items device-00000 and so on, the first few of them changed.
+// numbered returns n items device-00000 and so on, the first of them changed.
 func numbered(n, changed int) property.Value {
 	list := make([]object, n)
 	for i := range list {
@@ -54,7 +54,7 @@ func devicesOf(m *managed) []string {
 	return slices.Sorted(maps.Keys(m.state.Get("devices").AsMap().AsMap()))
 }
 
-// callsOf returns how many requests to the service an operation costs.
+// callsOf returns the number of requests to the service that an operation makes.
 func (a *azure) callsOf(operation func()) int {
 	before := a.lastRequest()
 	operation()
@@ -80,7 +80,7 @@ func (a *azure) versionsSince(seq uint64) []string {
 	return versions
 }
 
-// setOn makes a provisioning service and a provider for it.
+// setOn creates a provisioning service and a provider for it.
 func setOn(t *testing.T) (*azure, object, integration.Server) {
 	t.Helper()
 	cloud, key := newAzure(t), newKey(t)
@@ -134,7 +134,7 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	}
 	key := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"}).Get("primaryKey").AsString()
 	if text := fmt.Sprint(set.state.Get("devices")); strings.Contains(text, key) || strings.Contains(text, given) {
-		t.Error("the state tells a key")
+		t.Error("the state contains a key")
 	}
 	other := list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}},
 		"allocationPolicy": "hashed"}})
@@ -167,13 +167,13 @@ func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 		t.Errorf("refresh: got %v, want none", got)
 	}
 	set.delete()
-	set.delete() // what is gone is no error
+	set.delete() // deleting an absent set succeeds
 	if _, err := tryInvoke(t, server, "getIndividualEnrollment", object{"registrationId": "new"}); err == nil {
 		t.Error("an enrollment survived its set")
 	}
 }
 
-func TestASetSeesAndHealsDrift(t *testing.T) {
+func TestASetReportsAndRevertsDrift(t *testing.T) {
 	t.Parallel()
 	cloud, _, server := setOn(t)
 	inputs := object{"items": numbered(120, 0)}
@@ -185,7 +185,7 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 		m.refresh()
 		return m
 	}
-	touched := editor("device-00003") // an edit that is taken back moves the etag alone
+	touched := editor("device-00003") // an edit that is undone changes the etag only
 	touched.up(object{"registrationId": "device-00003", "provisioningStatus": "disabled"})
 	touched.up(object{"registrationId": "device-00003"})
 	if calls := cloud.callsOf(func() {
@@ -214,11 +214,11 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 	}
 	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
 	if _, err := set.tryUp(object{"items": numbered(120, 3)}); err == nil {
-		t.Error("a change over somebody else's: got no failure")
+		t.Error("an update over another client's change: got no failure")
 	}
 	if status := invoke(t, server, "getIndividualEnrollment",
 		object{"registrationId": "device-00001"}).Get("provisioningStatus"); status.AsString() != "disabled" {
-		t.Error("somebody else's change was overwritten unseen")
+		t.Error("another client's change was overwritten silently")
 	}
 }
 
@@ -247,7 +247,7 @@ func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 		len(devicesOf(set)) != 25 {
 		t.Errorf("the next up: got %v with %d devices, want items[7] and all", got, len(devicesOf(set)))
 	}
-	// An engine that was killed has no state: the same set takes over what it made, another does not.
+	// An engine that was killed has no state: the same set takes over what it created, another one does not.
 	again := manage(t, startProvider(t, config), "EnrollmentSet", "devices")
 	again.up(object{"items": numbered(25, 0)})
 	if got := len(devicesOf(again)); got != 25 {
@@ -291,14 +291,14 @@ func TestASetComesFromManifests(t *testing.T) {
 		!slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
 		t.Errorf("another row: got %v with %v", got, devicesOf(set))
 	}
-	// The engine tells Diff the asset's hash alone; Check read the rows before.
+	// The engine gives Diff only the asset's hash; Check has read the rows before.
 	a, err := asset.FromPath(file)
 	must(t, err)
 	for hash, want := range map[string][]string{a.Hash: nil, strings.Repeat("0", 64): {"manifest"}} {
 		t.Run(hash, func(t *testing.T) {
 			elided := object{"manifest": property.New(&asset.Asset{Sig: asset.AssetSig, Hash: hash})}.properties()
 			if got, _ := set.diff(elided); !slices.Equal(got, want) {
-				t.Errorf("an asset of which only the hash %s is told: got %v, want %v", hash, got, want)
+				t.Errorf("an asset of which only the hash %s is known: got %v, want %v", hash, got, want)
 			}
 		})
 	}
@@ -336,7 +336,7 @@ func TestASetIsImported(t *testing.T) {
 			}
 		})
 	}
-	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)",
+	for id, want := range map[string]string{"a-1,x-1,x-2": "2 of them do not exist (x-1, x-2)",
 		"b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
 		t.Run(id, func(t *testing.T) {
 			missing := manage(t, server, "EnrollmentSet", "missing")
@@ -348,7 +348,7 @@ func TestASetIsImported(t *testing.T) {
 	}
 }
 
-// numberedText is a manifest of n devices, the first few of them changed.
+// numberedText returns a manifest of n devices, the first of them changed.
 func numberedText(n, changed int) property.Value {
 	var b strings.Builder
 	b.WriteString("registrationId,provisioningStatus\n")
@@ -362,7 +362,7 @@ func numberedText(n, changed int) property.Value {
 	return property.New(b.String()).WithSecret(true)
 }
 
-func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
+func TestAChangeOfTenDevicesMakesCallsForTen(t *testing.T) {
 	t.Parallel()
 	size := 10_000
 	if testing.Short() {
@@ -376,25 +376,27 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 		most int
 	}{
 		{"creation", func() { set.up(object{"manifestText": numberedText(size, 0)}) }, size/10 + size/1000 + 1},
-		// their keys are to be kept
+		// Their keys must be kept.
 		{"a change of ten", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 20},
 		{"no change", func() { set.up(object{"manifestText": numberedText(size, 10)}) }, 0},
 		{"refresh", func() { set.refresh() }, size/1000 + 1},
-		// What is removed is looked at before, since it may belong to another resource by now.
+		// Removed entries are read first, since they may belong to another resource by now.
 		{"removal of ten", func() { set.up(object{"manifestText": numberedText(size-10, 10)}) }, 10 + 1},
 		{"deletion", set.delete, size/1000 + 1 + size/10},
 	}
 	for _, step := range steps {
-		if calls := cloud.callsOf(step.do); calls > step.most {
-			t.Errorf("%s: got %d calls, want at most %d", step.name, calls, step.most)
-		}
+		t.Run(step.name, func(t *testing.T) {
+			if calls := cloud.callsOf(step.do); calls > step.most {
+				t.Errorf("%s: got %d calls, want at most %d", step.name, calls, step.most)
+			}
+		})
 	}
 	if got := len(devicesOf(set)); got != size-10 {
 		t.Errorf("devices: got %d, want %d", got, size-10)
 	}
 }
 
-// Equal settings are digested once, so those of each device have to be told from its neighbours'.
+// Equal settings are digested once, so the digests of each device must be distinguishable from those of the next one.
 func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 	t.Parallel()
 	_, _, server := setOn(t)

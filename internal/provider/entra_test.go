@@ -24,7 +24,7 @@ import (
 
 const dpsScope = "https://azure-devices-provisioning.net/.default"
 
-// withEntra makes a provisioning service and returns the configuration to log in to it with the emulator's client
+// withEntra creates a provisioning service and returns the configuration that logs in to it with the emulator's client
 // secret.
 func withEntra(t *testing.T, options ...emulator.Options) (*azure, object) {
 	t.Helper()
@@ -104,7 +104,7 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "not-the-secret") ||
 				strings.Contains(err.Error(), config["clientSecret"].(string)) {
-				t.Errorf("the error tells a secret: %v", err)
+				t.Errorf("the error contains a secret: %v", err)
 			}
 		})
 	}
@@ -131,13 +131,13 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 	}
 }
 
-// authorityHost is an authority that checks what the emulator cannot, and then gets its tokens from the emulator.
+// authorityHost is an authority that checks what the emulator cannot check, and then gets its tokens from the emulator.
 type authorityHost struct {
 	*httptest.Server
 	caFile string
-	// scope, when set, is asked for instead of the client's.
+	// scope, if set, is requested instead of the client's.
 	scope string
-	// forge signs tokens with a key of its own.
+	// forge signs tokens with another key.
 	forge bool
 }
 
@@ -181,7 +181,7 @@ func newAuthorityHost(t *testing.T, cloud *azure, check func(url.Values) error) 
 	return a
 }
 
-// exchange gets a token of the emulator with its client secret.
+// exchange gets a token from the emulator with its client secret.
 func exchange(t *testing.T, cloud *azure, scope string) string {
 	t.Helper()
 	ends := cloud.Endpoints()
@@ -203,7 +203,7 @@ func exchange(t *testing.T, cloud *azure, scope string) string {
 	return answer.AccessToken
 }
 
-// forged is the token with the same claims, signed by somebody else.
+// forged returns a token with the same claims and another signature.
 func forged(t *testing.T, token string) string {
 	claims := jwt.MapClaims{}
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, claims)
@@ -252,7 +252,7 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	federated := ask("api://AzureADTokenExchange")
 	file := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(file, []byte(federated+"\n"), 0o600))
-	// The issuer lies beside the cloud that metadataHost names, so that caFile holds for it.
+	// The issuer belongs to the cloud of metadataHost, so that caFile applies to it.
 	base := config.edited(object{"clientSecret": nil, "useOidc": true, "authorityHost": nil,
 		"metadataHost": strings.TrimPrefix(ends.ARM, "https://")})
 	for name, changes := range map[string]object{
@@ -277,8 +277,7 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	}
 }
 
-// TestVariablesCompleteTheLogin: nothing in the configuration says how to log in, and nothing of the variables gets
-// into it.
+// TestVariablesCompleteTheLogin: the configuration contains no login, and no value of the variables is stored in it.
 func TestVariablesCompleteTheLogin(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
@@ -302,8 +301,8 @@ func TestVariablesCompleteTheLogin(t *testing.T) {
 	}
 }
 
-// Not parallel: the environment says where managed identities are (App Service's form of it).
-func TestALoginAsTheMachine(t *testing.T) {
+// Not parallel: environment variables locate the managed identities (in App Service's format).
+func TestALoginWithAManagedIdentity(t *testing.T) {
 	cloud, config := withEntra(t)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" || query.Get("resource")+
@@ -324,7 +323,7 @@ func TestALoginAsTheMachine(t *testing.T) {
 		"useMsi": true}))
 }
 
-// Not parallel: the Azure CLI is found by PATH.
+// Not parallel: the login finds the Azure CLI on PATH.
 func TestALoginAsTheAzureCLI(t *testing.T) {
 	cloud, config := withEntra(t)
 	folder := t.TempDir()

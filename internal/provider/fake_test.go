@@ -34,9 +34,9 @@ const (
 	policyName = "enrollments"
 )
 
-// fakeService is a provisioning service reduced to what the facts say of its service API 2021-10-01: entries as raw
-// JSON objects, etags, keys in the answers to PUT and attestationmechanism only, certificates answered as info only,
-// PUT replaces the whole.
+// fakeService implements what the facts say about the service API 2021-10-01: entries are raw JSON objects, have etags,
+// return their keys only to PUT and attestationmechanism and their certificates only as info, and are replaced
+// completely by PUT.
 type fakeService struct {
 	URL    string
 	CAFile string
@@ -46,9 +46,9 @@ type fakeService struct {
 	entries map[string]map[string]any // by lower-case path, as the service stores them
 	version int
 	log     []string
-	// Before, when set, may answer a request itself by returning true; it is called without the lock.
+	// Before, if set, answers a request itself if it returns true; it is called without the lock.
 	before func(w http.ResponseWriter, r *http.Request) bool
-	// After, when set, is called after a request was carried out and before it is answered; true drops the connection.
+	// After, if set, is called after a request was carried out and before it is answered; true drops the connection.
 	after func(r *http.Request) bool
 	// versions, when set, reports whether an api-version is served. Otherwise 2021-10-01 alone is.
 	versions func(version string) bool
@@ -152,7 +152,7 @@ func (f *fakeService) handle(r *http.Request) (int, any) {
 	}
 }
 
-// withoutNewer removes what 2021-10-01 does not have.
+// withoutNewer removes the members that 2021-10-01 does not have.
 func withoutNewer(r *http.Request, entry map[string]any) {
 	if r.URL.Query().Get("api-version") == "2021-10-01" {
 		for name := range policyNames {
@@ -161,7 +161,7 @@ func withoutNewer(r *http.Request, entry map[string]any) {
 	}
 }
 
-// store keeps an entry as the service would. Callers hold the lock.
+// store stores an entry as the service does. Callers hold the lock.
 func (f *fakeService) store(path string, entry map[string]any) map[string]any {
 	f.version++
 	now := time.Date(2026, 1, 1, 0, 0, f.version, 0, time.UTC).Format("2006-01-02T15:04:05.0000000Z")
@@ -222,7 +222,7 @@ func certificateInfos(pair map[string]any) map[string]any {
 	return infos
 }
 
-// edit changes an entry behind the provider's back.
+// edit changes an entry without the provider.
 func (f *fakeService) edit(t *testing.T, path string, change func(entry map[string]any)) {
 	t.Helper()
 	f.mu.Lock()
@@ -245,7 +245,7 @@ func (f *fakeService) edit(t *testing.T, path string, change func(entry map[stri
 	f.entries[strings.ToLower(path)] = edited
 }
 
-// entry returns what the service holds; nil for nothing.
+// entry returns the entry at the service, or nil.
 func (f *fakeService) entry(path string) map[string]any {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -288,7 +288,7 @@ func (a authority) server(t *testing.T, names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-// leaf returns a device certificate of the given common name as PEM text.
+// leaf returns the certificate of a device with that common name as PEM.
 func (a authority) leaf(t *testing.T, name string, life time.Duration) string {
 	t.Helper()
 	_, text, _ := issue(t, name, &x509.Certificate{}, &a, life)

@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// registered lets two devices of a group and one of its own register, and returns the two resources.
+// registered registers two devices of a group and one with its own enrollment, and returns the two resources.
 func registered(t *testing.T, cloud *azure, config object, scope string, inputs object) (group, single *managed) {
 	t.Helper()
 	server := startProvider(t, config)
@@ -32,7 +32,7 @@ func registered(t *testing.T, cloud *azure, config object, scope string, inputs 
 	return group, single
 }
 
-// records are the ids of the registration records, asked for one by one.
+// records returns the ids of the registration records, each requested separately.
 func records(t *testing.T, server *managed, ids ...string) []string {
 	t.Helper()
 	var found []string
@@ -50,14 +50,14 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	ids := []string{"device-1", "of-group-1", "of-group-2"}
 	for name, test := range map[string]struct {
 		inputs object
-		// later are the inputs of a further up, which has to change nothing; nil for none.
+		// later are the inputs of a second up, which must change nothing; nil for none.
 		later object
 		want  []string
 	}{
-		"told":       {inputs: object{"deleteRegistrations": true}},
-		"told later": {later: object{"deleteRegistrations": true}},
-		"not told":   {want: []string{"of-group-1", "of-group-2"}},
-		"told to keep": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false},
+		"set":       {inputs: object{"deleteRegistrations": true}},
+		"set later": {later: object{"deleteRegistrations": true}},
+		"not set":   {want: []string{"of-group-1", "of-group-2"}},
+		"set and reset": {inputs: object{"deleteRegistrations": true}, later: object{"deleteRegistrations": false},
 			want: []string{"of-group-1", "of-group-2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,16 +69,16 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 				t.Fatalf("before: got records of %v, want %v", got, ids)
 			}
 			if test.later != nil {
-				for m, id := range map[*managed]object{group: {"enrollmentGroupId": "devices"},
-					single: {"registrationId": "device-1"}} {
-					if got := m.up(id.edited(test.later)); got != nil {
-						t.Errorf("up with the other answer: got %v, want none", got)
-					}
+				if got := group.up(object{"enrollmentGroupId": "devices"}.edited(test.later)); got != nil {
+					t.Errorf("the group with the other answer: got %v, want none", got)
+				}
+				if got := single.up(object{"registrationId": "device-1"}.edited(test.later)); got != nil {
+					t.Errorf("the enrollment with the other answer: got %v, want none", got)
 				}
 			}
 			group.delete()
 			single.delete()
-			// An individual enrollment takes its record along anyway.
+			// An individual enrollment is always deleted with its record.
 			if got := records(t, group, ids...); !slices.Equal(got, test.want) {
 				t.Errorf("after: got records of %v, want %v", got, test.want)
 			}
@@ -86,7 +86,7 @@ func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	}
 }
 
-// TestAFailedDeletionOfRecordsLeavesTheGroup, by which the next try finds the records.
+// TestAFailedDeletionOfRecordsLeavesTheGroup, so that the next attempt finds the records.
 func TestAFailedDeletionOfRecordsLeavesTheGroup(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
@@ -98,7 +98,7 @@ func TestAFailedDeletionOfRecordsLeavesTheGroup(t *testing.T) {
 		switch {
 		case !isRecord:
 			if r.Method == http.MethodDelete {
-				left = append(left, "late") // a device registers just before the group goes
+				left = append(left, "late") // a device registers just before the group is deleted
 			}
 			return false
 		case strings.HasSuffix(id, "/query"):

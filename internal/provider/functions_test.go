@@ -30,10 +30,10 @@ func invoke(t *testing.T, server integration.Server, function string, inputs obj
 	return answer
 }
 
-// The worked example of "Symmetric key attestation" in the Azure documentation.
+// The worked example is from "Symmetric key attestation" in the Azure documentation.
 func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 	t.Parallel()
-	server := startProvider(t, object{}) // it needs no configuration
+	server := startProvider(t, object{}) // the function needs no configuration
 	got := invoke(t, server, "deriveDeviceKey", object{
 		"groupKey": property.New(
 			"8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==").WithSecret(
@@ -51,7 +51,7 @@ func TestDeriveDeviceKeyIsThePublishedExample(t *testing.T) {
 	}
 }
 
-func TestFunctionsReadWhatTheServiceHolds(t *testing.T) {
+func TestFunctionsReadEntriesOfTheService(t *testing.T) {
 	t.Parallel()
 	cloud := newAzure(t)
 	config, scope := cloud.linked(t)
@@ -115,7 +115,7 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 	t.Parallel()
 	service := runFake(t)
 	configured, unconfigured := startProvider(t, service.config()), startProvider(t, object{})
-	stranger := startProvider(t, service.config().edited(object{"key": newKey(t)}))
+	wrongKey := startProvider(t, service.config().edited(object{"key": newKey(t)}))
 	for name, test := range map[string]struct {
 		server   integration.Server
 		function string
@@ -126,14 +126,14 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 			"has no entry with this id"},
 		"no such group": {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"},
 			"has no entry with this id"},
-		"a faulty id": {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"},
+		"an invalid id": {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"},
 			"enrollmentGroupId"},
-		"a faulty device": {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
-		"a faulty list":   {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
-		"another key": {stranger, "getEnrollmentGroup", object{"enrollmentGroupId": "a"},
+		"an empty id":      {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
+		"an invalid group": {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
+		"another key": {wrongKey, "getEnrollmentGroup", object{"enrollmentGroupId": "a"},
 			"policyName and key"},
-		"another key, a device": {stranger, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
-		"another key, a list": {stranger, "listRegistrations", object{"enrollmentGroupId": "a"},
+		"another key, a device": {wrongKey, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
+		"another key, a list": {wrongKey, "listRegistrations", object{"enrollmentGroupId": "a"},
 			"policyName and key"},
 		"no configuration": {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"},
 			"is not configured"},

@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// object makes a property map of Go values: strings, bools, ints, lists and further objects.
+// object makes a property map of Go values: strings, booleans, numbers, lists and objects.
 type object map[string]any
 
 func (o object) properties() property.Map {
@@ -51,7 +51,7 @@ func propertyOf(value any) property.Value {
 
 var unknown = property.New(property.Computed)
 
-// startProvider serves the provider with a configuration that has passed its check, as the engine would.
+// startProvider serves the provider with a configuration that its check has returned, as the engine does.
 func startProvider(t *testing.T, config object) integration.Server {
 	t.Helper()
 	return startProviderWith(t, config, nil)
@@ -64,14 +64,14 @@ type process struct {
 	variables func(string) string
 }
 
-// nextRun starts the provider as the next run of the engine does.
+// nextRun starts the provider as the engine does in its next run.
 func nextRun(t *testing.T, server integration.Server) integration.Server {
 	t.Helper()
 	p := server.(process)
 	return startProviderWith(t, p.config, p.variables)
 }
 
-// startProviderWith does so in an environment with variables.
+// startProviderWith also sets environment variables.
 func startProviderWith(t *testing.T, config object, variables func(string) string) integration.Server {
 	t.Helper()
 	served, err := provider.New(variables)
@@ -99,7 +99,7 @@ func (f *fakeService) config() object {
 		"rateLimit": 0}
 }
 
-// managed is a resource as a stack holds it, driven by the calls that the engine makes.
+// managed is a resource of a stack, managed by the calls that the engine makes.
 type managed struct {
 	t      *testing.T
 	server integration.Server
@@ -125,7 +125,7 @@ func (m *managed) check(inputs object) property.Map {
 	return checked.Inputs
 }
 
-// diff returns the paths in which the state is not what the inputs want.
+// diff returns the paths at which the state differs from the inputs.
 func (m *managed) diff(inputs property.Map) ([]string, p.DiffResponse) {
 	m.t.Helper()
 	response, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: inputs,
@@ -155,7 +155,7 @@ func (m *managed) tryUp(inputs object) ([]string, error) {
 	}
 	updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
 		OldInputs: m.inputs})
-	if err != nil && updated.PartialState != nil { // what was done counts
+	if err != nil && updated.PartialState != nil { // what was done is kept
 		m.inputs, m.state = checked, updated.Properties
 		return paths, fmt.Errorf("%w: %s", err, strings.Join(updated.PartialState.Reasons, "; "))
 	}
@@ -175,7 +175,7 @@ func (m *managed) up(inputs object) []string {
 	return paths
 }
 
-// refresh reads the resource and returns the paths in which it is no longer what the inputs were.
+// refresh reads the resource and returns the paths at which it differs from the inputs.
 func (m *managed) refresh() []string {
 	m.t.Helper()
 	before := m.inputs
@@ -187,7 +187,7 @@ func (m *managed) refresh() []string {
 	if m.id == "" {
 		return []string{"gone"}
 	}
-	if before.Len() == 0 { // an import: there is nothing to compare with, and what follows is another run
+	if before.Len() == 0 { // an import: there is nothing to compare with
 		m.server = nextRun(m.t, m.server)
 		return nil
 	}
@@ -210,7 +210,7 @@ func (m *managed) delete() {
 	}
 }
 
-// secret returns a secret output's text and fails the test when it is not marked secret.
+// secret returns a secret string output, and fails the test if it is not marked secret.
 func (m *managed) secret(name string) string {
 	m.t.Helper()
 	value := m.state.Get(name)

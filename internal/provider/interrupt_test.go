@@ -17,11 +17,11 @@ import (
 	"evenkeel/emulator"
 )
 
-// long is more than anything in these tests takes, and less than any wait that a cancellation has to cut short.
+// long is longer than any operation in these tests, and shorter than any wait that a cancellation must end.
 const long = 60 * time.Second
 
-// interrupted cancels a provider while one request of an operation is held, and waits for the operation alone: the
-// request is let go on only after that, so that an operation which waits for its answer would never end.
+// interrupted cancels a provider while the service holds one request of an operation, and waits for the end of the
+// operation. It releases the request only afterwards, so that an operation that waits for the answer does not end.
 func interrupted[T any](t *testing.T, cloud *azure, held emulator.Match, server integration.Server,
 	operation func() T) T {
 	t.Helper()
@@ -71,7 +71,7 @@ func TestEveryOperationOnOneEntryEndsWhenItIsCancelled(t *testing.T) {
 		return err
 	}
 	read := func(m *managed) error {
-		m.state = m.state.Set("etag", propertyOf("old")) // so that all of it is read
+		m.state = m.state.Set("etag", propertyOf("old")) // so that refresh reads everything
 		_, err := m.server.Read(readOf(m))
 		return err
 	}
@@ -110,7 +110,7 @@ func TestEveryOperationOnOneEntryEndsWhenItIsCancelled(t *testing.T) {
 		},
 	} {
 		for name, step := range steps {
-			t.Run(kind+" "+name, func(t *testing.T) { // one after another: a hold catches anybody's request
+			t.Run(kind+" "+name, func(t *testing.T) { // sequential, because a hold catches requests of any test
 				m := manage(t, direct, kind, regexp.MustCompile("[^a-zA-Z]+").ReplaceAllString(kind+name, "-"))
 				m.up(object{m.idProperty(): m.urn.Name(), "deleteRegistrations": true})
 				m.server = startProvider(t, service.cloud.config(service.key))
@@ -131,12 +131,12 @@ func (m *managed) idProperty() string {
 	return "registrationId"
 }
 
-// gate lets some requests of a kind through to the service and holds all further ones.
+// gate passes some requests of a kind to the service and holds all further ones.
 type gate struct {
 	method string
 	path   *regexp.Regexp
-	// passing is how many go through; crowd how many have to be held until the gate is full: as many as are under way
-	// at once.
+	// passing is the number that it passes; crowd is the number of held requests at which the gate is full, which is as
+	// many as run at once.
 	passing, crowd int
 
 	seen          atomic.Int32
@@ -158,20 +158,21 @@ func (g *gate) hold(_ http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// TestEveryOperationOnASetEndsWhenItIsCancelled, while the service holds its requests, and leaves a state that says
-// what the service acknowledged, no more and no less. The next up then finishes.
+// TestEveryOperationOnASetEndsWhenItIsCancelled while the service holds its requests, and leaves a state with exactly
+// what the service acknowledged. The next up then finishes.
 func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
-	const crowd = 16 // as many as are under way at once
-	told := object{"deleteRegistrations": true}
+	const crowd = 16 // as many as run at once
+	deleting := object{"deleteRegistrations": true}
 	for name, test := range map[string]struct {
 		held           string // method and path
 		passing, crowd int
-		before, inputs object // what is up before, nil for nothing; and what is wanted, nil for a deletion
+		// before exists before the operation, or is nil. inputs are those of the operation, nil for a deletion.
+		before, inputs object
 		look           func(set *managed) error
-		// made, gone, unanswered and etagless count the devices in the state.
+		// made, gone, unanswered and etagless are numbers of devices in the state.
 		made, gone, unanswered, etagless int
-		// left is how many enrollments the service holds.
+		// left is the number of enrollments at the service.
 		left int
 	}{
 		"creation": {held: "POST /enrollments", passing: 3, crowd: crowd, inputs: object{"items": numbered(200, 0)},
@@ -191,10 +192,10 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 			inputs: object{"items": numbered(10, 0)},
 			made:   230, left: 230},
 		"removal, the records": {held: "DELETE /registrations/device-.*", passing: 5, crowd: 4,
-			before: object{"items": numbered(40, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+			before: object{"items": numbered(40, 0)}, inputs: deleting.edited(object{"items": numbered(4, 0)}),
 			made: 40, left: 40},
 		"removal, the records once more": {held: "DELETE /registrations/device-.*", passing: 10, crowd: 1,
-			before: object{"items": numbered(14, 0)}, inputs: told.edited(object{"items": numbered(4, 0)}),
+			before: object{"items": numbered(14, 0)}, inputs: deleting.edited(object{"items": numbered(4, 0)}),
 			made: 4, gone: 10, left: 4},
 		"deletion": {held: "POST /enrollments", passing: 2, crowd: crowd, before: object{"items": numbered(250, 0)},
 			made: 250, left: 230},
@@ -259,7 +260,7 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 				set.delete()
 				return
 			}
-			settled := set.settled() // what the service acknowledged: nothing of it moved since
+			settled := set.settled() // what the service acknowledged must not change any more
 			set.refresh()
 			for id, record := range set.settled() {
 				if was, known := settled[id]; known && was != record {
@@ -274,13 +275,13 @@ func TestEveryOperationOnASetEndsWhenItIsCancelled(t *testing.T) {
 	}
 }
 
-// read refreshes a resource without a look at what comes of it.
+// read refreshes a resource and ignores the result.
 func (m *managed) read() error {
 	_, err := m.server.Read(readOf(m))
 	return err
 }
 
-// tryPartly creates or updates a resource and keeps what came of it.
+// tryPartly creates or updates a resource and keeps the resulting state.
 func (m *managed) tryPartly(inputs object) error {
 	if m.id == "" {
 		created := m.tryCreate(inputs)
@@ -293,7 +294,7 @@ func (m *managed) tryPartly(inputs object) error {
 	return err
 }
 
-// tally counts the devices in the state of a set by what it says of them; etagless ones are made.
+// tally counts the devices in the state of a set by their status; etagless ones are created.
 func (m *managed) tally() (made, gone, unanswered, etagless int) {
 	for _, record := range m.state.Get("devices").AsMap().All {
 		switch record.AsString()[:2] {
@@ -322,8 +323,8 @@ func (m *managed) settled() map[string]string {
 	return records
 }
 
-// TestEveryOperationOnALinkEndsWhenItIsCancelled: also while it logs in. What was written to the service is in the
-// state, as unfinished.
+// TestEveryOperationOnALinkEndsWhenItIsCancelled, also during the login. The state contains what was written to the
+// service, as unfinished.
 func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
 	arm := func(method string, n int) emulator.Match {
@@ -334,11 +335,11 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 	cloud := emulator.Match{Path: regexp.MustCompile("^/metadata/endpoints$")}
 	for name, test := range map[string]struct {
 		held emulator.Match
-		// before is whether the link is up before; inputs change it, nil looks or deletes.
+		// before is whether the link exists before; inputs change it, nil reads or deletes it.
 		before  bool
 		changes object
 		look    bool
-		// unfinished is whether the state has to hold the new link.
+		// unfinished is whether the state must contain the new link.
 		unfinished bool
 	}{
 		"creation, finding the cloud": {held: cloud, changes: object{}},
@@ -401,7 +402,7 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 				s.linked("hub-1")
 			case m.id == "":
 				m.up(inputs)
-			default: // the engine updates what is unfinished, whatever Diff says
+			default: // the engine updates an unfinished resource whatever Diff returns
 				_, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
 					OldInputs: m.inputs})
 				must(t, err)

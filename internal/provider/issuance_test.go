@@ -23,7 +23,7 @@ const (
 
 // policyNames are the inputs that name a certificate policy.
 var policyNames = object{"namespaceName": "ns-1", "certificateAuthorityName": "issuing",
-	"certificatePolicyName": "leafs"}
+	"certificatePolicyName": "leaves"}
 
 // with returns the object with more members.
 func (o object) with(more object) object {
@@ -90,8 +90,8 @@ func TestOnlyEntriesWithAPolicyUseTheNewerAPI(t *testing.T) {
 			step("refresh", commonVersion, func() { m.refresh() })
 			step("update", commonVersion, func() { m.up(bare.with(object{"provisioningStatus": "disabled"})) })
 			step("add the names", issuanceVersion, func() { m.up(bare.with(policyNames)) })
-			if held() != "leafs" {
-				t.Errorf("got the policy %s, want leafs", held())
+			if held() != "leaves" {
+				t.Errorf("got the policy %s, want leaves", held())
 			}
 			step("refresh with them", issuanceVersion, func() {
 				if got := m.refresh(); got != nil {
@@ -104,8 +104,8 @@ func TestOnlyEntriesWithAPolicyUseTheNewerAPI(t *testing.T) {
 			step("update with them", issuanceVersion, func() {
 				m.up(bare.with(policyNames).with(object{"provisioningStatus": "disabled"}))
 			})
-			if held() != "leafs" {
-				t.Errorf("got the policy %s after an update of something else, want leafs", held())
+			if held() != "leaves" {
+				t.Errorf("got the policy %s after an update of something else, want leaves", held())
 			}
 			step("remove them", issuanceVersion, func() {
 				if got := m.up(bare); !slices.Contains(got, "certificatePolicyName") {
@@ -172,9 +172,11 @@ func TestAServiceWithoutTheNewerAPI(t *testing.T) {
 			return err
 		},
 	} {
-		if err := run(); err == nil || !strings.Contains(err.Error(), "remove namespaceName") {
-			t.Errorf("%s that names a policy: got %v, want what to remove", what, err)
-		}
+		t.Run(what, func(t *testing.T) {
+			if err := run(); err == nil || !strings.Contains(err.Error(), "remove namespaceName") {
+				t.Errorf("%s that names a policy: got %v, want what to remove", what, err)
+			}
+		})
 	}
 	if got := fake.entry("/enrollments/press"); got == nil || got["namespaceName"] != nil {
 		t.Errorf("got the entry %v, want it unchanged", got)
@@ -208,22 +210,22 @@ func TestASetKeepsPoliciesOfItsItems(t *testing.T) {
 	}
 	m := manage(t, server, "EnrollmentSet", "press")
 	m.up(write("registrationId,NAMESPACENAME,certificateAuthorityName,certificatePolicyName\n" +
-		"press-1,ns-1,issuing,leafs\npress-2,,,others\npress-3,,,\n").with(object{"defaults": object{
+		"press-1,ns-1,issuing,leaves\npress-2,,,others\npress-3,,,\n").with(object{"defaults": object{
 		"namespaceName": "ns-2"}}))
-	expect("created", map[string]string{"press-1": "ns-1 issuing leafs", "press-2": "ns-2 <nil> others",
+	expect("created", map[string]string{"press-1": "ns-1 issuing leaves", "press-2": "ns-2 <nil> others",
 		"press-3": "ns-2 <nil> <nil>"})
 	if got := m.refresh(); got != nil {
 		t.Errorf("refresh: got drift in %v", got)
 	}
-	// Somebody removes the names of one; it comes back.
+	// Another client removes the names of one; up restores them.
 	service.edit(t, "/enrollments/press-1", func(e map[string]any) { delete(e, "certificatePolicyName") })
 	if got := m.refresh(); len(got) == 0 {
 		t.Error("refresh: got no drift, want that of press-1")
 	}
 	m.up(write("registrationId,NAMESPACENAME,certificateAuthorityName,certificatePolicyName\n" +
-		"press-1,ns-1,issuing,leafs\npress-2,,,others\npress-3,,,\n").with(object{"defaults": object{
+		"press-1,ns-1,issuing,leaves\npress-2,,,others\npress-3,,,\n").with(object{"defaults": object{
 		"namespaceName": "ns-2"}}))
-	expect("after the drift", map[string]string{"press-1": "ns-1 issuing leafs"})
+	expect("after the drift", map[string]string{"press-1": "ns-1 issuing leaves"})
 	// Another process, which knows the state alone.
 	m.server = nextRun(t, m.server)
 	m.up(write("registrationId\npress-1\npress-2\npress-3\n"))
@@ -262,26 +264,28 @@ func TestImportsReadThePolicy(t *testing.T) {
 	service, server := openService(t)
 	for token, collection := range map[string]string{"IndividualEnrollment": "enrollments",
 		"EnrollmentGroup": "enrollmentGroups"} {
-		manage(t, server, token, "press").up(object{map[string]string{"enrollments": "registrationId",
-			"enrollmentGroups": "enrollmentGroupId"}[collection]: "press"})
-		service.edit(t, "/"+collection+"/press", func(entry map[string]any) { maps.Copy(entry, policyNames) })
-		m := manage(t, nextRun(t, server), token, "imported")
-		m.id = emulatedHost + "/" + collection + "/press"
-		m.refresh()
-		for name, want := range policyNames {
-			if got := m.inputs.Get(name); !got.IsString() || got.AsString() != want {
-				t.Errorf("%s: imported %s as %v, want %v", token, name, got, want)
+		t.Run(token, func(t *testing.T) {
+			manage(t, server, token, "press").up(object{map[string]string{"enrollments": "registrationId",
+				"enrollmentGroups": "enrollmentGroupId"}[collection]: "press"})
+			service.edit(t, "/"+collection+"/press", func(entry map[string]any) { maps.Copy(entry, policyNames) })
+			m := manage(t, nextRun(t, server), token, "imported")
+			m.id = emulatedHost + "/" + collection + "/press"
+			m.refresh()
+			for name, want := range policyNames {
+				if got := m.inputs.Get(name); !got.IsString() || got.AsString() != want {
+					t.Errorf("%s: imported %s as %v, want %v", token, name, got, want)
+				}
 			}
-		}
-		if got, _ := m.diff(m.inputs); got != nil {
-			t.Errorf("%s: got changes in %v after the import", token, got)
-		}
+			if got, _ := m.diff(m.inputs); got != nil {
+				t.Errorf("%s: got changes in %v after the import", token, got)
+			}
+		})
 	}
 	set := manage(t, nextRun(t, server), "EnrollmentSet", "imported-set")
 	set.id = emulatedHost + "/enrollments/pre*"
 	set.refresh()
 	item := set.inputs.Get("items").AsArray().Get(0).AsMap()
-	if got := item.Get("certificatePolicyName"); !got.IsString() || got.AsString() != "leafs" {
+	if got := item.Get("certificatePolicyName"); !got.IsString() || got.AsString() != "leaves" {
 		t.Errorf("set: imported %v, want the policy", item)
 	}
 }

@@ -64,7 +64,7 @@ func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
 	if entry := fake.entry(individualPath); entry != nil {
 		t.Errorf("after delete: got %v, want nothing", entry)
 	}
-	m.delete() // a second time: what is gone is no error
+	m.delete() // deleting an absent enrollment succeeds
 }
 
 func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
@@ -80,7 +80,7 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 	}
 	nested := m.state.Get("attestation").AsMap().Get("symmetricKey").AsMap().Get("primaryKey")
 	if !nested.Secret() {
-		t.Error("the given key stands in plain in the state")
+		t.Error("the state contains the given key in plain text")
 	}
 	if got := m.up(inputs); got != nil {
 		t.Errorf("up without a change: got %v, want none", got)
@@ -97,7 +97,7 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 	}
 }
 
-func TestLetterCaseOfPolicyAndStatusIsTheServicesOwn(t *testing.T) {
+func TestLetterCaseOfPolicyAndStatusIsIgnored(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
@@ -111,7 +111,7 @@ func TestLetterCaseOfPolicyAndStatusIsTheServicesOwn(t *testing.T) {
 	}
 }
 
-func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
+func TestPreviewMakesNoCallAndReturnsKnownOutputs(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
@@ -162,7 +162,7 @@ func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
 	}
 }
 
-func TestCreationOverAnExistingEntryShowsTheImport(t *testing.T) {
+func TestTheErrorForAnExistingEntryShowsTheImportCommand(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())
@@ -225,7 +225,7 @@ func TestAnInterruptedCreationIsTakenOver(t *testing.T) {
 	}
 }
 
-func TestALostAnswerIsNoFailure(t *testing.T) {
+func TestALostAnswerIsNotAFailure(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
@@ -243,7 +243,7 @@ func TestALostAnswerIsNoFailure(t *testing.T) {
 		t.Fatal("no answer was lost")
 	}
 	lost = false
-	// the second try meets the etag that the first one made
+	// The second attempt meets the etag that the first one produced.
 	m.up(object{"registrationId": "device-1", "deviceId": "other"})
 	if got := fake.entry(individualPath)["deviceId"]; got != "other" || !lost {
 		t.Errorf("update with a lost answer: got device id %v, want other", got)
@@ -275,7 +275,7 @@ func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 		entry["deviceId"] != "other" {
 		t.Errorf("after refresh and up: got %v, want the declared entry", entry)
 	}
-	fake.edit(t, individualPath, func(map[string]any) {}) // a new version of the same
+	fake.edit(t, individualPath, func(map[string]any) {}) // a new version with the same content
 	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) ||
 		fake.entry(individualPath)["deviceId"] != nil {
 		t.Errorf("update after a change of nothing: got %v, want deviceId", got)
@@ -283,7 +283,7 @@ func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 	m.secret("primaryKey")
 }
 
-func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
+func TestKeysThatAnotherClientChangedAreNotOverwritten(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
@@ -293,10 +293,10 @@ func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
 	changed := object{"enrollmentGroupId": "devices", "provisioningStatus": "disabled"}
 	if _, err := m.tryUp(changed); !errors.Is(err, dpsservice.ErrPrecondition) ||
 		!strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
-		t.Errorf("update over renewed keys: got %v, want them named and not told", err)
+		t.Errorf("update over renewed keys: got %v, want the keys named and not shown", err)
 	}
 	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
-		t.Errorf("refresh: got %v, want the renewed key taken over, and no change to heal", got)
+		t.Errorf("refresh: got %v, want the renewed key taken over, and no drift", got)
 	}
 	m.up(changed)
 	if m.secret("primaryKey") != renewed {
@@ -304,7 +304,7 @@ func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
 	}
 }
 
-// Whether Azure answers 409 to a PUT without If-Match over an existing entry is not known: both have to work.
+// Whether Azure answers 409 to a PUT without If-Match on an existing entry is unknown: both must work.
 func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 	t.Parallel()
 	certificate := newAuthority(t, "root").PEM
@@ -332,14 +332,14 @@ func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 				m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
 				_, err := m.tryUp(inputs)
 				if (err != nil) != theirs || theirs && !errors.Is(err, dpsservice.ErrConflict) {
-					t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
+					t.Errorf("%s, changed by another client %t: got %v", name, theirs, err)
 				}
 			}
 		})
 	}
 }
 
-func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
+func TestOnlyANotFoundAnswerRemovesAResource(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
@@ -383,7 +383,7 @@ func TestAnImportOfAnAbsentResourceFails(t *testing.T) {
 	}
 }
 
-func TestAnImportPutsNoMadeKeyIntoInputs(t *testing.T) {
+func TestAnImportPutsNoGeneratedKeyIntoInputs(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())

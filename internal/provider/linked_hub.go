@@ -162,8 +162,8 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	return a.failure(verb, err)
 }
 
-// Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub
-// can have made.
+// Create links the hub, or takes over an equal link, which only an interrupted creation or another owner of the same
+// hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (
 	infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
@@ -183,7 +183,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("link", err)
 	}
@@ -242,7 +242,7 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 		return response, args.failure("change the link of", err)
 	}
 	claims := entry.ClaimsOf(ctx)
-	done, err := claims.Turn(ctx, args.claim())
+	done, err := claims.Lock(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
@@ -294,7 +294,7 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs,
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
 	claims, key := entry.ClaimsOf(ctx), req.State.claim()
-	done, err := claims.Turn(ctx, key)
+	done, err := claims.Lock(ctx, key)
 	if err != nil {
 		return response, req.State.failure("unlink", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"evenkeel/emulator"
 )
 
-// calls counts what reached Resource Manager or the login.
+// calls counts the requests to Resource Manager or the login.
 func (s *shared) calls() int {
 	return len(s.Requests("arm", "")) + len(s.Requests("entra", ""))
 }
@@ -59,8 +59,9 @@ func TestAPreviewOfALinkMakesNoCall(t *testing.T) {
 	}
 }
 
-// TestAFaultNeverDropsALink: neither a login, a network nor a subscription that is wrong means that the link is gone.
-func TestAFaultNeverDropsALink(t *testing.T) {
+// TestAnErrorNeverRemovesALinkFromTheState: a failed login, an unreachable network or a wrong subscription does not
+// mean that the link was deleted.
+func TestAnErrorNeverRemovesALinkFromTheState(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-2")
@@ -72,7 +73,7 @@ func TestAFaultNeverDropsALink(t *testing.T) {
 	}{
 		"another secret":       {config: object{"clientSecret": "wrong"}},
 		"another tenant":       {config: object{"tenantId": "00000000-0000-0000-0000-0000000000ff"}},
-		"nobody there":         {config: object{"metadataHost": "127.0.0.1:1"}},
+		"an unreachable host":  {config: object{"metadataHost": "127.0.0.1:1"}},
 		"no authority":         {config: object{"caFile": nil}},
 		"another subscription": {id: elsewhere},
 	} {
@@ -120,13 +121,13 @@ func TestALinkThatDiffersShowsTheImportCommand(t *testing.T) {
 			emulatedHub) {
 		t.Errorf("got %v, want the import command", err)
 	}
-	m.up(s.link("hub-1", nil)) // an equal one is taken over
+	m.up(s.link("hub-1", nil)) // an equal link is taken over
 	s.linked("hub-1")
 }
 
-// TestACancelledLinkLeavesTrueState: the write is under way when the engine cancels. The state says that something may
-// have been made, and the next update brings it to its end.
-func TestACancelledLinkLeavesTrueState(t *testing.T) {
+// TestACancelledLinkIsUnfinishedInTheState: the engine cancels during the write. The state reports that the link may
+// exist, and the next update completes it.
+func TestACancelledLinkIsUnfinishedInTheState(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT",
@@ -166,8 +167,8 @@ func TestACancelledLinkLeavesTrueState(t *testing.T) {
 	s.linked("hub-1", "hub-2")
 }
 
-// TestAnotherFormOfAHubsNameIsTheSameHub: two resources cannot link it twice, and the other form replaces the link in
-// place of a second.
+// TestAnotherFormOfAHubsNameIsTheSameHub: two resources cannot link the hub under two names, and a link with the other
+// form of the name is replaced instead of duplicated.
 func TestAnotherFormOfAHubsNameIsTheSameHub(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)

@@ -249,21 +249,23 @@ func TestDriftOfTheAuthenticationShowsAndIsHealed(t *testing.T) {
 	for declared, inputs := range s.authentications() {
 		m.up(inputs)
 		for drift, change := range drifts {
-			if drift == declared || drift == "KeyBased" && declared == "none" {
-				if drift != "UserAssigned" {
-					continue
+			t.Run(drift, func(t *testing.T) {
+				if drift == declared || drift == "KeyBased" && declared == "none" {
+					if drift != "UserAssigned" {
+						return
+					}
 				}
-			}
-			s.edit("hub-2", change)
-			if got := m.refresh(); !slices.Contains(got, "authenticationType") && !slices.Equal(got,
-				[]string{"identityId"}) {
-				t.Errorf("%s drifted to %s: refresh got %v, want the authentication", declared, drift, got)
-			}
-			m.up(inputs)
-			s.shows(declared+" after a drift to "+drift, declared)
-			if got := m.refresh(); got != nil {
-				t.Errorf("%s healed of %s: refresh got %v, want none", declared, drift, got)
-			}
+				s.edit("hub-2", change)
+				if got := m.refresh(); !slices.Contains(got, "authenticationType") && !slices.Equal(got,
+					[]string{"identityId"}) {
+					t.Errorf("%s drifted to %s: refresh got %v, want the authentication", declared, drift, got)
+				}
+				m.up(inputs)
+				s.shows(declared+" after a drift to "+drift, declared)
+				if got := m.refresh(); got != nil {
+					t.Errorf("%s healed of %s: refresh got %v, want none", declared, drift, got)
+				}
+			})
 		}
 	}
 }
@@ -319,13 +321,15 @@ func TestCheckReportsEveryErrorOfTheAuthentication(t *testing.T) {
 	}
 	// A link that has a key may leave it out; one that moves to a key may not.
 	for kind, want := range map[string]int{"KeyBased": 0, "none": 0, "SystemAssigned": 1, "UserAssigned": 1} {
-		m := s.stack("hub-2")
-		checked, err := m.server.Check(p.CheckRequest{Urn: m.urn, State: s.authentications()[kind].properties(),
-			Inputs: s.link("hub-2", object{"key": nil}).properties()})
-		must(t, err)
-		if len(checked.Failures) != want {
-			t.Errorf("from %s to a key that is left out: got %v, want %d failures", kind, checked.Failures, want)
-		}
+		t.Run(kind, func(t *testing.T) {
+			m := s.stack("hub-2")
+			checked, err := m.server.Check(p.CheckRequest{Urn: m.urn, State: s.authentications()[kind].properties(),
+				Inputs: s.link("hub-2", object{"key": nil}).properties()})
+			must(t, err)
+			if len(checked.Failures) != want {
+				t.Errorf("from %s to a key that is left out: got %v, want %d failures", kind, checked.Failures, want)
+			}
+		})
 	}
 }
 
@@ -337,14 +341,16 @@ func TestAServiceWithoutTheIdentityIsNamedWithTheWayToIt(t *testing.T) {
 		"SystemAssigned": "hint: az iot dps identity assign --name dps-1 --resource-group rg-1 --system",
 		"UserAssigned":   "hint: az iot dps identity assign --name dps-1 --resource-group rg-1 --user " + identityPath,
 	} {
-		before := len(s.Requests("arm", "PUT"))
-		if _, err := s.stack("hub-2").tryUp(s.byIdentity("hub-2", kind)); err == nil || !strings.Contains(err.Error(),
-			want) {
-			t.Errorf("%s: got %v, want %q", kind, err, want)
-		}
-		if got := len(s.Requests("arm", "PUT")); got != before {
-			t.Errorf("%s: got %d writes, want none", kind, got-before)
-		}
+		t.Run(kind, func(t *testing.T) {
+			before := len(s.Requests("arm", "PUT"))
+			if _, err := s.stack("hub-2").tryUp(s.byIdentity("hub-2", kind)); err == nil ||
+				!strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			if got := len(s.Requests("arm", "PUT")); got != before {
+				t.Errorf("%s: got %d writes, want none", kind, got-before)
+			}
+		})
 	}
 	s.linked("hub-1")
 }
@@ -398,11 +404,13 @@ func TestAnEqualLinkByIdentityIsTakenOver(t *testing.T) {
 	s := newIdentified(t)
 	s.stack("hub-2").up(s.byIdentity("hub-2", "UserAssigned"))
 	for kind, refused := range map[string]bool{"KeyBased": true, "SystemAssigned": true, "UserAssigned": false} {
-		_, err := s.stack("hub-2").tryUp(s.authentications()[kind])
-		if (err != nil) != refused || refused && (!strings.Contains(err.Error(), "pulumi import") ||
-			!strings.Contains(err.Error(), "by the managed identity "+identityPath)) {
-			t.Errorf("%s: got %v, want it refused: %t", kind, err, refused)
-		}
+		t.Run(kind, func(t *testing.T) {
+			_, err := s.stack("hub-2").tryUp(s.authentications()[kind])
+			if (err != nil) != refused || refused && (!strings.Contains(err.Error(), "pulumi import") ||
+				!strings.Contains(err.Error(), "by the managed identity "+identityPath)) {
+				t.Errorf("%s: got %v, want it refused: %t", kind, err, refused)
+			}
+		})
 	}
 	s.shows("after all", "UserAssigned")
 }
@@ -459,6 +467,9 @@ func TestAStackThatLinksByIdentityRegistersDevices(t *testing.T) {
 					renamed := link
 					renamed.name = "another"
 					stack.declare(renamed)
+					stack.mustUp()
+					stack.drop("LinkedHub", "another")
+					stack.declare(link)
 					stack.mustUp()
 				},
 			} {

@@ -18,18 +18,18 @@ import (
 const servicePath = "/subscriptions/" + emulator.SubscriptionID +
 	"/resourceGroups/rg-1/providers/Microsoft.Devices/provisioningServices/dps-1"
 
-// shared is a provisioning service that stacks link their hubs to.
+// shared is a provisioning service to which several stacks link their hubs.
 type shared struct {
 	*azure
 	t *testing.T
-	// config logs in to Resource Manager and holds nothing of the service API.
+	// config logs in to Resource Manager and contains nothing for the service API.
 	config object
 	keys   map[string]string
-	// ignoresETags says that the service takes a PUT whatever etag it carries.
+	// ignoresETags makes the service accept a PUT whatever its etag.
 	ignoresETags bool
 }
 
-// newShared makes the service with hub-1 linked by its owner, and hubs hub-2 and hub-3 that are not linked yet.
+// newShared creates the service with hub-1 linked by its owner, and hubs hub-2 and hub-3, which are not linked.
 func newShared(t *testing.T, options ...emulator.Options) *shared {
 	t.Helper()
 	s := &shared{azure: newAzure(t, options...), t: t, keys: map[string]string{}}
@@ -47,13 +47,13 @@ func newShared(t *testing.T, options ...emulator.Options) *shared {
 	return s
 }
 
-// stack returns a link of the hub as another stack holds it: with a provider of its own.
+// stack returns a link of the hub in another stack: with its own provider.
 func (s *shared) stack(hub string) *managed {
 	s.t.Helper()
 	return manage(s.t, startProvider(s.t, s.config), "LinkedHub", hub)
 }
 
-// link are the inputs for a hub's link, with changes; nil removes a property.
+// link returns the inputs of a hub's link, with changes; nil removes a property.
 func (s *shared) link(hub string, changes object) object {
 	return object{
 		"provisioningServiceId": servicePath, "hubHostName": hub + ".azure-devices.net", "policyName": linkPolicy,
@@ -86,7 +86,7 @@ func (s *shared) linked(want ...string) {
 	}
 }
 
-// rewrite changes the links behind the provider's back, as the Azure CLI does: masked keys go back as they came.
+// rewrite changes the links without the provider, as the Azure CLI does: it sends masked keys back.
 func (s *shared) rewrite(change func([]*dps.IotHubDefinitionDescription) []*dps.IotHubDefinitionDescription) {
 	s.t.Helper()
 	got, err := s.services.Get(s.t.Context(), "dps-1", "rg-1", nil)
@@ -150,14 +150,14 @@ func TestALinkDoesNotChangeTheLinksOfOthers(t *testing.T) {
 
 	m.delete()
 	s.linked("hub-1")
-	m.delete() // what is gone is no error
+	m.delete() // deleting an absent link succeeds
 	if got := m.refresh(); !slices.Equal(got, []string{"gone"}) {
 		t.Errorf("after deletion: got %v, want gone", got)
 	}
 }
 
-// TestDriftOfALinkShowsAndIsHealed walks the schema: an input without a case fails.
-func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
+// TestDriftOfALinkIsReportedAndReverted walks the schema: an input without a case fails.
+func TestDriftOfALinkIsReportedAndReverted(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	cases := map[string]func(*dps.IotHubDefinitionDescription){
@@ -175,8 +175,8 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 	for path := range inputPaths(t, readSchema(t), "azure-dps:index:LinkedHub") {
 		edit, covered := cases[path]
 		if !covered {
-			// The id's parts cannot drift, and no answer tells the key.
-			// Those of the authentication drift together, in a test of its own.
+			// The parts of the id cannot drift, and no answer contains the key. A separate test covers the properties
+			// of the authentication, which drift together.
 			if !slices.Contains([]string{"provisioningServiceId", "hubHostName", "key", "authenticationType",
 				"identityId"}, path) {
 				t.Errorf("no case for the input %s", path)
@@ -204,7 +204,7 @@ func TestDriftOfALinkShowsAndIsHealed(t *testing.T) {
 	s.linked("hub-1", "hub-2")
 }
 
-// race holds the first stack's PUT until the second stack's link is there, then lets it go.
+// race holds the first stack's PUT until the second stack's link exists, and then releases it.
 func race(t *testing.T, s *shared) {
 	t.Helper()
 	hold := s.Hold(emulator.Match{Surface: "arm", Method: "PUT",

@@ -20,9 +20,9 @@ var (
 )
 
 // TestRandomOperationsOnAStack declares, renames, moves, replaces, taints, imports and refreshes enrollments, groups
-// and rows of sets in random order, kills the provider at random calls, and asks the service after each step: what is
-// declared is there with its keys, what is not declared any more is gone, what this stack never declared is untouched,
-// and a step that fails has changed nothing that is declared.
+// and rows of sets in random order, and kills the provider at random calls. After each step the service has every
+// declared entry with its keys and none that is no longer declared, entries that the stack never declared are
+// unchanged, and a failed step has changed no declared entry.
 func TestRandomOperationsOnAStack(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{*lifeSeed}
@@ -44,12 +44,12 @@ func TestRandomOperationsOnAStack(t *testing.T) {
 	}
 }
 
-// entry is an id that the program declares: as a resource of its own, or as a row of a set.
+// entry is an id that the program declares: as a resource, or as a row of a set.
 type entry struct {
 	kind string // IndividualEnrollment, EnrollmentGroup, or EnrollmentSet for a row
-	// name is the resource's; rows of a set have the same one.
+	// name is the resource's name; all rows of a set have the same one.
 	name, component    string
-	primary, secondary string // empty where the provider makes them
+	primary, secondary string // empty if the provider generates them
 	isDisabled         bool
 	aliases            []resource.URN
 	deletesFirst       bool
@@ -65,7 +65,7 @@ type life struct {
 	// foreign are the etags of entries that the stack never declares.
 	foreign map[string]string
 	made    int
-	told    []string
+	steps   []string
 }
 
 func newLife(t *testing.T, service serviceAPI, seed uint64) *life {
@@ -76,7 +76,7 @@ func newLife(t *testing.T, service serviceAPI, seed uint64) *life {
 	}
 }
 
-// live takes some steps, and ends with a destruction that leaves what was not the stack's.
+// live takes some steps and ends with a destroy, which leaves foreign entries.
 func (l *life) live() {
 	for range 3 {
 		l.add()
@@ -93,11 +93,11 @@ func (l *life) live() {
 		l.check(nil)
 	}
 	if l.t.Failed() {
-		l.t.Logf("the steps:\n%s", strings.Join(l.told, "\n"))
+		l.t.Logf("the steps:\n%s", strings.Join(l.steps, "\n"))
 	}
 }
 
-// step changes the program or the service by chance, and brings the stack up to it.
+// step changes the program or the service at random and brings the stack up.
 func (l *life) step() {
 	before, keys := maps.Clone(l.entries), l.service.enrolledKeys(l.t)
 	replaced := false
@@ -147,14 +147,14 @@ func (l *life) step() {
 	}
 }
 
-// goOn brings the stack up after a step that did not end. A program that was refused is taken back.
+// goOn brings the stack up after a step that did not end. It takes back a program that was refused.
 func (l *life) goOn(before map[string]entry) {
 	err := l.up(refreshing)
 	l.tell("up --refresh: %v", err)
 	if err != nil {
 		l.refused()
 		l.takeBack(before)
-		l.untaint() // as the error advises: keys that were made under an older name show nothing
+		l.untaint() // as the error advises: keys that were generated under an older name show nothing
 		err = l.up(refreshing)
 		l.tell("taken back, up --refresh: %v", err)
 	}
@@ -162,13 +162,13 @@ func (l *life) goOn(before map[string]entry) {
 		l.t.Errorf("the next update does not go on: %v\n%s", err, l.messages)
 		return
 	}
-	if err := l.refresh(); err != nil { // what a killed update of the keys left behind in the state
+	if err := l.refresh(); err != nil { // after a killed update of the keys, the state differs
 		l.t.Errorf("refresh: %v", err)
 	}
 	l.check(nil)
 }
 
-// takeBack makes the program what it was before. What a step renamed before it failed goes back by an alias.
+// takeBack restores the program before the step. A resource that the failed step renamed gets an alias.
 func (l *life) takeBack(before map[string]entry) {
 	for path, was := range before {
 		if tried, is := l.entries[path]; is && tried.kind == was.kind && was.kind != "EnrollmentSet" {
@@ -180,7 +180,7 @@ func (l *life) takeBack(before map[string]entry) {
 	l.write()
 }
 
-// refused fails the test unless the last operation failed for one of the reasons that there are.
+// refused fails the test unless the last operation failed for a known reason.
 func (l *life) refused() {
 	l.t.Helper()
 	for _, reason := range []string{"exists already", "rewritten", "could not be created"} {
@@ -191,24 +191,25 @@ func (l *life) refused() {
 	l.t.Errorf("the update failed without a reason that was expected:\n%s", l.messages)
 }
 
-// spared fails the test when an entry is gone that was declared before and is declared now.
+// spared fails the test if an entry that is declared before and after does not exist.
 func (l *life) spared(before map[string]entry, keys map[string]string) {
 	l.t.Helper()
 	now := l.service.enrolledKeys(l.t)
 	for path, e := range l.entries {
 		was, is := before[path]
 		if _, exists := now[path]; !is || exists || keys[path] == "" || e.deletesFirst || was.deletesFirst {
-			continue // a resource that is deleted first may be between its two lives
+			continue // a resource that is deleted first may be absent in between
 		}
 		if was.kind == "EnrollmentSet" && (e.kind != was.kind || e.name != was.name) {
-			// a set may have removed its row before the other one is made: a new registration, never a lost one
+			// A set may remove its row before another resource creates the entry: then the registration is new, but it
+			// is not lost.
 			continue
 		}
-		l.t.Errorf("%s is gone after a step that failed\n%s", path, l.messages)
+		l.t.Errorf("%s does not exist after a failed step\n%s", path, l.messages)
 	}
 }
 
-// unmoved returns the keys that have to be the same as before: of what the same resource declares.
+// unmoved returns the keys that must be the same as before: those of entries that the same resource declares.
 func (l *life) unmoved(before map[string]entry, keys map[string]string) map[string]string {
 	same := map[string]string{}
 	for path, e := range l.entries {
@@ -220,7 +221,8 @@ func (l *life) unmoved(before map[string]entry, keys map[string]string) map[stri
 	return same
 }
 
-// check asks the service, and fails the test unless it holds what is declared and what is foreign, with these keys
+// check fails the test unless the service has exactly the declared and the foreign entries, with these keys among
+// others.
 // among others.
 func (l *life) check(same map[string]string) {
 	l.t.Helper()
@@ -264,7 +266,7 @@ func (l *life) check(same map[string]string) {
 }
 
 func (l *life) tell(format string, args ...any) {
-	l.told = append(l.told, fmt.Sprintf(format, args...))
+	l.steps = append(l.steps, fmt.Sprintf(format, args...))
 }
 
 // add declares a new id.
@@ -290,7 +292,7 @@ func collectionOf(kind string) string {
 	return "enrollments"
 }
 
-// addForeign makes an entry that is none of the stack's business.
+// addForeign creates an entry that the stack does not declare.
 func (l *life) addForeign() {
 	l.made++
 	id := fmt.Sprintf("foreign-%d", l.made)
@@ -301,7 +303,7 @@ func (l *life) addForeign() {
 	l.foreign["enrollments/"+id] = l.service.call(l.t, "GET", "/enrollments/"+id, nil)["etag"].(string)
 }
 
-// change lets do with one of the declared ids.
+// change calls do with one of the declared ids.
 func (l *life) change(do func(path string, e entry)) {
 	if len(l.entries) == 0 {
 		return
@@ -317,7 +319,7 @@ func redacted(e entry) entry {
 	return e
 }
 
-// rename gives a resource another name or another component, with an alias or without.
+// rename gives a resource another name or another component, with or without an alias.
 func (l *life) rename(path string, e entry) {
 	if e.kind == "EnrollmentSet" {
 		return
@@ -337,7 +339,7 @@ func (l *life) rename(path string, e entry) {
 	l.entries[path] = e
 }
 
-// move takes an individual enrollment into a set or out of it.
+// move moves an individual enrollment into a set or out of it.
 func (l *life) move(path string, e entry) {
 	switch e.kind {
 	case "IndividualEnrollment":
@@ -351,8 +353,7 @@ func (l *life) move(path string, e entry) {
 	l.entries[path] = e
 }
 
-// replace asks for the replacement of a resource that is in the state, in one of the ways to do so. It reports whether
-// it did.
+// replace requests the replacement of a resource in the state, in one of the possible ways. It reports whether it did.
 func (l *life) replace(e entry, settings *[]func(*engine.UpdateOptions)) bool {
 	urn := l.urnIn(e.kind, e.name, e.component)
 	if l.state == nil || !slices.ContainsFunc(l.state.Resources, func(r *resource.State) bool {
@@ -375,7 +376,7 @@ func (l *life) replace(e entry, settings *[]func(*engine.UpdateOptions)) bool {
 	return true
 }
 
-// drift changes something of the stack at the service.
+// drift changes an entry of the stack at the service.
 func (l *life) drift() {
 	l.change(func(path string, _ entry) {
 		if _, exists := l.service.enrolledKeys(l.t)[path]; exists {
@@ -385,7 +386,7 @@ func (l *life) drift() {
 	})
 }
 
-// write makes the program of the entries.
+// write generates the program for the entries.
 func (l *life) write() {
 	l.program = nil
 	sets := map[string][]object{}

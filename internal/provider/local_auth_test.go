@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// disableLocalAuth puts the provisioning service with disableLocalAuth, which no client of this repository can set.
+// disableLocalAuth puts the provisioning service with disableLocalAuth, which the clients in this repository cannot
+// set.
 func (a *azure) disableLocalAuth(t *testing.T) {
 	t.Helper()
 	ends := a.Endpoints()
@@ -37,9 +38,9 @@ func (a *azure) disableLocalAuth(t *testing.T) {
 	}
 }
 
-// TestAKeyThatCannotWorkIsAnsweredWithEntra: the service refuses every key. The error names the setting, how to see it
-// and the login, and the login works.
-func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
+// TestTheErrorForARejectedKeyNamesTheLoginWithEntra: the service rejects every key. The error names the setting, the
+// command that shows it, and the login with Microsoft Entra ID, which works.
+func TestTheErrorForARejectedKeyNamesTheLoginWithEntra(t *testing.T) {
 	t.Parallel()
 	cloud, entra := withEntra(t)
 	key := newKey(t)
@@ -54,22 +55,24 @@ func TestAKeyThatCannotWorkIsAnsweredWithEntra(t *testing.T) {
 	manage(t, startProvider(t, keyed), "IndividualEnrollment", "x").up(object{"registrationId": "device-0"})
 	cloud.disableLocalAuth(t)
 	for name, config := range map[string]object{"policyName and key": keyed, "connectionString": text} {
-		_, err := manage(t, startProvider(t, config), "IndividualEnrollment",
-			"x").tryUp(object{"registrationId": "device-1"})
-		if err == nil {
-			t.Fatalf("%s: got no error", name)
-		}
-		for _, want := range []string{
-			"disableLocalAuth", "az iot dps show --name dps-1 --query properties.disableLocalAuth", "remove " + name,
-			"Device Provisioning Service Data Contributor", "Microsoft Entra ID",
-		} {
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: got %v, want %q in it", name, err, want)
+		t.Run(name, func(t *testing.T) {
+			_, err := manage(t, startProvider(t, config), "IndividualEnrollment",
+				"x").tryUp(object{"registrationId": "device-1"})
+			if err == nil {
+				t.Fatalf("%s: got no error", name)
 			}
-		}
-		if strings.Contains(err.Error(), key) {
-			t.Errorf("%s: the error tells the key", name)
-		}
+			for _, want := range []string{
+				"disableLocalAuth", "az iot dps show --name dps-1 --query properties.disableLocalAuth",
+				"remove " + name, "Device Provisioning Service Data Contributor", "Microsoft Entra ID",
+			} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: got %v, want %q in it", name, err, want)
+				}
+			}
+			if strings.Contains(err.Error(), key) {
+				t.Errorf("%s: the error contains the key", name)
+			}
+		})
 	}
 	live(t, entra)
 }

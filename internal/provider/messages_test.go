@@ -9,25 +9,25 @@ import (
 	"testing"
 )
 
-// messages are what the provider tells people, by the URN of the resource: without an engine it goes to the default
-// log.
+// messages are the provider's messages for users, by the URN of the resource: without an engine they go to the default
+// logger.
 type messages struct {
 	slog.Handler
 	mu    sync.Mutex
 	byURN map[string][]string
 }
 
-var told = &messages{Handler: slog.DiscardHandler, byURN: map[string][]string{}}
+var logged = &messages{Handler: slog.DiscardHandler, byURN: map[string][]string{}}
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(told))
+	slog.SetDefault(slog.New(logged))
 	os.Exit(m.Run())
 }
 
-// Enabled lets everything through.
+// Enabled accepts every level.
 func (*messages) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle notes a message.
+// Handle records a message.
 func (m *messages) Handle(_ context.Context, record slog.Record) error {
 	record.Attrs(func(a slog.Attr) bool {
 		if a.Key == "urn" {
@@ -41,11 +41,11 @@ func (m *messages) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// messages returns what was told of the resource since the last call.
+// messages returns the messages about the resource since the last call.
 func (m *managed) messages() []string {
-	told.mu.Lock()
-	defer told.mu.Unlock()
-	list := slices.Clone(told.byURN[string(m.urn)])
-	delete(told.byURN, string(m.urn))
+	logged.mu.Lock()
+	defer logged.mu.Unlock()
+	list := slices.Clone(logged.byURN[string(m.urn)])
+	delete(logged.byURN, string(m.urn))
 	return list
 }

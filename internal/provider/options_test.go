@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// pairs reads a file of lines of two words; lines that begin with # are comments.
+// pairs reads a file of lines with two words each; lines that begin with # are comments.
 func pairs(t *testing.T, name string) [][2]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name))
@@ -26,14 +26,14 @@ func pairs(t *testing.T, name string) [][2]string {
 	return list
 }
 
-// spelled is what the provider calls a field of the service that it does not call as the service does. "" is a field
-// that no program has to set, for the reason given.
+// spelled maps fields of the service that have another name in the provider to that name. "" is a field that no program
+// has to set, for the given reason.
 var spelled = map[string]string{
-	"attestation.type":                      "attestation", // told by the member that is set
+	"attestation.type":                      "attestation", // implied by the member that is set
 	"initialTwin.properties.desired":        "initialTwin.desiredProperties",
 	"customAllocationDefinition.webhookUrl": "customAllocation.webhookUrl",
 	"customAllocationDefinition.apiVersion": "customAllocation.apiVersion",
-	"etag":                                  "", // the provider sends that of the state with each update
+	"etag":                                  "", // the provider sends the etag of the state with each update
 }
 
 // TestEveryWritableFieldOfTheServiceIsAProperty compares the fields of the service's own description with the schema.
@@ -49,9 +49,9 @@ func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
 	for _, field := range fields {
 		kind, path := field[0], field[1]
 		if strings.HasSuffix(path, ".info") {
-			continue // the service makes it of the certificate
+			continue // the service reads it from the certificate
 		}
-		want := strings.TrimSuffix(path, ".certificate") // the text itself is the property
+		want := strings.TrimSuffix(path, ".certificate") // the property is the text itself
 		if own, ok := spelled[path]; ok {
 			want = own
 		}
@@ -71,7 +71,7 @@ func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "provider.md"))
 	must(t, err)
 	table, _, _ := strings.Cut(string(text), "\n## Many at once")
-	rows := map[string][]string{} // the commands that a row is of, by option
+	rows := map[string][]string{} // the commands of a row, by option
 	for line := range strings.Lines(table) {
 		cells := strings.Split(line, "|")
 		if len(cells) < 4 {

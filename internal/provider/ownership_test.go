@@ -8,8 +8,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// declaredOnce is a stack with an enrollment, a group and a set whose keys the provider makes, and an enrollment with
-// given keys.
+// declaredOnce returns a stack with an enrollment, a group and a set whose keys the provider generates, and an
+// enrollment with given keys.
 type declaredOnce struct {
 	*stack
 	service            serviceAPI
@@ -33,7 +33,7 @@ func declareAll(t *testing.T) declaredOnce {
 	return d
 }
 
-// isWhole fails the test unless the service holds what the stack declares, with the keys that the state knows.
+// isWhole fails the test unless the service has everything that the stack declares, with the keys in the state.
 func (d declaredOnce) isWhole() {
 	d.t.Helper()
 	d.service.holds(d.t, map[string]string{
@@ -51,8 +51,8 @@ var allURNs = func(d declaredOnce) []resource.URN {
 	}
 }
 
-// TestAReplacementLeavesTheEntry: whoever asks for it, the entry is there afterwards, made keys are new, and the next
-// update changes nothing.
+// TestAReplacementLeavesTheEntry: however the replacement was requested, the entry exists afterwards, generated keys
+// are new, and the next update changes nothing.
 func TestAReplacementLeavesTheEntry(t *testing.T) {
 	t.Parallel()
 	no := false
@@ -143,8 +143,8 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 	}
 }
 
-// TestAMoveKeepsTheEntryAndItsKeys: an enrollment with given keys goes from one resource to another one in one update,
-// each way. The names in the table are those of the resource before and after.
+// TestAMoveKeepsTheEntryAndItsKeys: an enrollment with given keys moves from one resource to another in one update, in
+// each direction. The names in the table are those of the resource before and after.
 func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -173,7 +173,7 @@ func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 			[]resourceIn{set("set", other, row)}},
 		"out of a set": {[]resourceIn{set("set", other, row)},
 			[]resourceIn{single("one", "press-1"), set("set", other)}},
-		"out of a set that goes": {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
+		"out of a set that is deleted": {[]resourceIn{set("set", row)}, []resourceIn{single("one", "press-1")}},
 		"from one set to another": {[]resourceIn{set("a", other, row),
 			set("b", object{"registrationId": "b-1"})},
 			[]resourceIn{set("a", other), set("b", object{"registrationId": "b-1"}, row)}},
@@ -210,9 +210,9 @@ func TestAMoveKeepsTheEntryAndItsKeys(t *testing.T) {
 	}
 }
 
-// TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges: nobody but its resource knows them. The error says how to go on,
-// and an alias does.
-func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
+// TestAMoveOfGeneratedKeysIsRefusedBeforeAnythingChanges: only the former resource knows these keys. The error names
+// the way out, an alias, and an alias works.
+func TestAMoveOfGeneratedKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		after  resourceIn
@@ -249,8 +249,8 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// TestTheAdvisedImportKeepsTheEntry: the error over an entry of another name in this stack names the import; the next
-// update keeps it.
+// TestTheAdvisedImportKeepsTheEntry: the error for an entry that exists under another name in this stack names the
+// import command, after which the next update keeps the entry.
 func TestTheAdvisedImportKeepsTheEntry(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -271,7 +271,7 @@ func TestTheAdvisedImportKeepsTheEntry(t *testing.T) {
 	service.holds(t, want)
 }
 
-// TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview: before anything is made.
+// TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview, before anything is created.
 func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -308,7 +308,8 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 	}
 }
 
-// TestADeletionWithoutAClaim: what another process or stack made of an entry is not deleted, drift is.
+// TestADeletionWithoutAClaim: an entry that another process or stack has created is not deleted; one that has drifted
+// is.
 func TestADeletionWithoutAClaim(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -347,7 +348,7 @@ func TestADeletionWithoutAClaim(t *testing.T) {
 				left = nil
 			}
 			d.service.holds(t, left)
-			if test.fails != "" { // the advice: a refresh, then again
+			if test.fails != "" { // as the error advises: refresh, then try again
 				must(t, d.refresh())
 				must(t, d.destroy())
 				d.service.holds(t, nil)
@@ -356,7 +357,7 @@ func TestADeletionWithoutAClaim(t *testing.T) {
 	}
 }
 
-// TestATargetedDeletionSparesWhatAnotherResourceTookOver: the update of one resource alone compares no other.
+// TestATargetedDeletionSparesWhatAnotherResourceTookOver: an update of one resource does not see the others.
 func TestATargetedDeletionSparesWhatAnotherResourceTookOver(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
@@ -385,7 +386,7 @@ func TestATargetedDeletionSparesWhatAnotherResourceTookOver(t *testing.T) {
 	}
 }
 
-// TestLinksSurviveReplacements: as entries do.
+// TestLinksSurviveReplacements, like entries.
 func TestLinksSurviveReplacements(t *testing.T) {
 	t.Parallel()
 	shared := newShared(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// newPrivateKey returns a private key as PEM text, and a part of it by which it is found again.
+// newPrivateKey returns a private key as PEM, and a part of it by which tests find it.
 func newPrivateKey(t *testing.T) (text, mark string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -32,8 +32,8 @@ func newPrivateKey(t *testing.T) (text, mark string) {
 	return text, strings.Split(text, "\n")[1][:32]
 }
 
-// TestPrivateKeysAreRefused walks the schema: a private key, alone or beside a certificate, in any form, is refused
-// wherever a text is taken that the state keeps in plain, and nothing that is said of it shows it.
+// TestPrivateKeysAreRefused walks the schema: a private key, alone or beside a certificate, in any format, is refused
+// wherever the state keeps a string in plain text, and the error does not show it.
 func TestPrivateKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
@@ -103,7 +103,8 @@ func TestPrivateKeysAreRefused(t *testing.T) {
 	}
 }
 
-// A manifest is a file or a secret, so what counts is that its cells are refused in words that do not show the key.
+// A manifest is a file or a secret, so this test checks that its cells are refused with errors that do not show the
+// key.
 func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 	t.Parallel()
 	key, mark := newPrivateKey(t)
@@ -122,19 +123,21 @@ func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 			}
 			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` +
 				column + `":"` + quoted + `"}]`} {
-				told := reasons(t, content)
-				if len(told) == 0 {
-					t.Errorf("%s: a private key in the column %s was taken", form, column)
-				}
-				if strings.Contains(strings.Join(told, "\n"), mark) {
-					t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
-				}
+				t.Run(form, func(t *testing.T) {
+					failures := reasons(t, content)
+					if len(failures) == 0 {
+						t.Errorf("%s: a private key in the column %s was taken", form, column)
+					}
+					if strings.Contains(strings.Join(failures, "\n"), mark) {
+						t.Errorf("%s: the faults of the column %s show the key: %s", form, column, failures)
+					}
+				})
 			}
 		})
 	}
 }
 
-// Of a chain as tools on Windows save it the first certificate is enrolled, and what is sent holds no byte order mark.
+// The first certificate of a chain in the format of Windows tools is enrolled, and no byte order mark is sent.
 func TestACertificateWithAByteOrderMarkIsEnrolled(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
@@ -154,8 +157,8 @@ func TestACertificateWithAByteOrderMarkIsEnrolled(t *testing.T) {
 	}
 }
 
-// TestKeysWithLineBreaks: `openssl rand -base64 64` prints two lines (Azure/azure-sdk-for-c issue 2352). The break
-// goes wherever keys come in.
+// TestKeysWithLineBreaks: `openssl rand -base64 64` prints two lines (Azure/azure-sdk-for-c issue 2352). Every input
+// for keys removes the line break.
 func TestKeysWithLineBreaks(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, object{})
@@ -213,7 +216,7 @@ func TestKeysWithLineBreaksOfAManifest(t *testing.T) {
 	}
 }
 
-// expectUnbroken expects no text in the value to hold a line break.
+// expectUnbroken fails the test if a string in the value contains a line break.
 func expectUnbroken(t *testing.T, what string, value property.Value) {
 	t.Helper()
 	switch {

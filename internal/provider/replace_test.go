@@ -21,7 +21,7 @@ func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 		inputs       object
 		want         []string
 		kind         p.DiffKind
-		deletesFirst bool // counts only where something replaces, as by the option replaceOnChanges
+		deletesFirst bool // matters only for replacements, as with the option replaceOnChanges
 	}{
 		{name: "another id", inputs: object{"enrollmentGroupId": "others"}, want: []string{"enrollmentGroupId"},
 			kind: p.UpdateReplace},
@@ -40,17 +40,19 @@ func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 	m := manage(t, server, "EnrollmentGroup", "devices")
 	m.up(object{"enrollmentGroupId": "devices"})
 	for _, test := range tests {
-		paths, response := m.diff(m.check(test.inputs))
-		if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) ||
-			response.DeleteBeforeReplace != test.deletesFirst {
-			t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace,
-				test.want, test.deletesFirst)
-		}
-		for _, path := range paths {
-			if got := response.DetailedDiff[path].Kind; got != test.kind {
-				t.Errorf("%s: got %s at %s, want %s", test.name, got, path, test.kind)
+		t.Run(test.name, func(t *testing.T) {
+			paths, response := m.diff(m.check(test.inputs))
+			if !slices.Equal(paths, test.want) || response.HasChanges != (test.want != nil) ||
+				response.DeleteBeforeReplace != test.deletesFirst {
+				t.Errorf("%s: got %v, delete first %t, want %v, %t", test.name, paths, response.DeleteBeforeReplace,
+					test.want, test.deletesFirst)
 			}
-		}
+			for _, path := range paths {
+				if got := response.DetailedDiff[path].Kind; got != test.kind {
+					t.Errorf("%s: got %s at %s, want %s", test.name, got, path, test.kind)
+				}
+			}
+		})
 	}
 }
 
@@ -87,7 +89,7 @@ func TestPreviewsKeepUnknownListsAndMaps(t *testing.T) {
 	}
 }
 
-// What is not known yet may be another value, so it replaces what another value replaces.
+// An unknown value may differ, so it replaces what another value replaces.
 func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, object{"host": fakeHost, "policyName": "p", "key": newKey(t)})
@@ -119,7 +121,7 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 	}
 }
 
-// Nobody knows yet what kind of attestation it will be: that it is another one is not said.
+// The kind of the attestation is unknown, so the preview does not report another kind.
 func TestAnUnknownAttestationReplacesNothing(t *testing.T) {
 	t.Parallel()
 	m := manage(t, startProvider(t, runFake(t).config()), "EnrollmentGroup", "devices")
@@ -200,7 +202,7 @@ func TestAWebhooksQueryIsInvisibleToRefresh(t *testing.T) {
 			"customAllocation": object{"webhookUrl": "https://f.example/a" + query, "apiVersion": "2021-10-01"}}
 	}
 	m.up(inputs("?code=1"))
-	fake.edit(t, groupPath, func(map[string]any) {}) // another version, so that refresh reads all of it
+	fake.edit(t, groupPath, func(map[string]any) {}) // a new version, so that refresh reads everything
 	if got := m.refresh(); got != nil {
 		t.Errorf("refresh: got %v, want none", got)
 	}

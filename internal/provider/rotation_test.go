@@ -15,14 +15,14 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// keyPair is a SharedAccessKey as the program uses it: both keys stand on the policy, clients use the active one.
+// keyPair is a SharedAccessKey in a program: the policy has both keys, and clients use the active one.
 type keyPair struct{ *managed }
 
 func (k keyPair) keys() (primary, secondary, active string) {
 	return k.secret("primaryKey"), k.secret("secondaryKey"), k.secret("activeKey")
 }
 
-// raise previews the next rotation and then does it. The preview has to know the keys that follow resources are given.
+// raise previews the next rotation and then runs it. The preview must know the keys that the following resources get.
 func (k keyPair) raise(to int) {
 	k.t.Helper()
 	checked := k.check(object{"rotation": to})
@@ -39,9 +39,9 @@ func (k keyPair) raise(to int) {
 	}
 }
 
-// TestRotationsNeverFailADevice raises both keys of a deployment, in the order in which an update follows their
-// outputs: the keys, the hub's policy, the provisioning service with its link, the provider's configuration. All the
-// while a device, and a new one, register every 100 ms.
+// TestRotationsNeverFailADevice rotates both keys of a deployment, in the order in which an update follows their
+// outputs: the keys, the hub's policy, the provisioning service with its link, the provider's configuration. Meanwhile
+// a device that is registered, and a new one, register every 100 ms.
 func TestRotationsNeverFailADevice(t *testing.T) {
 	t.Parallel()
 	cloud := newAzure(t, emulator.Options{LRODelay: 50 * time.Millisecond})
@@ -78,13 +78,13 @@ func TestRotationsNeverFailADevice(t *testing.T) {
 		every := time.NewTicker(100 * time.Millisecond)
 		defer every.Stop()
 		for n := 2; ctx.Err() == nil; n++ {
-			// The same device, and one that its hub does not know yet.
+			// The same device, and one that its hub does not have yet.
 			registrations <- errors.Join(register("sensor-1"), register(fmt.Sprintf("sensor-%d", n)))
 			<-every.C
 		}
 	})
 	awaitOne := func() {
-		for range 2 { // the second began after the first was done, so after the deployment
+		for range 2 { // the second registration begins after the first one has ended, so after the deployment
 			if err := await.Next(t, registrations, "a registration"); err != nil {
 				t.Errorf("a registration failed: %v", err)
 			}
@@ -105,7 +105,7 @@ func TestRotationsNeverFailADevice(t *testing.T) {
 		}
 	}
 
-	// Without the rotation's care the link is broken: the device would have noticed.
+	// Without the order of the rotation the link is broken, and the device fails.
 	must(t, cloud.putHub(t.Context(), newKey(t), newKey(t)))
 	if err := register("sensor-0"); err == nil {
 		t.Error("a link with an unknown key: got a registration, want a failure")

@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/provider"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func readSchema(t *testing.T) schema.PackageSpec {
 	t.Helper()
@@ -32,7 +32,7 @@ func readSchema(t *testing.T) schema.PackageSpec {
 	return spec
 }
 
-func TestSchemaIsTheGoldenOne(t *testing.T) {
+func TestSchemaMatchesTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	got, err := json.MarshalIndent(readSchema(t), "", "  ")
 	if err != nil {
@@ -53,7 +53,7 @@ func TestSchemaIsTheGoldenOne(t *testing.T) {
 	}
 }
 
-func TestTokensArePinned(t *testing.T) {
+func TestTokensAreStable(t *testing.T) {
 	t.Parallel()
 	spec := readSchema(t)
 	got := slices.Sorted(maps.Keys(spec.Resources))
@@ -186,7 +186,7 @@ func TestEveryResourceAndFunctionHasAnExample(t *testing.T) {
 		descriptions[lastPart(token)] = function.Description
 	}
 	for name, description := range descriptions {
-		// The example is compiled with the package; it is the one of this token when it bears its name.
+		// The example is compiled with the package; the names show that it is the example of this token.
 		if want := "\nfunc " + strings.ToUpper(name[:1]) + name[1:] +
 			"(ctx *pulumi.Context"; !strings.Contains(description, want) {
 			t.Errorf("%s: the description shows no example of that name", name)
@@ -202,14 +202,13 @@ func TestEveryResourceAndFunctionHasAnExample(t *testing.T) {
 
 func lastPart(token string) string { return token[strings.LastIndex(token, ":")+1:] }
 
-// inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of
-// their own.
+// inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts.
 func inputPaths(t *testing.T, spec schema.PackageSpec, token string) map[string]bool {
 	t.Helper()
 	return typePaths(spec, spec.Resources[token].InputProperties)
 }
 
-// typePaths is inputPaths of some properties.
+// typePaths is inputPaths for some properties.
 func typePaths(spec schema.PackageSpec, properties map[string]schema.PropertySpec) map[string]bool {
 	paths := map[string]bool{}
 	for name, property := range properties {

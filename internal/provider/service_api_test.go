@@ -12,14 +12,14 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// serviceAPI is the DPS service API 2026-11-01 of an emulator as any other tool speaks it: literal JSON, and no code of
-// ours but the signature.
+// serviceAPI calls the DPS service API 2026-11-01 of an emulator as other tools do: with literal JSON, and with none of
+// the project's code except the signature.
 type serviceAPI struct {
 	cloud *azure
 	key   string
 }
 
-// openService makes a provisioning service with two linked hubs, hub-1 and hub-2, and a provider for it.
+// openService creates a provisioning service with two linked hubs, hub-1 and hub-2, and a provider for it.
 func openService(t *testing.T) (serviceAPI, integration.Server) {
 	t.Helper()
 	cloud, key, linkKey := newAzure(t), newKey(t), newKey(t)
@@ -39,7 +39,7 @@ func (s serviceAPI) call(t *testing.T, method, path string, body map[string]any)
 	return object
 }
 
-// list returns what a query finds, all of which is on its first page.
+// list returns the result of a query, all of which is on its first page.
 func (s serviceAPI) list(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	var found []map[string]any
@@ -85,7 +85,7 @@ func (s serviceAPI) entry(t *testing.T, path string) map[string]any {
 	return entry
 }
 
-// edit changes an entry behind the provider's back.
+// edit changes an entry without the provider.
 func (s serviceAPI) edit(t *testing.T, path string, change func(entry map[string]any)) {
 	t.Helper()
 	entry := s.entry(t, path)

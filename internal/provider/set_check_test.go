@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 var indexPattern = regexp.MustCompile(`\[\d+\]$`)
 
-// exists reports whether the schema has the path among the properties: parts of lists have an index.
+// exists reports whether the path is among the properties of the schema: elements of lists have an index.
 func exists(spec schema.PackageSpec, properties map[string]schema.PropertySpec, path string) bool {
 	name, rest, more := strings.Cut(path, ".")
 	bare := indexPattern.ReplaceAllString(name, "")
@@ -67,12 +68,12 @@ func TestASetIsChecked(t *testing.T) {
 			[]string{"manifestText"}},
 		"JSON rows": {object{
 			"manifestText": `[{"registrationId":7},{"registrationId":"a","reprovisionPolicy":{"migrateDeviceData":true}},{"registrationId":"b"}]`}, []string{"manifestText", "manifestText"}},
-		"JSON that ends": {object{"manifestText": `[{"registrationId":"a"}`}, []string{"manifestText"}},
-		"nothing at all": {object{"manifestText": " \n"}, []string{"manifestText"}},
-		"a JSON object":  {object{"manifestText": `{"registrationId":"a"}`}, []string{"manifestText"}},
-		"no rows":        {object{"manifestText": "registrationId\r\n"}, nil},
-		"blank lines":    {object{"manifestText": "registrationId,deviceId\r\n\r\na,b\r\n  \r\n"}, nil},
-		"faulty lines": {object{
+		"JSON that ends":    {object{"manifestText": `[{"registrationId":"a"}`}, []string{"manifestText"}},
+		"an empty manifest": {object{"manifestText": " \n"}, []string{"manifestText"}},
+		"a JSON object":     {object{"manifestText": `{"registrationId":"a"}`}, []string{"manifestText"}},
+		"no rows":           {object{"manifestText": "registrationId\r\n"}, nil},
+		"blank lines":       {object{"manifestText": "registrationId,deviceId\r\n\r\na,b\r\n  \r\n"}, nil},
+		"invalid lines": {object{
 			"manifestText": "registrationId,tags,iotEdge\na\nb,{\"x\":1},\nc,,,x\nd,,maybe"},
 			[]string{"manifestText", "manifestText", "manifestText", "manifestText"}},
 		"more than an object": {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""x"":1} {""y"":2}"` +
@@ -83,17 +84,17 @@ func TestASetIsChecked(t *testing.T) {
 			"manifestText": `[{"registrationId":"a","tags":{"n":9007199254740993}},{"registrationId":"b","desiredProperties":{"m":[{"o":12345678901234567891}]}},{"registrationId":"c","optionalDeviceInformation":{"x":1e999}}]`}, []string{"manifestText", "manifestText", "manifestText"}},
 		"digits in a cell": {object{"manifestText": `registrationId,tags` + "\n" + `a,"{""n"":9007199254740993}"` +
 			"\n" + `b,"{""n"":[1,2]}"`}, []string{"manifestText"}},
-		"faulty cells": {object{"manifestText": "registrationId,iotEdge,tags\na,maybe,\nb,,[1]\nc,yes,x"},
+		"invalid cells": {object{"manifestText": "registrationId,iotEdge,tags\na,maybe,\nb,,[1]\nc,yes,x"},
 			[]string{"manifestText", "manifestText", "manifestText", "manifestText"}},
-		"faulty rows": {object{"manifestText": "registrationId,primaryKey\na b,\nc,!"},
+		"invalid rows": {object{"manifestText": "registrationId,primaryKey\na b,\nc,!"},
 			[]string{"manifestText", "manifestText"}},
-		"faulty device ids": {object{"items": items(object{"registrationId": "a", "deviceId": "a b"},
+		"invalid device ids": {object{"items": items(object{"registrationId": "a", "deviceId": "a b"},
 			object{"registrationId": "b", "deviceId": strings.Repeat("b", 129)})},
 			[]string{"items[0].deviceId", "items[1].deviceId"}},
 		"one fault for all": {object{"defaults": object{"allocationPolicy": "static"},
 			"items": items(object{"registrationId": "a"}, object{"registrationId": "b"})},
 			[]string{"defaults.iotHubs"}},
-		"faulty defaults": {object{"defaults": object{"allocationPolicy": "random", "provisioningStatus": "off",
+		"invalid defaults": {object{"defaults": object{"allocationPolicy": "random", "provisioningStatus": "off",
 			"iotHubs": []string{"hub"}, "iotHubHostName": "hub", "customAllocation": object{"webhookUrl": "ftp://x",
 				"apiVersion": "1"}}, "items": unknown}, []string{"defaults.allocationPolicy",
 			"defaults.customAllocation.apiVersion", "defaults.customAllocation.webhookUrl", "defaults.iotHubHostName",
@@ -101,7 +102,7 @@ func TestASetIsChecked(t *testing.T) {
 		"partly known defaults": {object{"defaults": object{"iotHubs": unknown},
 			"items": items(object{"registrationId": "a", "allocationPolicy": "static", "primaryKey": "!"})},
 			[]string{"items[0].primaryKey"}},
-		"a policy of its own": {object{"items": items(object{"registrationId": "a", "allocationPolicy": "custom"},
+		"an item's own policy": {object{"items": items(object{"registrationId": "a", "allocationPolicy": "custom"},
 			object{"registrationId": "b", "allocationPolicy": "static"})}, []string{"items[0].customAllocation",
 			"items[1].iotHubs"}},
 		"faults at the item": {object{"items": items(object{"registrationId": "a"},
@@ -109,7 +110,7 @@ func TestASetIsChecked(t *testing.T) {
 				"deviceId": ""})},
 			[]string{"items[1].allocationPolicy", "items[1].certificate", "items[1].deviceId", "items[1].iotHubs",
 				"items[1].primaryKey", "items[1].registrationId", "items[1].registrationId"}},
-		"a faulty prefix": {object{"idPrefix": "my stack-", "items": items(object{"registrationId": "a"},
+		"an invalid prefix": {object{"idPrefix": "my stack-", "items": items(object{"registrationId": "a"},
 			object{"registrationId": "b c"})}, []string{"idPrefix", "items[1].registrationId"}},
 		"ids with a prefix": {object{"idPrefix": "one.", "items": items(object{"registrationId": ""},
 			object{"registrationId": strings.Repeat("a", 124)}, object{"registrationId": strings.Repeat("a", 125)},
@@ -161,8 +162,8 @@ func TestManyInlineItemsAreAdvisedAgainst(t *testing.T) {
 	}
 }
 
-// TestAPreviewCountsTheDevices: the line says how many are added, changed and removed, with the first ids, whatever
-// they come from.
+// TestAPreviewCountsTheDevices: the message says how many devices are added, changed and removed, with the first ids,
+// whatever their source.
 func TestAPreviewCountsTheDevices(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -185,10 +186,12 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 					"7 changed (device-00000, device-00001, device-00002, device-00003, device-00004, …); 5 unchanged",
 				{10, 0}: "INFO enrollments: 2 removed (device-00010, device-00011); 10 unchanged",
 			} {
-				set.diff(set.check(source(step[0], step[1])))
-				if got := set.messages(); !slices.Equal(got, []string{want}) {
-					t.Errorf("%s: got %q, want %q", name, got, want)
-				}
+				t.Run(fmt.Sprintf("%d devices, %d changed", step[0], step[1]), func(t *testing.T) {
+					set.diff(set.check(source(step[0], step[1])))
+					if got := set.messages(); !slices.Equal(got, []string{want}) {
+						t.Errorf("%s: got %q, want %q", name, got, want)
+					}
+				})
 			}
 			if after := service.cloud.lastRequest(); after != before {
 				t.Errorf("%s: the previews made %d calls", name, after-before)
@@ -204,7 +207,7 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 	}
 }
 
-// TestTheDiffOfItemsIsPerDevice: each path is that of a device's item, or of the defaults that changed.
+// TestTheDiffOfItemsIsPerDevice: each path is that of a device's item or of a changed default.
 func TestTheDiffOfItemsIsPerDevice(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)
@@ -226,7 +229,7 @@ func TestTheDiffOfItemsIsPerDevice(t *testing.T) {
 		"another order": {object{"items": list("c", "a", "b"), "defaults": tags}, nil},
 		"one in the middle": {object{"items": list("a", "new", "b", "c"), "defaults": tags},
 			map[string]p.DiffKind{"items[1]": p.Add}},
-		"one goes": {object{"items": list("b", "c"), "defaults": tags},
+		"one is removed": {object{"items": list("b", "c"), "defaults": tags},
 			map[string]p.DiffKind{"items[0]": p.Delete}},
 		"one for another": {object{"items": list("a", "new", "c"), "defaults": tags},
 			map[string]p.DiffKind{"items[1]": p.Update}},

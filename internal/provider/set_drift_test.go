@@ -14,8 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// flattened are the properties of items by the paths of an individual enrollment, where the two are spelled
-// differently.
+// flattened are the properties of items whose paths differ from those of an individual enrollment, by the latter.
 var flattened = map[string]string{
 	"attestation.symmetricKey.primaryKey":           "primaryKey",
 	"attestation.symmetricKey.secondaryKey":         "secondaryKey",
@@ -30,7 +29,7 @@ var flattened = map[string]string{
 	"initialTwin.desiredProperties":                 "desiredProperties",
 }
 
-// inEnrollment returns the path of an individual enrollment that an item's property says.
+// inEnrollment returns the path in an individual enrollment of an item's property.
 func inEnrollment(item string) string {
 	for path, name := range flattened {
 		if name == item {
@@ -40,7 +39,7 @@ func inEnrollment(item string) string {
 	return item
 }
 
-// asItem spells the inputs of an individual enrollment as an item does.
+// asItem writes the inputs of an individual enrollment as an item.
 func asItem(prefix string, inputs object) object {
 	item := object{}
 	for name, value := range inputs {
@@ -59,7 +58,7 @@ func asItem(prefix string, inputs object) object {
 	return item
 }
 
-// asDefaults spells the inputs of an individual enrollment as defaults do: alike, but for the attestation.
+// asDefaults writes the inputs of an individual enrollment as defaults, which differ only in the attestation.
 func asDefaults(inputs object) object {
 	defaults := maps.Clone(inputs)
 	if attestation, is := defaults["attestation"].(object); is {
@@ -69,7 +68,7 @@ func asDefaults(inputs object) object {
 	return defaults
 }
 
-// leavesOf returns the paths of a type's properties that have no parts of their own.
+// leavesOf returns the paths of a type's properties that have no parts.
 func leavesOf(t *testing.T, spec schema.PackageSpec, name string) []string {
 	t.Helper()
 	var leaves []string
@@ -81,9 +80,9 @@ func leavesOf(t *testing.T, spec schema.PackageSpec, name string) []string {
 	return leaves
 }
 
-// TestASetReportsEveryDriftAndUpHealsIt walks the schema of items and defaults: a property without a case fails.
-// Whichever says it, the drift is that of one device.
-func TestASetReportsEveryDriftAndUpHealsIt(t *testing.T) {
+// TestASetReportsEveryDriftAndUpRevertsIt walks the schema of items and defaults: a property without a case fails.
+// Whether the item or the defaults set the property, the drift is that of one device.
+func TestASetReportsEveryDriftAndUpRevertsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	spec := readSchema(t)
@@ -123,13 +122,13 @@ func TestASetReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
-// The other inputs of a set are one property each, whatever drifts in them.
-func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
+// The other inputs of a set are one property each, whichever part drifts.
+func TestAManifestReportsDriftAndUpRevertsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for name := range readSchema(t).Resources["azure-dps:index:EnrollmentSet"].InputProperties {
 		if slices.Contains([]string{"items", "defaults", "idPrefix", "deleteRegistrations"}, name) {
-			continue // tried above, or nothing that can drift
+			continue // tested above, or cannot drift
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +151,7 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 				t.Errorf("refresh: got %v, want %s", got, name)
 			}
 			if name == "manifest" {
-				// A refresh of its own has no Check before it, and the engine tells Diff an asset's hash alone.
+				// A refresh alone has no Check before it, and the engine gives Diff only the hash of an asset.
 				a := set.inputs.Get(name).AsAsset()
 				elided := object{name: property.New(&asset.Asset{Sig: asset.AssetSig, Hash: a.Hash})}.properties()
 				if got := first(set.diff(elided)); !slices.Equal(got, []string{name}) {
@@ -175,7 +174,7 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
-// TestAnUpdateNamesAConcurrentChange, as far as the digests of the state tell.
+// TestAnUpdateNamesAConcurrentChange, as far as the digests in the state show it.
 func TestAnUpdateNamesAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -221,7 +220,7 @@ func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 		t.Errorf("got %v, want that it was changed since the last refresh", err)
 	}
 	if entry := service.entry(t, "/enrollments/one"); entry["provisioningStatus"] != "disabled" {
-		t.Errorf("the service holds %v, want it as somebody else left it", entry)
+		t.Errorf("the service holds %v, want it as the other client left it", entry)
 	}
 	set.refresh()
 	set.up(tpm)
@@ -230,9 +229,9 @@ func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 	}
 }
 
-// An interrupted run may have made an enrollment without learning its etag, and somebody may have changed its keys
-// since.
-func TestAKeyThatChangedBeforeTheEtagWasLearntShows(t *testing.T) {
+// An interrupted run may have created an enrollment without receiving its etag, and another client may have changed its
+// keys since.
+func TestAKeyThatChangedBeforeTheEtagArrivedIsReported(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	one, two := object{"registrationId": "one", "primaryKey": newKey(t)}, object{"registrationId": "two"}

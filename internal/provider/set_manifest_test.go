@@ -14,7 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// reasons checks a manifest as a file, and returns what is said of it.
+// reasons checks a manifest in a file and returns the errors.
 func reasons(t *testing.T, content string) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "devices.csv")
@@ -26,14 +26,14 @@ func reasons(t *testing.T, content string) []string {
 		Inputs: object{"manifest": property.New(manifest)}.properties(),
 	})
 	must(t, err)
-	var told []string
+	var failures []string
 	for _, failure := range checked.Failures {
 		if plainPath(failure) != "manifest" {
-			t.Errorf("a failure stands at %s: %s", failure.Property, failure.Reason)
+			t.Errorf("a failure is at %s: %s", failure.Property, failure.Reason)
 		}
-		told = append(told, failure.Reason)
+		failures = append(failures, failure.Reason)
 	}
-	return told
+	return failures
 }
 
 func utf16Of(order binary.AppendByteOrder, text string) string {
@@ -44,7 +44,7 @@ func utf16Of(order binary.AppendByteOrder, text string) string {
 	return string(out)
 }
 
-// What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
+// The formats of spreadsheets are accepted: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
 // TheThingsNetwork/lorawan-stack issue 5632.
 func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 	t.Parallel()
@@ -66,14 +66,14 @@ func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 		"letter case of JSON names": `[{"RegistrationId":"c-1","IoTEdge":true}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if told := reasons(t, content); told != nil {
-				t.Errorf("%s: got %q, want nothing", name, told)
+			if failures := reasons(t, content); failures != nil {
+				t.Errorf("%s: got %q, want nothing", name, failures)
 			}
 		})
 	}
 }
 
-func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
+func TestErrorsInManifestsNameTheirLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content string
@@ -123,24 +123,24 @@ func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
 			[]string{`line 2, "a": allocationPolicy: required with iotHubs`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := reasons(t, test.content)
-			slices.Sort(told)
-			if !slices.EqualFunc(told, test.want, strings.Contains) {
-				t.Errorf("%s: got %q, want %q", name, told, test.want)
+			failures := reasons(t, test.content)
+			slices.Sort(failures)
+			if !slices.EqualFunc(failures, test.want, strings.Contains) {
+				t.Errorf("%s: got %q, want %q", name, failures, test.want)
 			}
 		})
 	}
 }
 
-func TestFaultsOfManifestsComeInTheOrderOfTheirLines(t *testing.T) {
+func TestErrorsInManifestsAreInTheOrderOfTheirLines(t *testing.T) {
 	t.Parallel()
-	told := reasons(t, "registrationId,iotEdge\na b,\nc,maybe\nd e,\n\"f\"g,\nh i,\n")
+	failures := reasons(t, "registrationId,iotEdge\na b,\nc,maybe\nd e,\n\"f\"g,\nh i,\n")
 	var lines []string
-	for _, reason := range told {
+	for _, reason := range failures {
 		line, _, _ := strings.Cut(strings.ReplaceAll(reason, ",", ":"), ":")
 		lines = append(lines, line)
 	}
 	if want := []string{"line 2", "line 3", "line 4", "line 5", "line 6"}; !slices.Equal(lines, want) {
-		t.Errorf("got %q, want one for each of %q", told, want)
+		t.Errorf("got %q, want one for each of %q", failures, want)
 	}
 }

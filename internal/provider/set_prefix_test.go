@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAPrefixIsAddedToEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
+// TestAPrefixIsAddedToEveryID at the service, in the outputs, in refresh and in import, but not in the items.
 func TestAPrefixIsAddedToEveryID(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -42,18 +42,20 @@ func TestAPrefixIsAddedToEveryID(t *testing.T) {
 				t.Errorf("%s: second refresh: got %v, want none", name, got)
 			}
 			for _, named := range []string{strings.Join(ids, ","), name + ".one-*"} {
-				imported := manage(t, server, "EnrollmentSet", "imported-"+name)
-				imported.id = emulatedHost + "/enrollments/" + named
-				imported.refresh()
-				if got := imported.up(inputs); got != nil {
-					t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
-				}
+				t.Run(named, func(t *testing.T) {
+					imported := manage(t, server, "EnrollmentSet", "imported-"+name)
+					imported.id = emulatedHost + "/enrollments/" + named
+					imported.refresh()
+					if got := imported.up(inputs); got != nil {
+						t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
+					}
+				})
 			}
 		})
 	}
 }
 
-// TestAnotherPrefixRenamesEveryDevice: the diff names the prefix, and beside it what else changes of single devices.
+// TestAnotherPrefixRenamesEveryDevice: the diff names the prefix, and also other changes of single devices.
 func TestAnotherPrefixRenamesEveryDevice(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)
@@ -69,7 +71,7 @@ func TestAnotherPrefixRenamesEveryDevice(t *testing.T) {
 			[]string{"two-a", "two-b"}},
 		"a first one": {changed(nil, a, b), changed(one, a, b), []string{"idPrefix"},
 			[]string{"one-a", "one-b"}},
-		"none any more":     {changed(one, a, b), changed(nil, a, b), []string{"idPrefix"}, []string{"a", "b"}},
+		"no longer any":     {changed(one, a, b), changed(nil, a, b), []string{"idPrefix"}, []string{"a", "b"}},
 		"an empty one":      {changed(object{"idPrefix": ""}, a), changed(nil, a), nil, []string{"a"}},
 		"other letter case": {changed(one, a), changed(object{"idPrefix": "ONE-"}, a), nil, []string{"one-a"}},
 		"moved to the items": {changed(one, a), changed(nil, object{"registrationId": "one-a"}), nil,

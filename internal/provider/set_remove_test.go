@@ -12,16 +12,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// recordKeeper holds registration records in a service's place. They live on when an enrollment is deleted, and
-// refusals can be had.
+// recordKeeper replaces the registration records of a service. They outlive the enrollment, and their deletion can be
+// refused.
 type recordKeeper struct {
 	mu  sync.Mutex
 	ids map[string]bool
-	// deleted counts the deletions that were asked for, by id.
+	// deleted counts the requested deletions by id.
 	deleted map[string]int
-	// refuse, when set, says whether to refuse the nth deletion of a record.
+	// refuse, if set, returns whether to refuse the nth deletion of a record.
 	refuse func(id string, nth int) bool
-	// after, when set, is called after a deletion: devices may register.
+	// after, if set, is called after a deletion, where devices may register.
 	after func(ids map[string]bool, id string, nth int)
 }
 
@@ -33,7 +33,7 @@ func keepRecords(ids ...string) *recordKeeper {
 	return k
 }
 
-// answer is what unreliable asks: it answers requests about records and leaves the others alone.
+// answer is the function for unreliable: it answers requests about records only.
 func (k *recordKeeper) answer(w http.ResponseWriter, r *http.Request) bool {
 	id, is := strings.CutPrefix(r.URL.Path, "/registrations/")
 	if !is {
@@ -74,7 +74,7 @@ func (k *recordKeeper) relent() {
 	k.refuse, k.after = nil, nil
 }
 
-// plain are items that say their ids alone.
+// plain returns items that have only their ids.
 func plain(ids ...string) property.Value {
 	list := make([]object, len(ids))
 	for i, id := range ids {
@@ -83,7 +83,7 @@ func plain(ids ...string) property.Value {
 	return items(list...)
 }
 
-// enrolled are those of the ids that the service holds enrollments of.
+// enrolled returns those of the ids for which the service has enrollments.
 func enrolled(t *testing.T, m *managed, ids ...string) []string {
 	t.Helper()
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
@@ -96,21 +96,22 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		first, then object // then is nil for a deletion
-		later       object // a change in between that has to change nothing at the service
+		later       object // a change in between that must change nothing at the service
 		want        []string
 	}{
-		"the set goes, told":       {first: object{"deleteRegistrations": true}},
-		"the set goes, told later": {later: object{"deleteRegistrations": true}},
-		"the set goes, not told":   {want: []string{"a", "b", "c"}},
-		"the set goes, told to keep": {first: object{"deleteRegistrations": true},
+		"the set is deleted, with records":              {first: object{"deleteRegistrations": true}},
+		"the set is deleted, with records as set later": {later: object{"deleteRegistrations": true}},
+		"the set is deleted, without records":           {want: []string{"a", "b", "c"}},
+		"the set is deleted, without records as set later": {first: object{"deleteRegistrations": true},
 			later: object{"deleteRegistrations": false}, want: []string{"a", "b", "c"}},
-		"a device goes, told": {first: object{"deleteRegistrations": true},
+		"a device is removed, with records": {first: object{"deleteRegistrations": true},
 			then: object{"items": plain("a", "c"), "deleteRegistrations": true}, want: []string{"a", "c"}},
-		"a device goes, told now": {then: object{"items": plain("a", "c"), "deleteRegistrations": true},
+		"a device is removed, with records as set now": {
+			then: object{"items": plain("a", "c"), "deleteRegistrations": true},
 			want: []string{"a", "c"}},
-		"a device goes, not told": {first: object{"deleteRegistrations": true},
+		"a device is removed, without records": {first: object{"deleteRegistrations": true},
 			then: object{"items": plain("a", "c")}, want: []string{"a", "b", "c"}},
-		"another attestation, told": {then: object{"deleteRegistrations": true,
+		"another attestation, with records": {then: object{"deleteRegistrations": true,
 			"items": items(object{"registrationId": "a"},
 				object{"registrationId": "b", "endorsementKey": endorsementKey},
 				object{"registrationId": "c"}, object{"registrationId": "silent"})}, want: []string{"a", "c"}},
@@ -118,7 +119,7 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			service, _ := openService(t)
-			records := keepRecords("a", "b", "c", "somebody-else") // silent never registered
+			records := keepRecords("a", "b", "c", "somebody-else") // silent has never registered
 			set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
 				"devices")
 			inputs := object{"items": plain("a", "b", "c", "silent")}
@@ -140,7 +141,7 @@ func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	}
 }
 
-// TestARecordThatCannotBeDeletedKeepsItsDevice, and only that one, until the next up or destroy finishes.
+// TestARecordThatCannotBeDeletedKeepsItsDevice, and only that one, until the next up or destroy succeeds.
 func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 	t.Parallel()
 	ids := []string{"a", "b", "c"}
@@ -188,11 +189,11 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 	}
 }
 
-// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments, and
-// what fails then is kept for the next up, though the enrollment is gone.
+// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments. A
+// failure then is kept for the next up, although the enrollment no longer exists.
 func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 	t.Parallel()
-	told := object{"deleteRegistrations": true}
+	deleting := object{"deleteRegistrations": true}
 	begin := func(t *testing.T) (*managed, *recordKeeper) {
 		service, _ := openService(t)
 		records := keepRecords("b")
@@ -203,10 +204,12 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 		}
 		set := manage(t, startProvider(t, service.through(t, unreliable{refuse: records.answer})), "EnrollmentSet",
 			"devices")
-		set.up(told.edited(object{"items": plain("a", "b")}))
+		set.up(deleting.edited(object{"items": plain("a", "b")}))
 		return set, records
 	}
-	for name, inputs := range map[string]object{"removed": told.edited(object{"items": plain("a")}), "destroyed": nil} {
+	for name, inputs := range map[string]object{
+		"removed": deleting.edited(object{"items": plain("a")}), "destroyed": nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			set, records := begin(t)
@@ -221,15 +224,15 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 		})
 	}
 	for name, last := range map[string]object{
-		"and stays away":           told.edited(object{"items": plain("a")}),
-		"and comes back":           told.edited(object{"items": plain("a", "b")}),
-		"and is not told any more": {"items": plain("a")},
+		"and stays away":          deleting.edited(object{"items": plain("a")}),
+		"and comes back":          deleting.edited(object{"items": plain("a", "b")}),
+		"and keeps records again": {"items": plain("a")},
 	} {
 		t.Run("a fault then, "+name, func(t *testing.T) {
 			t.Parallel()
 			set, records := begin(t)
 			records.refuse = func(_ string, nth int) bool { return nth == 2 }
-			if _, err := set.tryUp(told.edited(object{"items": plain("a")})); err == nil ||
+			if _, err := set.tryUp(deleting.edited(object{"items": plain("a")})); err == nil ||
 				!strings.Contains(err.Error(), `delete registration "b"`) {
 				t.Fatalf("up: got %v, want the record of b", err)
 			}
@@ -239,14 +242,14 @@ func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 			records.relent()
 			for _, look := range []func(){func() {}, func() { set.refresh() }} {
 				if look(); !strings.HasPrefix(set.state.Get("devices").AsMap().Get("b").AsString(), "! ") {
-					t.Fatalf("got devices %v, want b marked as gone", set.state.Get("devices"))
+					t.Fatalf("got devices %v, want b marked as deleted", set.state.Get("devices"))
 				}
 			}
 			if got := set.up(last); len(got) == 0 {
 				t.Error("the next up has nothing to do")
 			}
 			want := map[string][]string{"and stays away": nil, "and comes back": {"b"},
-				"and is not told any more": {"b"}}[name]
+				"and keeps records again": {"b"}}[name]
 			if got := records.left(); !slices.Equal(got, want) {
 				t.Errorf("got records of %v, want %v", got, want)
 			}

@@ -10,8 +10,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/integration"
 )
 
-// TestACreationWithoutAnAnswerIsFinished: the state says that nobody knows whether the entry was made, and whatever
-// comes next finds out. Entries without keys carry no other sign of who made them.
+// TestACreationWithoutAnAnswerIsFinished: the state records that the entry may exist, and the next operation finds out.
+// Entries without keys carry no other sign of the resource that created them.
 func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
@@ -37,11 +37,11 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 					id := strings.ReplaceAll(kind+"-"+fate+"-"+next, " ", "-")
 					inputs := object{made.idName: id, "attestation": made.attestation(id)}
 					var server integration.Server
-					// The run is cancelled when the entry is made, or before it reaches the service.
+					// The run is cancelled after the entry was created, or before the request reaches the service.
 					server = startProvider(t, service.through(t, unreliable{
 						refuse: func(_ http.ResponseWriter, r *http.Request) bool {
 							if fate != "made" && isCancelledPut(t, server, r) {
-								panic(http.ErrAbortHandler) // an answer might be faster than the end of the run
+								panic(http.ErrAbortHandler) // an answer could arrive before the end of the run
 							}
 							return false
 						},
@@ -52,8 +52,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 					created, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
 					m.id, m.inputs, m.state = created.ID, checked, created.Properties
 					if created.PartialState == nil || m.id == "" || m.state.Get("etag").AsString() != "?" {
-						t.Fatalf("got %v, id %q, %v, want a state that says that nobody knows", created.PartialState,
-							m.id, err)
+						t.Fatalf("got %v, id %q, %v, want an unconfirmed state", created.PartialState, m.id, err)
 					}
 					m.server = direct
 					if fate == "foreign" {
@@ -61,7 +60,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 						other.up(object{made.idName: id, "provisioningStatus": "disabled"})
 						defer func() {
 							if got := other.refresh(); got != nil {
-								t.Errorf("somebody else's entry: got %v, want it untouched", got)
+								t.Errorf("another owner's entry: got %v, want it untouched", got)
 							}
 						}()
 					}
@@ -72,7 +71,7 @@ func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 	}
 }
 
-// isCancelledPut cancels the run when the request is a PUT.
+// isCancelledPut cancels the run at a PUT and reports whether it did.
 func isCancelledPut(t *testing.T, server integration.Server, r *http.Request) bool {
 	if r.Method != http.MethodPut {
 		return false
@@ -83,7 +82,7 @@ func isCancelledPut(t *testing.T, server integration.Server, r *http.Request) bo
 	return true
 }
 
-// goOn does what comes next to an entry of which nobody knows, and looks what came of it.
+// goOn runs the next operation on an entry that may exist, and checks the result.
 func (m *managed) goOn(t *testing.T, fate, next string, inputs object) {
 	t.Helper()
 	switch next {
@@ -106,7 +105,7 @@ func (m *managed) goOn(t *testing.T, fate, next string, inputs object) {
 			inputs = inputs.edited(object{"provisioningStatus": "disabled",
 				"initialTwin": object{"tags": object{"a": "b"}}})
 		}
-		checked := m.check(inputs) // the engine updates what is unfinished, whatever Diff says
+		checked := m.check(inputs) // the engine updates an unfinished resource whatever Diff returns
 		updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked,
 			OldInputs: m.inputs})
 		if fate == "foreign" {
@@ -118,7 +117,7 @@ func (m *managed) goOn(t *testing.T, fate, next string, inputs object) {
 		must(t, err)
 		m.inputs, m.state = checked, updated.Properties
 		if m.state.Get("etag").AsString() == "?" {
-			t.Error("up: nobody knows still")
+			t.Error("up: still unconfirmed")
 		}
 		if got := m.refresh(); got != nil {
 			t.Errorf("refresh after up: got %v, want none", got)

@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// unreliable says what goes wrong on the way to a provisioning service.
+// unreliable describes what fails between a provider and a provisioning service.
 type unreliable struct {
-	// refuse may answer a request in the service's place by returning true.
+	// refuse answers a request instead of the service if it returns true.
 	refuse func(w http.ResponseWriter, r *http.Request) bool
-	// lose drops the answer to a request that was carried out.
+	// lose drops the answer to a request that was carried out if it returns true.
 	lose func(r *http.Request) bool
 }
 
-// through returns the configuration of a provider that reaches the service of an emulator on an unreliable way.
+// through returns the configuration of a provider that reaches the service of an emulator through a proxy with these
+// failures.
 func (s serviceAPI) through(t *testing.T, way unreliable) object {
 	t.Helper()
 	target, err := url.Parse(s.cloud.Endpoints().Data)

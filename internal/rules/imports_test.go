@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// owned says which folders alone may import a path, and why. Tests may import anything, but for the rows that say
-// otherwise.
+// owned lists the only folders that may import a path, and the reason. Tests may import anything, except where the
+// reason is that the path is for tests.
 var owned = []struct {
 	path   string
 	owners []string
@@ -17,7 +17,8 @@ var owned = []struct {
 	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"},
 		"the MQTT server stays behind one small interface of our own"},
 	{"github.com/gorilla/websocket", []string{"emulator/internal/broker"}, "a WebSocket is one more way to the broker"},
-	{"github.com/google/go-tpm", []string{"emulator/internal/tpmseal"}, "sealing to a TPM is all that is wanted of it"},
+	{"github.com/google/go-tpm", []string{"emulator/internal/tpmseal"},
+		"the emulator needs it only to seal keys to a TPM"},
 	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps",
 		"tools/generate"}, "only the provider knows the provider framework"},
 	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/program"},
@@ -25,48 +26,55 @@ var owned = []struct {
 	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"},
 		"code generation is a tool, not a part of the product"},
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state", "internal/durable/durabletest"},
-		"what is true, and how it is kept, is decided in one place; tests borrow its file system"},
+		"one package owns the store; tests use its file system in memory"},
 	{module + "/internal/durable/durabletest", nil, "it is for tests"},
-	{"github.com/hashicorp/go-azure-sdk", nil, "tests prove with it that Terraform's login works"},
-	{"software.sslmate.com/src/go-pkcs12", nil, "tests make with it what Terraform reads"},
+	{"github.com/hashicorp/go-azure-sdk", nil, "tests prove with it that Terraform can log in"},
+	{"software.sslmate.com/src/go-pkcs12", nil, "tests create with it the file that Terraform reads"},
+	{"gonum.org/v1/gonum", []string{"internal/fleet/spread"}, "statistics are those of the spread"},
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
-	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},
-	{module + "/dpsservice", []string{"internal/provider", "dpsservice", "cmd", "acceptance"},
+	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"},
+		"the package that accepts connections also refuses them"},
+	{module + "/dpsservice", []string{"internal/provider", "dpsservice", "cmd", "acceptance",
+		"internal/keel/assignment"},
 		"fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"},
 		"its words are those of the two APIs of DPS"},
 	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/keel/environment",
 		"internal/azure/hublink", "internal/provider"},
-		"raw resources are the business of those who change or examine what others own; the rest declares"},
+		"only packages that change or examine resources of other owners need raw requests"},
 	{module + "/internal/azure/hublink", []string{"internal/provider", "internal/keel/environment"},
 		"only the resource LinkedHub changes single links, and keel doctor reads what its package knows of versions"},
 	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"},
-		"who speaks to Azure logs in; the local plugin is given its credentials"},
+		"clients of Azure log in; the local plugin gets its credentials from keel"},
 	{module + "/emulator/internal/domain", []string{"emulator"}, "it is the emulator's side of the wire"},
 	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra",
 		"emulator/internal/issuer", "internal/fleet/deviceca"},
-		"those say whom to certify; the others load what they made"},
+		"only these issue certificates; other packages load them"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},
-	{module + "/internal/azure/hub", []string{"cmd"}, "only keel looks after the devices of a hub"},
+	{module + "/internal/azure/hub", []string{"cmd"}, "only keel manages the devices of a hub"},
 	{module + "/internal/fleet/deviceca", []string{"cmd", "acceptance"},
-		"certificates of devices are made for people and tests; the program is given them"},
-	{module + "/internal/keel/controlapi", []string{"cmd"}, "only keel steers the emulator"},
+		"it issues certificates for users and tests; the program reads the certificate of the authority"},
+	{module + "/internal/keel/controlapi", []string{"cmd"}, "only keel controls the emulator"},
+	{module + "/internal/keel/assignment", []string{"cmd", "internal/keel/hubplan", "internal/keel/reprovision"},
+		"keel plans with the assignments of devices; devices and programs do not read them"},
+	{module + "/internal/keel/hubplan", []string{"cmd"}, "only keel plans changes of hubs"},
+	{module + "/internal/keel/reprovision", []string{"cmd"}, "only keel moves devices"},
 	{module + "/internal/keel/errorcodes", []string{"cmd"},
-		"it explains codes to people; programs go by what they are told"},
+		"it explains error codes to users; programs handle the codes themselves"},
 	{module + "/internal/keel/azurenative", []string{"cmd"},
-		"the local plugin is served by keel, and known to nobody else"},
+		"keel serves the local plugin, and no other package knows it"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
 	{module + "/internal/program/topology", []string{".", "internal/program"},
 		"only the program turns configuration into resources"},
 	{module + "/internal/keel/environment", []string{"cmd", "acceptance"},
-		"driving Pulumi is the business of the command line, and of those who measure it"},
-	{module + "/internal/keel/toolchain", []string{"cmd"}, "building tools is the command line's business"},
+		"only the command line, stories and benchmarks run Pulumi"},
+	{module + "/internal/keel/toolchain", []string{"cmd"}, "only the command line builds tools"},
 	{module + "/internal/keel/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
 	{module + "/internal/fleet/spread", []string{"cmd", "emulator/internal/control", "tools/generate"},
-		"it draws for people how devices spread: on a terminal, on the page and in the documents"},
-	{module + "/cmd", nil, "a command is nobody's library"},
+		"it draws the distribution of devices: on a terminal, on the page and in the documents"},
+	{module + "/cmd", nil, "a command is not a library"},
 	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"},
 		"the provider is a process of its own"},
 }
@@ -91,7 +99,7 @@ func TestEachHeavyDependencyAndEachPackageHasItsOwners(t *testing.T) {
 	}
 }
 
-// banned says what a folder must not import, tests included where the row says so.
+// banned lists what a folder must not import. tests means that its tests must not either.
 var banned = []struct {
 	dir    string
 	paths  []string
@@ -100,17 +108,17 @@ var banned = []struct {
 }{
 	{"emulator", []string{module + "/internal/azure/domain", "github.com/pulumi", module + "/dpsservice", module +
 		"/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false,
-		"the emulator knows Azure, not its users"},
+		"the emulator must not depend on its clients"},
 	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module +
 		"/emulator/internal/registration", module + "/dpsservice"}, false,
-		"what the two APIs share knows neither, and clients share nothing with it"},
+		"the code that the two APIs share depends on neither, and clients share no code with it"},
 	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm",
 		module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
 	{"internal/conformance", []string{module + "/emulator", module + "/dpsservice", module + "/internal/azure/hub",
 		module + "/dpsdevice", module + "/internal/provider"}, true,
-		"what it expects must not be what our own code says"},
+		"the expected values must not come from the code under test"},
 	{"internal/keel/azurenative", []string{module + "/emulator"}, false,
-		"the local plugin must do what the real one does, not what the emulator likes"},
+		"the local plugin must behave like the real one, whatever the emulator accepts"},
 	{"internal/program/topology", []string{"net/http", "net", "os", "os/exec"}, false,
 		"it is pure: no network, files or environment"},
 	{"internal/azure/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
@@ -122,7 +130,7 @@ var banned = []struct {
 	{"dpsdevice", []string{"github.com/pulumi", module + "/emulator/internal"}, false, "a device knows neither"},
 }
 
-func TestFoldersKeepOutOfWhatIsNotTheirs(t *testing.T) {
+func TestFoldersDoNotImportWhatIsBanned(t *testing.T) {
 	t.Parallel()
 	for _, rule := range banned {
 		for _, f := range files(t) {
@@ -141,7 +149,7 @@ func TestFoldersKeepOutOfWhatIsNotTheirs(t *testing.T) {
 	}
 }
 
-// surfaces speak one protocol each; what they share lies in state, sas and broker.
+// surfaces implement one protocol each; what they share is in state, sas and broker.
 var surfaces = []string{"arm", "dpsservice", "registration", "iothub", "control"}
 
 func TestSurfacesNeverImportEachOther(t *testing.T) {
@@ -172,8 +180,8 @@ func TestSharedAccessSignaturesNeedTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// TestTheRulesSpeakOfWhatExists keeps a rule from becoming dead when a folder moves.
-func TestTheRulesSpeakOfWhatExists(t *testing.T) {
+// TestPathsInTheRulesExist finds rules for folders that were moved.
+func TestPathsInTheRulesExist(t *testing.T) {
 	t.Parallel()
 	var dirs []string
 	for _, rule := range owned {

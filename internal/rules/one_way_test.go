@@ -86,8 +86,10 @@ func TestAzureNameMatchesNamesAndNoProse(t *testing.T) {
 		"azure-devices-provisioning.": true, "https://iothubs.azure.net": true, "login.chinacloudapi.cn": true,
 		"such as hub-1.azure-devices.net": false, "azure-native": false, "internal/azure/domain": false,
 	} {
-		if got := azureName.MatchString(text); got != want {
-			t.Errorf("%q: got %t, want %t", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := azureName.MatchString(text); got != want {
+				t.Errorf("%q: got %t, want %t", text, got, want)
+			}
+		})
 	}
 }

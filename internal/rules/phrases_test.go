@@ -69,6 +69,16 @@ var phrases = map[string]string{
 	`makes? room on`:                                "free space on",
 	`tells? apart`:                                  "distinguishes",
 	`told from`:                                     "distinguished from",
+	`(?:is|are|was|were) said`:                      "is reported",
+	`somebody`:                                      "a user; another client; another owner",
+	`heals?`:                                        "reverts",
+	`lives on`:                                      "is still open, still exists",
+	`bears`:                                         "has; supports",
+	`in the place of`:                               "instead of",
+	`of paper`:                                      "fake",
+	`in vain`:                                       "without success",
+	`(?:all the while|all the same)`:                "throughout; nevertheless",
+	`made out to`:                                   "issued to",
 }
 
 // unbroken are the phrases as one pattern each.
@@ -84,7 +94,40 @@ var unbroken = func() map[string]*regexp.Regexp {
 // strings of the code.
 func TestTextsForUsersArePlainEnglish(t *testing.T) {
 	t.Parallel()
-	for place, text := range userTexts(t) {
+	expectPlain(t, userTexts(t))
+}
+
+// TestCommentsAndTestsArePlainEnglish checks the comments, and the strings and names of tests.
+func TestCommentsAndTestsArePlainEnglish(t *testing.T) {
+	t.Parallel()
+	texts := map[string]string{}
+	for _, f := range files(t) {
+		if f.path == "internal/rules/phrases_test.go" {
+			continue
+		}
+		add := func(at token.Pos, text string) { texts[f.fset.Position(at).String()] = text }
+		for _, comment := range f.ast.Comments {
+			add(comment.Pos(), comment.Text())
+		}
+		for _, decl := range f.ast.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && f.test {
+				add(fn.Pos(), capital.ReplaceAllString(fn.Name.Name, " $0"))
+			}
+		}
+		if f.test {
+			addStrings(f, texts)
+		}
+	}
+	expectPlain(t, texts)
+}
+
+// capital matches the beginning of a word in a name.
+var capital = regexp.MustCompile(`[A-Z]`)
+
+// expectPlain fails the test for each phrase in the texts, which are by place.
+func expectPlain(t *testing.T, texts map[string]string) {
+	t.Helper()
+	for place, text := range texts {
 		for phrase, pattern := range unbroken {
 			for _, at := range pattern.FindAllStringIndex(text, -1) {
 				line, found := 1+strings.Count(text[:at[0]], "\n"), strings.Fields(text[at[0]:at[1]])
@@ -134,20 +177,23 @@ func userTexts(t *testing.T) map[string]string {
 		}
 	}
 	for _, f := range files(t) {
-		if f.test {
-			continue
+		if !f.test {
+			addStrings(f, texts)
 		}
-		ast.Inspect(f.ast, func(n ast.Node) bool {
-			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				// A single word is a name.
-				if text, err := strconv.Unquote(literal.Value); err == nil && strings.ContainsAny(text, " \n") {
-					texts[f.fset.Position(literal.Pos()).String()] = text
-				}
-			}
-			return true
-		})
 	}
 	return texts
+}
+
+// addStrings adds the strings of a file by place. A single word is a name.
+func addStrings(f file, texts map[string]string) {
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if text, err := strconv.Unquote(literal.Value); err == nil && strings.ContainsAny(text, " \n") {
+				texts[f.fset.Position(literal.Pos()).String()] = text
+			}
+		}
+		return true
+	})
 }
 
 func TestPhrasesMatchWholeWords(t *testing.T) {

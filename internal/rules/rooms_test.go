@@ -8,22 +8,22 @@ import (
 	"testing"
 )
 
-// rooms are the folders of internal that hold packages of one kind, and the rooms that each may import, with the
+// rooms are the folders of internal that contain packages of one kind, with the rooms that each may import and the
 // reason.
 var rooms = map[string]struct {
 	imports []string
 	reason  string
 }{
-	"azure": {nil, "clients of Azure and its rules know nobody who uses them"},
+	"azure": {nil, "clients of Azure and its rules do not depend on their callers"},
 	"program": {[]string{"azure"},
-		"what main.go calls knows Azure's rules, and neither the provider nor the command line"},
+		"packages of the program know Azure's rules, but neither the provider nor the command line"},
 	"provider": {[]string{"azure"}, "the provider is a process of its own that any program may use"},
-	"fleet":    {nil, "devices as a population are the same for the command line and for the emulator's page"},
+	"fleet":    {nil, "the command line and the emulator's page share it"},
 	"keel": {[]string{"azure", "fleet"},
-		"the parts of the command line know Azure and devices; what they run, they start as processes"},
+		"packages of the command line know Azure and devices; they start everything else as processes"},
 }
 
-// apart are the packages of internal outside the rooms: they know no room, and every room may import them but for
+// apart are the packages of internal outside the rooms: they import no room, and every room may import them, except in
 // tests.
 var apart = []string{"authority", "await", "conformance", "durable", "hint", "rules", "version"}
 
@@ -40,7 +40,7 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 				continue
 			}
 			if slices.Contains(apart, room) && room == "conformance" && other == "azure" {
-				continue // signatures, which outside vectors pin
+				continue // signatures, which vectors from outside check
 			}
 			if slices.Contains(apart, other) {
 				continue

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// maxTracked is the size in bytes above which a file is a build product: git keeps every version of it for ever. The
+// maxTracked is the size in bytes above which a file is a build product: git keeps every version of it. The
 // largest source is the generated SDK of azure-native's devices.
 const maxTracked = 1 << 20
 

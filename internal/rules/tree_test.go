@@ -116,7 +116,7 @@ func files(t *testing.T) []file {
 	return list
 }
 
-// under reports whether dir is place or lies in it.
+// under reports whether dir is place or is below it.
 func under(dir, place string) bool { return dir == place || strings.HasPrefix(dir, place+"/") }
 
 // parsed returns a file of that text, for tests of the rules themselves.

@@ -26,7 +26,7 @@ type dependency struct {
 }
 
 // notices returns the project's NOTICE and the licences and notices of every module in a built program. A module
-// without such a file is an error: its program must not be distributed before somebody has looked.
+// without such a file is an error: its program must not be distributed before its licence was checked.
 func notices(root, binary string) ([]byte, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {

@@ -33,7 +33,7 @@ var targets = []target{
 		generate: azureNativeDevices},
 	{folder: "internal/keel/azurenative", only: []string{"table.json"}, generate: requestTable},
 	{folder: "sdks/azure-dps", generate: azureDPS},
-	{folder: "docs/images", only: []string{"spread.svg"}, generate: spreadPlot},
+	{folder: "docs/images", only: []string{"spread.svg", "split.svg"}, generate: spreadPlot},
 }
 
 func main() {

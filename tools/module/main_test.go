@@ -61,10 +61,12 @@ func TestTheCopyHasTheNewPathEverywhere(t *testing.T) {
 		".gitignore":  sample[".gitignore"],
 	}
 	for name, text := range want {
-		got, err := os.ReadFile(filepath.Join(to, name))
-		if err != nil || string(got) != text {
-			t.Errorf("%s: got %q, %v, want %q", name, got, err, text)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := os.ReadFile(filepath.Join(to, name))
+			if err != nil || string(got) != text {
+				t.Errorf("%s: got %q, %v, want %q", name, got, err, text)
+			}
+		})
 	}
 	if _, err := os.Stat(filepath.Join(to, "ignored.txt")); err == nil {
 		t.Error("the copy contains a file that git ignores")

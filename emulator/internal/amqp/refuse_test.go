@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// What clients begin with: the header, a frame with the performative open of the container "c", and one with sasl-init
-// for PLAIN.
+// What clients send first: the header, a frame with the performative open of the container "c", and a frame with
+// sasl-init for PLAIN.
 const (
 	plain    = "AMQP\x00\x01\x00\x00"
 	secured  = "AMQP\x03\x01\x00\x00"
@@ -20,7 +20,7 @@ const (
 	saslInit = "\x00\x00\x00\x15\x02\x01\x00\x00\x00\x53\x40\xc0\x08\x01\xa3\x05PLAIN"
 )
 
-// refuse gives a client's bytes to Refuse and returns what the client hears, to the end.
+// refuse passes a client's bytes to Refuse and returns what the client receives until the end.
 func refuse(t *testing.T, said string) (heard string, err error) {
 	t.Helper()
 	client, server := net.Pipe()
@@ -29,7 +29,7 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 	refused := make(chan error, 1)
 	go func() { refused <- amqp.Refuse(server) }()
 	go func() {
-		// In small pieces, as a network may cut them.
+		// In small pieces, as a network may split them.
 		for _, piece := range strings.SplitAfter(said, "") {
 			if _, err := io.WriteString(client, piece); err != nil {
 				return
@@ -67,7 +67,7 @@ func TestAMQPIsRefusedInAMQP(t *testing.T) {
 				!strings.Contains(closed, "\xa3\x14amqp:not-implemented\xa1") {
 				t.Errorf("%s: got %q, want open and close with the error", name, rest)
 			}
-			for rest := opened + "\x00\x53\x18" + closed; rest != ""; { // each frame is as long as it says
+			for rest := opened + "\x00\x53\x18" + closed; rest != ""; { // each frame begins with its length
 				size := int(rest[2])<<8 | int(rest[3])
 				if size < 8 || size > len(rest) {
 					t.Fatalf("%s: a frame of %d bytes, of %d that are left", name, size, len(rest))

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// What the Azure CLI expects of answers, and sends. Source: azure-cli 2.45.0, command_modules/iot/custom.py, unless a
-// test names another.
+// What the Azure CLI expects of answers, and sends. The source is azure-cli 2.45.0, command_modules/iot/custom.py,
+// unless a test names another one.
 
-// "hub.additional_properties['resourcegroup']": it looks hubs up in the lists, and goes on with their group.
+// "hub.additional_properties['resourcegroup']": it looks hubs up in the lists, and continues with their group.
 func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
@@ -34,7 +34,7 @@ func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
 	}
 }
 
-// "{'IF-MATCH': hub.etag}" is meant to become headers and becomes the header's text.
+// "{'IF-MATCH': hub.etag}" is intended as headers, but is sent as the text of the header.
 func TestIfMatchOfTheAzureCLI(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
@@ -48,11 +48,13 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 		{`W/"`, `"`, 201},
 		{"{'IF-MATCH': '", "x'}", 412}, {"", "x", 412},
 	} {
-		s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
-		s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
-		if got := s.putMatching(aHub+ofHub, test.before+hub.ETag+test.after); got != test.want {
-			t.Errorf("%s…%s: got %d, want %d", test.before, test.after, got, test.want)
-		}
+		t.Run(test.before+"…"+test.after, func(t *testing.T) {
+			s.must("PUT", aHub+ofHub, hubStart+`{}}`, http.StatusCreated, nil)
+			s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
+			if got := s.putMatching(aHub+ofHub, test.before+hub.ETag+test.after); got != test.want {
+				t.Errorf("%s…%s: got %d, want %d", test.before, test.after, got, test.want)
+			}
+		})
 	}
 	for match, want := range map[string]int{"{'IF-MATCH': None}": 201, "{'IF-MATCH': '*'}": 201,
 		"{'IF-MATCH': 'AAAAAAAAAAA='}": 412} {
@@ -102,8 +104,8 @@ func TestRightsOfTheFirstPolicies(t *testing.T) {
 	}
 }
 
-// Source: Azure/azure-iot-cli-extension, azext_iot/iothub/providers/state.py: the hub comes first, with an identity,
-// and then its certificates, each with the hub it depends on.
+// Source: Azure/azure-iot-cli-extension, azext_iot/iothub/providers/state.py: the template has the hub first, with an
+// identity, and then its certificates, each with the hub that it depends on.
 func TestAGroupIsExportedAsATemplate(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)

@@ -43,8 +43,8 @@ func readDescription(t *testing.T, kind, version string) description {
 	return file.Definitions
 }
 
-// validate returns what of a value is not as a definition says. It is stricter than the descriptions: an object has no
-// further members.
+// validate returns how a value differs from a definition. It is stricter than the descriptions: an object must not have
+// other members.
 func (d description) validate(path string, value any, as *schema) []string {
 	if as.Ref != "" {
 		found := d[strings.TrimPrefix(as.Ref, "#/definitions/")]
@@ -154,7 +154,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 						t.Fatal(err)
 					}
 					wrong := described.validate(name, value, &schema{Ref: "#/definitions/" + test.as})
-					// Recorded traffic of the Azure CLI shows these, whatever the description says.
+					// Recorded traffic of the Azure CLI contains these, unlike the description.
 					wrong = slices.DeleteFunc(wrong, func(w string) bool {
 						return strings.Contains(w, ".resourcegroup: no such") ||
 							strings.Contains(w, ".subscriptionid: no such") ||

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// inventory makes three hubs and a provisioning service in two groups; group "rg" is the one that calls begin from.
+// inventory creates three hubs and a provisioning service in two groups; the test's calls use group "rg".
 func (s surface) inventory() {
 	s.t.Helper()
 	for path, body := range map[string]string{
@@ -33,7 +33,7 @@ func (s surface) inventory() {
 	}
 }
 
-// names lists the names in a list's answer.
+// names returns the names in a list's answer.
 func names(t *testing.T, body string) string {
 	t.Helper()
 	var list struct{ Value []struct{ Name string } }

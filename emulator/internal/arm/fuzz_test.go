@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// send sends any request to ARM and checks that it is answered with JSON or nothing, and is no fault of the emulator.
+// send sends a request to ARM and checks that the answer is JSON or empty, and not an internal error.
 func (s surface) send(t *testing.T, method string, target *url.URL, body []byte) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "https://arm.example/", strings.NewReader(string(body)))
@@ -24,11 +24,11 @@ func (s surface) send(t *testing.T, method string, target *url.URL, body []byte)
 		t.Fatalf("%s %s %q: got %d %s", method, target, body, w.Code, w.Body)
 	}
 	if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
-		t.Errorf("%s %s: got %q, which is no JSON", method, target, w.Body)
+		t.Errorf("%s %s: got %q, which is not JSON", method, target, w.Body)
 	}
 }
 
-// withResources makes a group, a hub and a provisioning service to talk about.
+// withResources creates a group, a hub and a provisioning service for the requests.
 func (s surface) withResources(f *testing.F) surface {
 	f.Helper()
 	const body = `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`
@@ -45,7 +45,7 @@ func (s surface) withResources(f *testing.F) surface {
 
 const resources = "/subscriptions/" + subscription + "/resourceGroups/rg/providers/Microsoft.Devices"
 
-// FuzzPath: whatever path and query a request has, it is answered.
+// FuzzPath: every path and query of a request is answered.
 func FuzzPath(f *testing.F) {
 	s := newSurface(f).withResources(f)
 	for _, seed := range []struct{ method, path, query string }{
@@ -77,7 +77,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzBody: whatever body a creation or change has, it is answered.
+// FuzzBody: every body of a creation or a change is answered.
 func FuzzBody(f *testing.F) {
 	s := newSurface(f).withResources(f)
 	targets := []string{
@@ -108,7 +108,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzCertificate: whatever is uploaded as a certificate, or as the proof of possessing it, is kept or refused.
+// FuzzCertificate: every certificate, or proof of possession, that is uploaded is stored or refused.
 func FuzzCertificate(f *testing.F) {
 	s := newSurface(f).withResources(f)
 	block, _ := pem.Decode([]byte(seedCertificate))
@@ -142,7 +142,7 @@ func FuzzCertificate(f *testing.F) {
 	})
 }
 
-// seedCertificate is a self-signed authority with the common name "seed", of an EC key that was thrown away.
+// seedCertificate is a self-signed authority with the common name "seed", of an EC key that was discarded.
 const seedCertificate = `-----BEGIN CERTIFICATE-----
 MIIBUDCB96ADAgECAgEBMAoGCCqGSM49BAMCMA8xDTALBgNVBAMTBHNlZWQwIBcN
 MjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMA8xDTALBgNVBAMTBHNlZWQw

@@ -195,7 +195,7 @@ func (c *call) checkCertificateMembers(p parent) error {
 		Properties map[string]json.RawMessage `json:"properties"`
 	}
 	if !p.ofHub || json.Unmarshal(c.content, &body) != nil {
-		return nil // whoever decodes the body reports what is wrong with it
+		return nil // decoding the body reports the error
 	}
 	const policy, authority = "policyResourceId", "certificateAuthorityResourceId"
 	if !isNull(body.Properties[authority]) && c.described(likeHubs) < versionOfHostNames {

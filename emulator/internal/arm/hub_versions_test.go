@@ -56,15 +56,17 @@ func TestAHubIsPutWithTheMembersThatItsVersionHas(t *testing.T) {
 		"routing of another form":     {"2023-06-30", `"routing":{"endpoints":7}`, "form of the specification"},
 		"routing null, endpoint null": {"2023-06-30", `"routing":{"endpoints":null,"routes":null}`, ""},
 	} {
-		status, body := s.call("PUT", hubAt+test.version, hubBefore+`{`+test.properties+`}}`)
-		if test.want == "" && status != http.StatusCreated ||
-			test.want != "" && (status != http.StatusBadRequest || !strings.Contains(body, test.want)) {
-			t.Errorf("%s: got %d %s, want %q", name, status, body, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, body := s.call("PUT", hubAt+test.version, hubBefore+`{`+test.properties+`}}`)
+			if test.want == "" && status != http.StatusCreated ||
+				test.want != "" && (status != http.StatusBadRequest || !strings.Contains(body, test.want)) {
+				t.Errorf("%s: got %d %s, want %q", name, status, body, test.want)
+			}
+		})
 	}
 }
 
-// lists names the lists of endpoints that an answer shows beside the four that each does.
+// lists returns the names of the lists of endpoints in an answer besides the four that each answer has.
 func lists(t *testing.T, body string) string {
 	t.Helper()
 	var hub struct {
@@ -113,21 +115,23 @@ func TestAHubIsShownWithTheMembersThatItsVersionHas(t *testing.T) {
 			"2022-04-30-preview": "cosmosDBSqlCollections deviceStreams",
 		}},
 	} {
-		put(test.version, test.properties)
-		for version, want := range test.want {
-			_, body := s.call("GET", hubAt+version, "")
-			if got := lists(t, body); got != want {
-				t.Errorf("GET with %s: got %q, want %q", version, got, want)
+		t.Run(test.version, func(t *testing.T) {
+			put(test.version, test.properties)
+			for version, want := range test.want {
+				_, body := s.call("GET", hubAt+version, "")
+				if got := lists(t, body); got != want {
+					t.Errorf("GET with %s: got %q, want %q", version, got, want)
+				}
+				shown := member(t, body, "properties", "iotHubDetails") != ""
+				if newest := strings.HasPrefix(version, "2026"); shown != newest {
+					t.Errorf("GET with %s: got iotHubDetails %v, want %v", version, shown, newest)
+				}
 			}
-			shown := member(t, body, "properties", "iotHubDetails") != ""
-			if newest := strings.HasPrefix(version, "2026"); shown != newest {
-				t.Errorf("GET with %s: got iotHubDetails %v, want %v", version, shown, newest)
-			}
-		}
+		})
 	}
 }
 
-func TestAPutResetsWhatItsVersionDoesNotHaveUnlessToldToKeepIt(t *testing.T) {
+func TestAPutResetsMembersOfOtherVersionsUnlessTheyAreKept(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprintf("keep %v", keep), func(t *testing.T) {
@@ -161,7 +165,7 @@ func TestAPutResetsWhatItsVersionDoesNotHaveUnlessToldToKeepIt(t *testing.T) {
 	}
 }
 
-func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
+func TestAPutOfAServiceKeepsNewerMembersOnRequest(t *testing.T) {
 	t.Parallel()
 	s := newSurfaceWith(t, arm.Options{KeepNewerMembers: true})
 	s.inventory()
@@ -171,20 +175,22 @@ func TestAPutOfAServiceKeepsNewerMembersWhenToldTo(t *testing.T) {
 		"2021-10-15": "true SystemAssigned p", "2022-12-12": "true SystemAssigned ", "2023-03-01-preview": "true  ",
 		"2026-08-31": "  ",
 	} {
-		s.call("PUT", dps+"2026-08-31", full)
-		if status, body := s.call("PUT", dps+version, start+`}}`); status != http.StatusCreated {
-			t.Fatalf("got %d %s", status, body)
-		}
-		_, body := s.call("GET", dps+"2026-08-31", "")
-		got := member(t, body, "properties", "disableLocalAuth") + " " + member(t, body, "identity", "type") + " " +
-			member(t, body, "properties", "portalOperationsHostName")
-		if got != want {
-			t.Errorf("after a PUT with %s: got %q, want %q", version, got, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			s.call("PUT", dps+"2026-08-31", full)
+			if status, body := s.call("PUT", dps+version, start+`}}`); status != http.StatusCreated {
+				t.Fatalf("got %d %s", status, body)
+			}
+			_, body := s.call("GET", dps+"2026-08-31", "")
+			got := member(t, body, "properties", "disableLocalAuth") + " " + member(t, body, "identity", "type") + " " +
+				member(t, body, "properties", "portalOperationsHostName")
+			if got != want {
+				t.Errorf("after a PUT with %s: got %q, want %q", version, got, want)
+			}
+		})
 	}
 }
 
-// fullHub has something in most members that every version has.
+// fullHub has a value in most members that every version has.
 const fullHub = `{"location":"westeurope","tags":{"a":"b"},"sku":{"name":"S1","capacity":2},"identity":{"type":"SystemAssigned, UserAssigned",
 	"userAssignedIdentities":{"/subscriptions/x/u":{}}},"properties":{"disableLocalAuth":false,"disableDeviceSAS":false,"disableModuleSAS":false,
 	"restrictOutboundNetworkAccess":false,"allowedFqdnList":["x"],"publicNetworkAccess":"Enabled","minTlsVersion":"1.2","comments":"c",
@@ -202,7 +208,7 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 			t.Parallel()
 			s, described := newSurface(t), readDescription(t, "IotHubs", version)
 			s.inventory()
-			// What other versions have must not be in the answers of this one.
+			// Members of other versions must not be in the answers of this one.
 			s.call("PUT", hubAt+"2022-04-30-preview", hubBefore+`{`+streams+`}}`)
 			s.call("PUT", strings.Replace(hubAt, "hub-1", "hub-3", 1)+"2026-11-01", hubBefore+`{`+eventStream+`}}`)
 			all := strings.Replace(hubAt, "/hub-1", "", 1)
@@ -225,7 +231,7 @@ func TestHubAnswersAreAsDescribed(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, wrong := range described.validate(name, value, &schema{Ref: "#/definitions/" + answer.as}) {
-					// Recorded traffic of the Azure CLI shows these two, whatever the description has.
+					// Recorded traffic of the Azure CLI contains these two, unlike the description.
 					if !strings.Contains(wrong, ".resourcegroup: no such") &&
 						!strings.Contains(wrong, ".subscriptionid: no such") {
 						t.Error(wrong)
@@ -325,10 +331,12 @@ func TestCertificatesOfHubsAreNotTiedToDeviceRegistry(t *testing.T) {
 		"2026-11-01":         {"certificateAuthorityResourceId", "does not tie certificates"},
 		"2025-08-01-preview": {"policyResourceId", "does not tie certificates"},
 	} {
-		status, body := s.call("PUT", at+version, `{"properties":{"`+test.member+`":"/x"}}`)
-		if status != http.StatusBadRequest || !strings.Contains(body, test.want) {
-			t.Errorf("%s: got %d %s, want %q", version, status, body, test.want)
-		}
+		t.Run(version, func(t *testing.T) {
+			status, body := s.call("PUT", at+version, `{"properties":{"`+test.member+`":"/x"}}`)
+			if status != http.StatusBadRequest || !strings.Contains(body, test.want) {
+				t.Errorf("%s: got %d %s, want %q", version, status, body, test.want)
+			}
+		})
 	}
 }
 
@@ -341,13 +349,15 @@ func TestLinksShowTheirConnectionProfileInOneVersion(t *testing.T) {
 		`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"iotHubs":[{"location":"westeurope",`+
 			`"connectionString":"HostName=hub-1.azure-devices.net;SharedAccessKeyName=p;SharedAccessKey=a2V5"}]}}`)
 	for version, want := range map[string]string{"2026-08-31": "", "2026-11-01": "", "2026-11-02-preview": "Classic"} {
-		_, body := s.call("GET", dps+version, "")
-		if got := member(t, body, "properties", "iotHubs", 0, "connectionProfile"); got != want {
-			t.Errorf("%s: got %q, want %q", version, got, want)
-		}
-		if status, answer := s.call("PUT", dps+version, body); status != http.StatusCreated {
-			t.Errorf("%s: got %d %s for the answer sent back", version, status, answer)
-		}
+		t.Run(version, func(t *testing.T) {
+			_, body := s.call("GET", dps+version, "")
+			if got := member(t, body, "properties", "iotHubs", 0, "connectionProfile"); got != want {
+				t.Errorf("%s: got %q, want %q", version, got, want)
+			}
+			if status, answer := s.call("PUT", dps+version, body); status != http.StatusCreated {
+				t.Errorf("%s: got %d %s for the answer sent back", version, status, answer)
+			}
+		})
 	}
 }
 
@@ -361,14 +371,16 @@ func TestAHubShowsItsNamesFrom2026On(t *testing.T) {
 		"2026-03-01-preview": {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
 		"2026-11-01":         {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
 	} {
-		_, body := s.call("GET", hubAt+version, "")
-		got := [3]string{
-			member(t, body, "properties", "deviceHostName"), member(t, body, "properties", "serviceHostName"),
-			member(t, body, "properties", "iotHubDetails", "gatewayVersion"),
-		}
-		if got != want || member(t, body, "properties", "hostName") != "hub-1.azure-devices.net" {
-			t.Errorf("%s: got %q of %s, want %q", version, got, body, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			_, body := s.call("GET", hubAt+version, "")
+			got := [3]string{
+				member(t, body, "properties", "deviceHostName"), member(t, body, "properties", "serviceHostName"),
+				member(t, body, "properties", "iotHubDetails", "gatewayVersion"),
+			}
+			if got != want || member(t, body, "properties", "hostName") != "hub-1.azure-devices.net" {
+				t.Errorf("%s: got %q of %s, want %q", version, got, body, want)
+			}
+		})
 	}
 	status, made := s.call("PUT", strings.Replace(hubAt, "hub-1", "new", 1)+"2026-11-01", hubBefore+`{}}`)
 	if status != http.StatusCreated || strings.Contains(made, "ostName\"") {

@@ -64,28 +64,30 @@ func TestAVersionShowsTheAuthenticationOfLinks(t *testing.T) {
 				system: {hub1, "SystemAssigned", "", ""},
 				user:   {hub1, "UserAssigned", ownIdentity + "ID-1", ""},
 			} {
-				if status, body := s.linked(bothIdentities,
-					`{"hostName":"`+hub1+`","location":"westus",`+link+`}`); status !=
-					http.StatusCreated {
-					t.Fatalf("%s: got %d %s", link, status, body)
-				}
-				body := s.done("GET", dps+version, "")
-				var got [4]string
-				for i, name := range []string{"hostName", "authenticationType",
-					"selectedUserAssignedIdentityResourceId",
-					"connectionString"} {
-					got[i] = member(t, body, "properties", "iotHubs", 0, name)
-				}
-				if !shows {
-					want[0], want[1], want[2] = "", "", ""
-				}
-				if got != want || member(t, body, "properties", "iotHubs", 0, "name") != hub1 {
-					t.Errorf("%s: got %s, want %q", link, body, want)
-				}
-				// What the newer versions leave out, the older ones require.
-				if has := strings.Contains(body, `"connectionString":`); has != (!shows || link == key) {
-					t.Errorf("%s: got %s, want a connection string: %t", link, body, !shows || link == key)
-				}
+				t.Run(link, func(t *testing.T) {
+					if status, body := s.linked(bothIdentities,
+						`{"hostName":"`+hub1+`","location":"westus",`+link+`}`); status !=
+						http.StatusCreated {
+						t.Fatalf("%s: got %d %s", link, status, body)
+					}
+					body := s.done("GET", dps+version, "")
+					var got [4]string
+					for i, name := range []string{"hostName", "authenticationType",
+						"selectedUserAssignedIdentityResourceId",
+						"connectionString"} {
+						got[i] = member(t, body, "properties", "iotHubs", 0, name)
+					}
+					if !shows {
+						want[0], want[1], want[2] = "", "", ""
+					}
+					if got != want || member(t, body, "properties", "iotHubs", 0, "name") != hub1 {
+						t.Errorf("%s: got %s, want %q", link, body, want)
+					}
+					// What the newer versions leave out, the older ones require.
+					if has := strings.Contains(body, `"connectionString":`); has != (!shows || link == key) {
+						t.Errorf("%s: got %s, want a connection string: %t", link, body, !shows || link == key)
+					}
+				})
 			}
 		})
 	}

@@ -18,7 +18,7 @@ import (
 
 const subscription = "00000000-0000-0000-0000-000000000000"
 
-// surface is an ARM surface over a state that the test can look into.
+// surface is an ARM surface over a state that the test can read.
 type surface struct {
 	t       testing.TB
 	state   *state.State
@@ -115,7 +115,7 @@ func TestSecretsOfHubPropertiesAreMasked(t *testing.T) {
 	if got := strings.Count(shown, "=****"); got != 3 {
 		t.Errorf("got %d masks in %s, want 3", got, shown)
 	}
-	// The masked strings come back, in another order, and one is new.
+	// The masked strings are sent back, in another order, and one is new.
 	if status, body := put(endpoint("two", "****")+","+endpoint("three", "bmV3")+","+endpoint("one", "****"), storage+
 		"****"); status != http.StatusCreated {
 		t.Fatalf("put hub again: got %d %s", status, body)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// AccessRights of iothub.json has each combination once, in one order.
+// AccessRights of iothub.json lists each combination once, in one order.
 func TestRightsAreShownInOneOrder(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)

@@ -107,7 +107,7 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// tagsOrEmpty returns tags as Microsoft.Devices does: an object even if there are none.
+// tagsOrEmpty returns tags as Microsoft.Devices does: an object even if it is empty.
 func tagsOrEmpty(tags map[string]string) map[string]string {
 	if tags == nil {
 		return map[string]string{}

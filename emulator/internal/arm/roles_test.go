@@ -105,13 +105,15 @@ func TestAManagedIdentityIsAServicePrincipal(t *testing.T) {
 		"a service's":       member(t, s.done("GET", dps+"2026-08-31", ""), "identity", "principalId"),
 		"a user-assigned's": member(t, user, "properties", "principalId"),
 	} {
-		for n, kind := range []string{"User", "Group"} {
-			status, body := s.call("PUT", assignmentAt(hubScope, guid(n+1)),
-				assignmentJSON(dataRole, strings.ToUpper(principal), `,"principalType":"`+kind+`"`))
-			if status != http.StatusBadRequest || !strings.Contains(body, "UnmatchedPrincipalType") {
-				t.Errorf("%s as %s: got %d %s, want UnmatchedPrincipalType", name, kind, status, body)
+		t.Run(name, func(t *testing.T) {
+			for n, kind := range []string{"User", "Group"} {
+				status, body := s.call("PUT", assignmentAt(hubScope, guid(n+1)),
+					assignmentJSON(dataRole, strings.ToUpper(principal), `,"principalType":"`+kind+`"`))
+				if status != http.StatusBadRequest || !strings.Contains(body, "UnmatchedPrincipalType") {
+					t.Errorf("%s as %s: got %d %s, want UnmatchedPrincipalType", name, kind, status, body)
+				}
 			}
-		}
+		})
 	}
 	s.done("PUT", assignmentAt(hubScope, guid(1)), assignmentJSON(dataRole, principal1, `,"principalType":"User"`))
 }
@@ -149,9 +151,11 @@ func TestListsOfRoleAssignments(t *testing.T) {
 		{hubScope, "atScope() and assignedTo('" + strings.ToUpper(principal1) + "')", "1 2 3"},
 		{hubScope, "principalId eq '" + guid(7) + "'", ""},
 	} {
-		if got := strings.Join(s.assigned(test.scope, test.filter), " "); got != test.want {
-			t.Errorf("at %q with %q: got %s, want %s", test.scope, test.filter, got, test.want)
-		}
+		t.Run(test.scope, func(t *testing.T) {
+			if got := strings.Join(s.assigned(test.scope, test.filter), " "); got != test.want {
+				t.Errorf("at %q with %q: got %s, want %s", test.scope, test.filter, got, test.want)
+			}
+		})
 	}
 	if status, body := s.call("GET", "/providers/Microsoft.Authorization/roleAssignments"+roleCalls+"&$filter=x",
 		""); status !=
@@ -163,10 +167,12 @@ func TestListsOfRoleAssignments(t *testing.T) {
 		{hubScope + "?api-version=2023-06-30", "1 2 4 5"}, {dps + "2022-12-12", "1 2 5"},
 		{identities + "id-1" + identityCalls, "1 2"}, {"?api-version=2021-04-01", "1"},
 	} {
-		s.done("DELETE", deleted.path, "")
-		if got := strings.Join(s.assigned(up, ""), " "); got != deleted.left {
-			t.Errorf("after DELETE %s: got %s, want %s", deleted.path, got, deleted.left)
-		}
+		t.Run(deleted.path, func(t *testing.T) {
+			s.done("DELETE", deleted.path, "")
+			if got := strings.Join(s.assigned(up, ""), " "); got != deleted.left {
+				t.Errorf("after DELETE %s: got %s, want %s", deleted.path, got, deleted.left)
+			}
+		})
 	}
 }
 
@@ -188,7 +194,7 @@ func TestRoleDefinitions(t *testing.T) {
 			t.Errorf("at %q: got %s, want its name", scope, body)
 		}
 	}
-	if body := s.done("GET", definitions+roleCalls+"&$filter="+url.QueryEscape("roleName eq 'Nobody'"), ""); member(t,
+	if body := s.done("GET", definitions+roleCalls+"&$filter="+url.QueryEscape("roleName eq 'No Role'"), ""); member(t,
 		body,
 		"value", 0) != "" {
 		t.Errorf("got %s, want an empty list", body)

@@ -32,7 +32,7 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		{`{` + route("nowhere") + `}`, "Route has an undefined endpoint, Route Name:r, EndpointName:nowhere."},
 		{`{` + one + `,` + route("one") + `}`, ""},
 		{`{` + one + `,` + route("ONE") + `}`, ""},
-		{`{"endpoints":{"eventHubs":[]},` + route("one") + `}`, "EndpointName:one."}, // taken away from under its route
+		{`{"endpoints":{"eventHubs":[]},` + route("one") + `}`, "EndpointName:one."}, // removed while a route uses it
 		{`{` + route("events") + `}`, ""},
 		{`{` + route("eventgrid") + `}`, ""},
 		{`{"endpoints":{"cosmosDBSqlContainers":[` + endpoint("c") + `],"storageContainers":[` + endpoint("s") + `]},` +
@@ -49,10 +49,12 @@ func TestRoutesNeedExistingEndpoints(t *testing.T) {
 		{`{"endpoints":[]}`, "the form of the specification"},
 		{`null`, ""},
 	} {
-		status, body := put(test.routing)
-		if test.want == "" && status != 201 ||
-			test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
-			t.Errorf("%s: got %d %s, want %q", test.routing, status, body, test.want)
-		}
+		t.Run(test.routing, func(t *testing.T) {
+			status, body := put(test.routing)
+			if test.want == "" && status != 201 ||
+				test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
+				t.Errorf("%s: got %d %s, want %q", test.routing, status, body, test.want)
+			}
+		})
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // How the api-versions of provisioning services differ. A version returns the members that it has, refuses newer ones
-// in a PUT, and a PUT resets what it omits, including newer members (Azure/azure-iot-cli-extension#880 says so of
+// in a PUT, and a PUT resets what it omits, including newer members (Azure/azure-iot-cli-extension#880 reports it for
 // disableLocalAuth; there is no recording of it).
 
 // Versions that add members to provisioning services.

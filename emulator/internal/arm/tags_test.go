@@ -7,7 +7,7 @@ import (
 )
 
 // The operations are those of Tags_UpdateAtScope, 2025-04-01.
-func TestTagsAreAResourceOfTheirOwn(t *testing.T) {
+func TestTagsAreASeparateResource(t *testing.T) {
 	t.Parallel()
 	const tags = "/providers/Microsoft.Resources/tags/default?api-version=2025-04-01"
 	for name, at := range map[string]string{
@@ -28,10 +28,12 @@ func TestTagsAreAResourceOfTheirOwn(t *testing.T) {
 				{"DELETE", ``, ``},
 				{"GET", ``, `"name":"default","type":"Microsoft.Resources/tags","properties":{"tags":{}}`},
 			} {
-				if status, body := s.call(step.method, at+tags, step.body); status != http.StatusOK ||
-					!strings.Contains(body, step.want) {
-					t.Errorf("%s: %s %s: got %d %s, want %s", name, step.method, step.body, status, body, step.want)
-				}
+				t.Run(step.method+" "+step.body, func(t *testing.T) {
+					if status, body := s.call(step.method, at+tags, step.body); status != http.StatusOK ||
+						!strings.Contains(body, step.want) {
+						t.Errorf("%s: %s %s: got %d %s, want %s", name, step.method, step.body, status, body, step.want)
+					}
+				})
 			}
 			for _, body := range []string{`{"operation":"Swap","properties":{"tags":{}}}`,
 				`{"operation":"Merge","properties":{"tags":{"a?b":"c"}}}`} {

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,7 @@ import (
 	"evenkeel/emulator/internal/arm"
 )
 
-// What hashicorp/terraform-provider-azurerm 5.2.0 expects of answers. Each test names the file that does.
+// What hashicorp/terraform-provider-azurerm 5.2.0 expects of answers. Each test names the source file.
 
 const (
 	aHub     = "/providers/Microsoft.Devices/IotHubs/hub-1"
@@ -29,7 +30,7 @@ const (
 	hubStart = `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":`
 )
 
-// must calls, checks the status, and decodes the answer.
+// must makes a call, checks the status, and decodes the answer.
 func (s surface) must(method, path, body string, want int, into any) {
 	s.t.Helper()
 	status, answer := s.call(method, path, body)
@@ -53,7 +54,7 @@ const ofGroups = "?api-version=2022-09-01"
 
 // Sources: iothub_endpoint_servicebus_queue_resource.go ("if routing.Endpoints.EventHubs == nil"),
 // iothub_fallback_route_resource_test.go (Name must not be nil); recorded in Azure/azure-cli, test_hub_wait.
-func TestRoutingIsShownWhole(t *testing.T) {
+func TestRoutingIsShownCompletely(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.makeGroup()
@@ -70,38 +71,40 @@ func TestRoutingIsShownWhole(t *testing.T) {
 			"0 0 0 0", "$fallback"},
 		{`null`, "0 0 0 0", "$fallback"},
 	} {
-		s.must("PUT", aHub+ofHub, hubStart+`{"routing":`+test.routing+`}}`, http.StatusCreated, nil)
-		var hub, list struct {
-			Properties struct{ Routing map[string]any }
-			Value      []struct {
+		t.Run(test.routing, func(t *testing.T) {
+			s.must("PUT", aHub+ofHub, hubStart+`{"routing":`+test.routing+`}}`, http.StatusCreated, nil)
+			var hub, list struct {
 				Properties struct{ Routing map[string]any }
+				Value      []struct {
+					Properties struct{ Routing map[string]any }
+				}
 			}
-		}
-		s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
-		s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &list)
-		if !reflect.DeepEqual(list.Value[0].Properties.Routing, hub.Properties.Routing) {
-			t.Errorf("%s: got %v in the list, want what the hub shows", test.routing, list.Value)
-		}
-		routing := hub.Properties.Routing
-		endpoints, _ := routing["endpoints"].(map[string]any)
-		var lists []string
-		for _, name := range []string{"serviceBusQueues", "serviceBusTopics", "eventHubs", "storageContainers"} {
-			items, is := endpoints[name].([]any)
-			if !is {
-				t.Errorf("%s: got %v of %s, want a list", test.routing, endpoints[name], name)
+			s.must("GET", aHub+ofHub, "", http.StatusOK, &hub)
+			s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &list)
+			if !reflect.DeepEqual(list.Value[0].Properties.Routing, hub.Properties.Routing) {
+				t.Errorf("%s: got %v in the list, want what the hub shows", test.routing, list.Value)
 			}
-			lists = append(lists, string(rune('0'+len(items))))
-		}
-		if got := strings.Join(lists, " "); got != test.lists {
-			t.Errorf("%s: got lists of %s, want %s", test.routing, got, test.lists)
-		}
-		if _, is := routing["routes"].([]any); !is {
-			t.Errorf("%s: got routes %v, want a list", test.routing, routing["routes"])
-		}
-		fallback, _ := routing["fallbackRoute"].(map[string]any)
-		if name, _ := fallback["name"].(string); name != test.fallback {
-			t.Errorf("%s: got the fallback route %q, want %q", test.routing, name, test.fallback)
-		}
+			routing := hub.Properties.Routing
+			endpoints, _ := routing["endpoints"].(map[string]any)
+			var lists []string
+			for _, name := range []string{"serviceBusQueues", "serviceBusTopics", "eventHubs", "storageContainers"} {
+				items, is := endpoints[name].([]any)
+				if !is {
+					t.Errorf("%s: got %v of %s, want a list", test.routing, endpoints[name], name)
+				}
+				lists = append(lists, string(rune('0'+len(items))))
+			}
+			if got := strings.Join(lists, " "); got != test.lists {
+				t.Errorf("%s: got lists of %s, want %s", test.routing, got, test.lists)
+			}
+			if _, is := routing["routes"].([]any); !is {
+				t.Errorf("%s: got routes %v, want a list", test.routing, routing["routes"])
+			}
+			fallback, _ := routing["fallbackRoute"].(map[string]any)
+			if name, _ := fallback["name"].(string); name != test.fallback {
+				t.Errorf("%s: got the fallback route %q, want %q", test.routing, name, test.fallback)
+			}
+		})
 	}
 }
 
@@ -243,26 +246,30 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 	s.must("PUT", aHub+"/eventHubEndpoints/other/ConsumerGroups/test"+ofHub, `{}`, http.StatusNotFound, nil)
 }
 
-// Source: hashicorp/go-azure-sdk, sdk/client/resourcemanager/poller_lro.go: 10 s to the first look without Retry-After.
+// Source: hashicorp/go-azure-sdk, sdk/client/resourcemanager/poller_lro.go: without Retry-After, 10 s pass before the
+// first poll.
 func TestCompletedOperationsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]string{0: "0", time.Hour: "1"} {
-		s := newSurfaceWith(t, arm.Options{Delay: delay})
-		s.makeGroup()
-		for _, call := range []struct{ method, path, body string }{
-			{"PUT", aHub + ofHub, hubStart + `{}}`},
-			{"PUT", "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05", hubStart + `{}}`},
-			{"DELETE", ofGroups, ""},
-		} {
-			r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+
-				"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
-			r.Header.Set("Authorization", "Bearer "+s.token)
-			w := httptest.NewRecorder()
-			s.handler.ServeHTTP(w, r)
-			if got := w.Header().Get("Retry-After"); got != want || w.Code/100 != 2 {
-				t.Errorf("%s %s with a delay of %v: got %d, Retry-After %q, want %q", call.method, call.path, delay,
-					w.Code, got, want)
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			s := newSurfaceWith(t, arm.Options{Delay: delay})
+			s.makeGroup()
+			for _, call := range []struct{ method, path, body string }{
+				{"PUT", aHub + ofHub, hubStart + `{}}`},
+				{"PUT", "/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05", hubStart + `{}}`},
+				{"DELETE", ofGroups, ""},
+			} {
+				t.Run(call.method+" "+call.path, func(t *testing.T) {
+					r := httptest.NewRequest(call.method, "https://arm.example/subscriptions/"+subscription+
+						"/resourceGroups/rg"+call.path, strings.NewReader(call.body))
+					r.Header.Set("Authorization", "Bearer "+s.token)
+					w := httptest.NewRecorder()
+					s.handler.ServeHTTP(w, r)
+					if got := w.Header().Get("Retry-After"); got != want || w.Code/100 != 2 {
+						t.Errorf("got %d, Retry-After %q, want %q", w.Code, got, want)
+					}
+				})
 			}
-		}
+		})
 	}
 }

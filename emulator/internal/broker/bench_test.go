@@ -8,8 +8,8 @@ import (
 	"evenkeel/emulator/internal/broker"
 )
 
-// BenchmarkConversation is what a registering device does, without TLS and without the work behind it: connect,
-// subscribe, publish, read the answer, leave.
+// BenchmarkConversation is the conversation of a registering device, without TLS and without the work of a
+// registration: connect, subscribe, publish, read the answer, disconnect.
 func BenchmarkConversation(b *testing.B) {
 	s := serve(b, func(o *broker.Options) { o.Log = nil })
 	go func() {

@@ -24,7 +24,7 @@ const (
 	secret = "SharedAccessSignature sr=x&sig=y&se=1"
 )
 
-// front accepts user names that begin with "ours/" with the right password; what follows names the session.
+// front accepts user names that begin with "ours/" with the right password; the rest names the session.
 type front struct {
 	mu       sync.Mutex
 	connects []broker.Connect
@@ -59,7 +59,7 @@ type session struct {
 	id     string
 	client broker.Client
 	events chan string
-	// goOn ends what waits when it is closed.
+	// goOn ends the waits when it is closed.
 	goOn chan struct{}
 }
 
@@ -179,7 +179,7 @@ func (s server) await(t testing.TB, want string) {
 	}
 }
 
-// client is a raw MQTT client without any automatic behaviour.
+// client is a raw MQTT client that does nothing automatically.
 type client struct {
 	net.Conn
 	t testing.TB
@@ -337,7 +337,7 @@ func TestMessagesFollowTheConnackAndSuback(t *testing.T) {
 	s.await(t, "welcome a acknowledged last")
 }
 
-func TestSubscriptionsAreGrantedAsTheSessionSays(t *testing.T) {
+func TestTheSessionDecidesTheGrantedQoS(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	c := s.connect(t, "ours/a")
@@ -429,22 +429,24 @@ func TestWillIsPublishedWithoutADisconnect(t *testing.T) {
 		will   string
 		polite bool
 	}{{"gone", true}, {"gone", false}, {"", false}} {
-		p := hello("ours/a")
-		p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte(tc.will)
-		c := s.dial(t)
-		c.send(p)
-		c.read()
-		if tc.polite {
-			c.send(packets.NewControlPacket(packets.Disconnect))
-		}
-		_ = c.Close()
-		var got []string
-		for !slices.Contains(got, "a closed") {
-			got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
-		}
-		if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
-			t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
-		}
+		t.Run(fmt.Sprintf("will=%q goodbye=%t", tc.will, tc.polite), func(t *testing.T) {
+			p := hello("ours/a")
+			p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte(tc.will)
+			c := s.dial(t)
+			c.send(p)
+			c.read()
+			if tc.polite {
+				c.send(packets.NewControlPacket(packets.Disconnect))
+			}
+			_ = c.Close()
+			var got []string
+			for !slices.Contains(got, "a closed") {
+				got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
+			}
+			if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
+				t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
+			}
+		})
 	}
 }
 

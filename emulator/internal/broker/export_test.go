@@ -1,6 +1,6 @@
 package broker
 
-// Listeners is the number of listeners that the broker serves.
+// Listeners returns the number of listeners that the broker serves.
 func (b *Broker) Listeners() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestMessagesNeverPrecedeTheSuback, though others send to the client all the while: a client may
-// drop what it has no subscription for yet.
+// TestMessagesNeverPrecedeTheSuback although others send to the client continuously: a client may drop a message for
+// which it has no subscription yet.
 func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -21,7 +21,7 @@ func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	s.front.mu.Lock()
 	session := s.front.sessions[0]
 	s.front.mu.Unlock()
-	slots := make(chan struct{}, 32) // as many as the client has not read yet
+	slots := make(chan struct{}, 32) // as many messages as the client may leave unread
 	go func() {
 		for {
 			select {
@@ -65,13 +65,13 @@ func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	}
 }
 
-// TestAWaitOfASessionEndsWithItsClient: while a session works, nobody reads what the client sends, and yet its end is
-// noticed.
+// TestAWaitOfASessionEndsWithItsClient: while a session works, the broker does not read from the client, but still
+// notices that the client has disconnected.
 func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(server, client){
-		"the client goes": func(_ server, c client) { _ = c.Close() },
-		"the broker ends": func(s server, _ client) { _ = s.broker.Close() },
+		"the client disconnects": func(_ server, c client) { _ = c.Close() },
+		"the broker ends":        func(s server, _ client) { _ = s.broker.Close() },
 	} {
 		for _, over := range []string{"TCP", "WebSocket"} {
 			t.Run(name+" over "+over, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	}
 }
 
-// TestPacketsSentDuringAWaitAreReadAfterIt: the look for the client's end takes no byte of the next packet.
+// TestPacketsSentDuringAWaitAreReadAfterIt: the check for the client's end takes no byte of the next packet.
 func TestPacketsSentDuringAWaitAreReadAfterIt(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -119,7 +119,7 @@ func TestPacketsSentDuringAWaitAreReadAfterIt(t *testing.T) {
 	}
 }
 
-// webSocketConn is a test's WebSocket as a connection.
+// webSocketConn is a WebSocket of a test as a connection.
 type webSocketConn struct{ *socket }
 
 func (c webSocketConn) Read(p []byte) (int, error) { return c.socket.Read(p) }

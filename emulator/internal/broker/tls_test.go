@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net"
 	"testing"
@@ -38,24 +39,26 @@ func TestClientCertificatesReachTheFront(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Leaf)
 	for _, certificates := range [][]tls.Certificate{{device}, nil} {
-		conn, err := tls.Dial("tcp", inner.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "server",
-			Certificates: certificates})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetDeadline(time.Now().Add(await.Limit))
-		c := client{conn, t}
-		c.send(hello("ours/a"))
-		if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != packets.Accepted {
-			t.Fatalf("got %v", ack)
-		}
-		_ = conn.Close()
-		f.mu.Lock()
-		got := f.connects[len(f.connects)-1].Certificates
-		f.mu.Unlock()
-		if len(got) != len(certificates) || len(got) > 0 && got[0].Subject.CommonName != "device" {
-			t.Errorf("got %d certificates, want %d", len(got), len(certificates))
-		}
+		t.Run(fmt.Sprintf("%d certificates", len(certificates)), func(t *testing.T) {
+			conn, err := tls.Dial("tcp", inner.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "server",
+				Certificates: certificates})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(await.Limit))
+			c := client{conn, t}
+			c.send(hello("ours/a"))
+			if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != packets.Accepted {
+				t.Fatalf("got %v", ack)
+			}
+			_ = conn.Close()
+			f.mu.Lock()
+			got := f.connects[len(f.connects)-1].Certificates
+			f.mu.Unlock()
+			if len(got) != len(certificates) || len(got) > 0 && got[0].Subject.CommonName != "device" {
+				t.Errorf("got %d certificates, want %d", len(got), len(certificates))
+			}
+		})
 	}
 }
 

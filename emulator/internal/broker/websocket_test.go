@@ -41,7 +41,7 @@ func dialer(protocols ...string) *websocket.Dialer {
 	}
 }
 
-// socket is a WebSocket whose messages make a stream.
+// socket is a WebSocket whose messages form a stream.
 type socket struct {
 	*websocket.Conn
 	t    *testing.T
@@ -123,7 +123,7 @@ func TestMQTTOverWebSockets(t *testing.T) {
 			if got := s.Subprotocol(); got != test.want {
 				t.Errorf("got subprotocol %q, want %q", got, test.want)
 			}
-			// All in one message where it may be long: packets need not keep to messages.
+			// With a large size, all packets are in one message: packets and messages need not coincide.
 			subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 			subscribe.Topics, subscribe.Qoss, subscribe.MessageID = []string{"echo/#"}, []byte{1}, 7
 			publish := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -217,7 +217,7 @@ func TestRefusedWebSockets(t *testing.T) {
 	s = open(t, address, dialer("mqtt"))
 	s.say(1<<20, hello("ours/a"))
 	s.hear()
-	// Over the limit; the broker may close before all of it is written.
+	// The message exceeds the limit; the broker may close the connection before all of it is written.
 	_ = s.WriteMessage(websocket.BinaryMessage, append([]byte{0x30, 0x80, 0x80, 0x40}, make([]byte, 64<<10)...))
 	if _, err := packets.ReadPacket(s); err == nil {
 		t.Error("a packet over the limit was answered, want the connection closed")

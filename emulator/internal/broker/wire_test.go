@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// writes tells the size of each write.
+// writes sends the size of each write.
 type writes struct {
 	net.Conn
 	sizes chan int

@@ -47,7 +47,7 @@ func (s surface) listSnapshots(w http.ResponseWriter, _ *http.Request) {
 // named handles a call about one snapshot: save, restore, delete.
 func (s surface) named(do func(of Snapshots, name string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		unhurried(w)
+		removeTimeouts(w)
 		if err := do(s.Snapshots, r.PathValue("name")); err != nil {
 			writeError(w, statusOf(err), err)
 			return
@@ -64,14 +64,14 @@ func (s surface) getSnapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	unhurried(w)
+	removeTimeouts(w)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.Copy(w, f) // an error here means that the client has disconnected
 }
 
 // seed replaces everything with the snapshot in the body.
 func (s surface) seed(w http.ResponseWriter, r *http.Request) {
-	unhurried(w)
+	removeTimeouts(w)
 	if err := s.Snapshots.Seed(http.MaxBytesReader(w, r.Body, maxSeed)); err != nil {
 		writeError(w, statusOf(err), err)
 		return
@@ -79,8 +79,8 @@ func (s surface) seed(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// unhurried removes the server's timeouts from a request that may take long.
-func unhurried(w http.ResponseWriter) {
+// removeTimeouts removes the server's timeouts from a request that may take long.
+func removeTimeouts(w http.ResponseWriter) {
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Time{}) // an error means that there are no timeouts
 	_ = deadlines.SetWriteDeadline(time.Time{})

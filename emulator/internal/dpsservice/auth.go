@@ -73,13 +73,9 @@ func (s *surface) authenticate(r *http.Request, service state.Service) (rights, 
 	if err != nil {
 		return rights{}, dpswire.ErrUnauthorized
 	}
-	if s.opts.LocalAuthDisabled != nil {
+	if service.Settings.DisableLocalAuth {
 		// The code is that of the live tests of azure-iot-cli-extension (pull request 893).
-		if disabled, err := s.opts.LocalAuthDisabled(service); err != nil {
-			return rights{}, err
-		} else if disabled {
-			return rights{}, dpswire.ErrUnauthorized
-		}
+		return rights{}, dpswire.ErrUnauthorized
 	}
 	for _, policy := range service.Policies {
 		if !strings.EqualFold(policy.Name, token.KeyName) {

@@ -19,7 +19,7 @@ import (
 	"evenkeel/emulator/internal/dpsservice"
 )
 
-// selfSigned makes a certificate and returns its DER and the info that replies show.
+// selfSigned creates a certificate and returns its DER and the info in replies.
 func selfSigned(t testing.TB, name string) (der []byte, info string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -76,8 +76,8 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// A reader of PEM that passes over what it cannot decode would enroll the next certificate of the chain, which signed
-// many others.
+// A PEM reader that skips what it cannot decode would enroll the next certificate of the chain, which signed many
+// others.
 func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
@@ -101,10 +101,12 @@ func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 				"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged +
 					text(second))),
 			} {
-				got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
-				if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
-					t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
-				}
+				t.Run(form, func(t *testing.T) {
+					got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
+					if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
+						t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
+					}
+				})
 			}
 		})
 	}
@@ -113,7 +115,7 @@ func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 		fmt.Sprintf(`{"type":"x509","x509":{"clientCertificates":{"primary":%s,"secondary":%s}}}`, info, info))
 }
 
-// Azure's command line gets an entry, changes a member and puts it back, the certificates being there as info only.
+// Azure's command line reads an entry, changes a member and writes it back, with the certificates only as info.
 func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
@@ -134,7 +136,7 @@ func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
 		"certificate is required")
 }
 
-// Azure's command line removes a certificate by writing the entry back without it (azure-iot-cli-extension,
+// Azure's command line removes a certificate by writing the entry without it (azure-iot-cli-extension,
 // test_dps_enrollment_x509_lifecycle).
 func TestAPrimaryCertificateIsRemoved(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 )
 
 // described are the operations of the public 2021-10-01 service.json: their operationId, method, path, the body that
-// they need, the status of success, and the rights of which one is enough (serviceConfig and the wider rights of our
-// mapping included).
+// they need, the status of success, and the rights of which one is enough (including serviceConfig and the wider rights
+// of the emulator's mapping).
 var described = []struct {
 	id, method, path, body string
 	status                 int
@@ -66,8 +66,8 @@ func TestTheRoutesAreThoseOfTheDescription(t *testing.T) {
 	}
 }
 
-// TestEveryOperationAsksForItsRight walks the description with a policy of each right alone.
-func TestEveryOperationAsksForItsRight(t *testing.T) {
+// TestEveryOperationRequiresItsRight calls every operation with a policy that has only one right, for each right.
+func TestEveryOperationRequiresItsRight(t *testing.T) {
 	t.Parallel()
 	rights := []string{"ServiceConfig", "EnrollmentRead", "EnrollmentWrite", "DeviceConnect", "RegistrationStatusRead",
 		"RegistrationStatusWrite"}
@@ -101,7 +101,7 @@ func TestEveryOperationAsksForItsRight(t *testing.T) {
 	}
 }
 
-// policies adds a policy of each right alone to the service.
+// policies adds a policy with only one right to the service, for each right.
 func (w world) policies(t *testing.T, rights []string) {
 	t.Helper()
 	service, err := w.st.ServiceByHost(host)
@@ -117,7 +117,7 @@ func (w world) policies(t *testing.T, rights []string) {
 	}
 }
 
-// TestAnswersHaveTheHeadersOfTheDescription: those of queries, and x-ms-error-code of refusals.
+// TestAnswersHaveTheHeadersOfTheDescription: the headers of queries, and x-ms-error-code of refusals.
 func TestAnswersHaveTheHeadersOfTheDescription(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
@@ -156,7 +156,8 @@ func TestAnswersHaveTheHeadersOfTheDescription(t *testing.T) {
 	}
 }
 
-// TestAddressSelectsTheOnlyService: a client that cannot be led from Azure's names signs for the address that it dials.
+// TestAddressSelectsTheOnlyService: a client that cannot resolve Azure's names to the emulator signs for the address
+// that it dials.
 func TestAddressSelectsTheOnlyService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})

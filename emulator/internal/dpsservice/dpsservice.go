@@ -40,9 +40,6 @@ type Options struct {
 	Bearer func(ctx context.Context, token string) error
 	// Other returns the alternative name of a service, an address, or "". If nil, services have no alternative names.
 	Other func(host string) string
-	// LocalAuthDisabled reports whether a service refuses the signatures of its policies (disableLocalAuth). Nil: none
-	// does.
-	LocalAuthDisabled func(state.Service) (bool, error)
 }
 
 type surface struct {

@@ -25,7 +25,7 @@ const (
 	key2 = "oiK77Oy7rBw8YB6IS6ukRChAw+Yq6GC61RMrPLSTiOOtdI+XDu0LmLuNm11p+qv2I+adqGUdZHm46zXAQdZoOA=="
 )
 
-// start is the time of the tests' clock. Replies show its seven digits.
+// start is the time of the tests' clock. Replies contain its seven digits.
 var start = time.Date(2026, 5, 4, 3, 2, 1, 123456700, time.UTC)
 
 // world is an emulated cloud with the provisioning service dps-1, two hubs linked to it and one not.
@@ -87,7 +87,7 @@ func newWorld(t testing.TB, opts dpsservice.Options) world {
 	return world{st: st, http: dpsservice.New(st, opts), scope: service.IDScope}
 }
 
-// call is one request; empty members have working defaults.
+// call is one request; empty members have usable defaults.
 type call struct {
 	method, path, body string
 	policy, token      string
@@ -284,7 +284,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		status, code int
 	}{
 		{"no api-version", call{method: "GET", path: "/enrollments/a?x=1"}, 400, 400004},
-		{"an api-version that is no date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
+		{"an api-version without a date", call{method: "GET", path: "/enrollments/a?api-version=latest"}, 400, 400004},
 		{"an unknown service", call{method: "GET", path: "/enrollments/a",
 			host: "dps-9.azure-devices-provisioning.net"}, 404, 404202},
 		{"an unknown collection", call{method: "GET", path: "/certificates/a"}, 404, 404201},
@@ -297,8 +297,8 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"an absent registration", call{method: "GET", path: "/registrations/a"}, 404, 404201},
 		{"an absent mechanism", call{method: "POST", path: "/enrollments/a/attestationmechanism"}, 404, 404201},
 		{"deleting what is absent", call{method: "DELETE", path: "/enrollments/a"}, 404, 404201},
-		{"a body that is no JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
-		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
+		{"a body that is not JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
+		{"a body that is not an object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
 		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400,
 			400004},
 		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}",
@@ -328,8 +328,10 @@ func TestNamesAreCaseInsensitive(t *testing.T) {
 		{method: "POST", path: "/enrollments/device-a/AttestationMechanism"},
 		{method: "GET", path: "/enrollments/Device-A/", host: strings.ToUpper(host) + ":8443"},
 	} {
-		if got := w.do(t, c); got.status != 200 {
-			t.Errorf("%s %s: got %d %s, want 200", c.method, c.path, got.status, got.body)
-		}
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			if got := w.do(t, c); got.status != 200 {
+				t.Errorf("%s %s: got %d %s, want 200", c.method, c.path, got.status, got.body)
+			}
+		})
 	}
 }

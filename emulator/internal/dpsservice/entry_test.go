@@ -8,7 +8,7 @@ import (
 	"evenkeel/emulator/internal/dpsservice"
 )
 
-// The bodies and replies have the shape of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning,
+// The bodies and replies have the form of traffic recorded by the Azure SDK for Python (azure-iot-deviceprovisioning,
 // 2021-10-01).
 func TestSymmetricKeyEnrollment(t *testing.T) {
 	t.Parallel()
@@ -97,10 +97,12 @@ func TestAMaskedWebhookSentBackKeepsItsKey(t *testing.T) {
 		{"https://f.example/b?****", "https://f.example/b?****"},
 		{"https://f.example/a?code=new", "https://f.example/a?code=new"},
 	} {
-		w.put(t, "/enrollmentGroups/a", body(step.sent))
-		if g, err := w.st.EnrollmentGroup(w.scope, "a"); err != nil || g.Webhook.URL != step.want {
-			t.Errorf("%s: got %+v, %v, want %s", step.sent, g.Webhook, err, step.want)
-		}
+		t.Run(step.sent, func(t *testing.T) {
+			w.put(t, "/enrollmentGroups/a", body(step.sent))
+			if g, err := w.st.EnrollmentGroup(w.scope, "a"); err != nil || g.Webhook.URL != step.want {
+				t.Errorf("%s: got %+v, %v, want %s", step.sent, g.Webhook, err, step.want)
+			}
+		})
 	}
 }
 
@@ -117,8 +119,8 @@ func TestPutReplacesTheWholeEntry(t *testing.T) {
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
 }
 
-// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without
-// its keys, which GET does not show; its device registers as before.
+// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) read an enrollment, change its hubs and write it back
+// without its keys, which GET omits; its device registers as before.
 func TestOmittedKeysAreKept(t *testing.T) {
 	t.Parallel()
 	keys := func(primary, secondary string) string {
@@ -197,7 +199,7 @@ func TestBadEntries(t *testing.T) {
 			"endorsementKey is not valid base64"},
 		{"X.509 without anything", "/enrollments/a", individual(`"attestation":{"type":"x509"}`),
 			"attestation.x509 is required"},
-		{"X.509 with nothing in it", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`),
+		{"empty X.509", "/enrollments/a", individual(`"attestation":{"type":"x509","x509":{}}`),
 			"exactly one of"},
 		{"a certificate that does not parse", "/enrollments/a",
 			individual(`"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"YWJj"}}}}`), "neither a PEM"},
@@ -206,7 +208,7 @@ func TestBadEntries(t *testing.T) {
 			"signingCertificates or caReferences"},
 		{"an unknown status", "/enrollments/a", individual(`"provisioningStatus":"paused",` + key),
 			"provisioningStatus"},
-		{"a status that is no text", "/enrollments/a", individual(`"provisioningStatus":true,` + key),
+		{"a status that is not a string", "/enrollments/a", individual(`"provisioningStatus":true,` + key),
 			"provisioningStatus"},
 		{"half a reprovision policy", "/enrollments/a", individual(`"reprovisionPolicy":{"updateHubAssignment":true},` +
 			key), "reprovisionPolicy"},

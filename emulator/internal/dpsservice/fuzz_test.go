@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/dpsservice"
 )
 
-// answered sends a request and checks that it is answered with JSON or nothing, and is no fault of the emulator.
+// answered sends a request and checks that the answer is JSON or empty, and not an internal error.
 func (w world) answered(t *testing.T, c call) {
 	t.Helper()
 	r := w.do(t, c)
@@ -17,11 +17,11 @@ func (w world) answered(t *testing.T, c call) {
 		t.Fatalf("%s %s %q: got %d %s", c.method, c.path, c.body, r.status, r.body)
 	}
 	if r.body != "" && !json.Valid([]byte(r.body)) {
-		t.Errorf("%s %s: got %q, which is no JSON", c.method, c.path, r.body)
+		t.Errorf("%s %s: got %q, which is not JSON", c.method, c.path, r.body)
 	}
 }
 
-// FuzzQuery: whatever a query and its paging headers hold, they are answered.
+// FuzzQuery: every query is answered, whatever it and its paging headers contain.
 func FuzzQuery(f *testing.F) {
 	w := newWorld(f, dpsservice.Options{})
 	for _, seed := range []string{"SELECT * FROM enrollments", "select *", "SELECT * FROM enrollments WHERE a = 'b'",
@@ -42,7 +42,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzBody: whatever body an entry or a bulk operation has, it is answered.
+// FuzzBody: every body of an entry or a bulk operation is answered.
 func FuzzBody(f *testing.F) {
 	w := newWorld(f, dpsservice.Options{})
 	for _, seed := range []string{
@@ -68,7 +68,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// FuzzCertificate: whatever is given as a certificate of an entry is kept or refused, and what is kept can be shown.
+// FuzzCertificate: every certificate of an entry is stored or refused, and a stored one can be shown.
 func FuzzCertificate(f *testing.F) {
 	w := newWorld(f, dpsservice.Options{})
 	der, _ := selfSigned(f, "seed")

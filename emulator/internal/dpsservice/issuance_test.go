@@ -184,25 +184,29 @@ func TestNamesOfCertificatePoliciesAreChecked(t *testing.T) {
 func TestAWebhookGetsTheShapeOfItsVersion(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]map[string]string{"2021-10-01": {}, "2026-11-01": allNames} {
-		settings := state.Settings{
-			Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leafs-30"},
-			Webhook:  &state.Webhook{URL: "https://example.com", APIVersion: version},
-		}
-		for name, json := range map[string]func() (json.RawMessage, error){
-			"enrollment": func() (json.RawMessage, error) {
-				return dpsservice.EntryJSON(&state.Enrollment{RegistrationID: "a", Settings: settings}, nil)
-			},
-			"group": func() (json.RawMessage, error) {
-				return dpsservice.EntryJSON(nil, &state.EnrollmentGroup{ID: "a", Settings: settings})
-			},
-		} {
-			text, err := json()
-			if err != nil {
-				t.Fatal(err)
+		t.Run(version, func(t *testing.T) {
+			settings := state.Settings{
+				Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leafs-30"},
+				Webhook:  &state.Webhook{URL: "https://example.com", APIVersion: version},
 			}
-			if diff := cmp.Diff(want, namesIn(t, string(text))); diff != "" {
-				t.Errorf("%s of %s (-want +got):\n%s", name, version, diff)
+			for name, json := range map[string]func() (json.RawMessage, error){
+				"enrollment": func() (json.RawMessage, error) {
+					return dpsservice.EntryJSON(&state.Enrollment{RegistrationID: "a", Settings: settings}, nil)
+				},
+				"group": func() (json.RawMessage, error) {
+					return dpsservice.EntryJSON(nil, &state.EnrollmentGroup{ID: "a", Settings: settings})
+				},
+			} {
+				t.Run(name, func(t *testing.T) {
+					text, err := json()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if diff := cmp.Diff(want, namesIn(t, string(text))); diff != "" {
+						t.Errorf("%s of %s (-want +got):\n%s", name, version, diff)
+					}
+				})
 			}
-		}
+		})
 	}
 }

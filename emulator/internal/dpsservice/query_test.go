@@ -24,7 +24,7 @@ func TestQueryPages(t *testing.T) {
 	}
 	for _, query := range []string{"SELECT *", "select * from enrollments", "", "*",
 		"SELECT * FROM enrollments WHERE registrationId = 'device-1'"} {
-		t.Run(query, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", query), func(t *testing.T) {
 			got, pages := []string{}, 0
 			header := map[string]string{"x-ms-max-item-count": "3"}
 			for {
@@ -58,9 +58,9 @@ func TestBadQueries(t *testing.T) {
 	}{
 		{"no query", "/enrollments/query", `{}`, nil},
 		{"no body", "/enrollments/query", ``, nil},
-		{"a query that is no text", "/enrollments/query", `{"query":7}`, nil},
+		{"a query that is not a string", "/enrollments/query", `{"query":7}`, nil},
 		{"a page of none", "/enrollments/query", `{"query":"SELECT *"}`, map[string]string{"x-ms-max-item-count": "0"}},
-		{"a page size that is no number", "/enrollments/query", `{"query":"SELECT *"}`,
+		{"a page size that is not a number", "/enrollments/query", `{"query":"SELECT *"}`,
 			map[string]string{"x-ms-max-item-count": "many"}},
 		{"a foreign continuation", "/enrollments/query", `{"query":"SELECT *"}`,
 			map[string]string{"x-ms-continuation": "abc"}},
@@ -125,7 +125,7 @@ func TestBulkOfGroups(t *testing.T) {
 		"errors":[{"enrollmentGroupId":"h","errorCode":400004,"errorStatus":"attestation is required."}]}`)
 }
 
-// register lets a device in through the state, as the device API does.
+// register registers a device through the state, as the device API does.
 func (w world) register(t *testing.T, id string, group *state.EnrollmentGroup, enrollment *state.Enrollment) {
 	t.Helper()
 	operation, err := w.st.Register(context.Background(), state.RegisterRequest{
@@ -175,7 +175,7 @@ func TestRegistrations(t *testing.T) {
 	w.do(t, call{method: "DELETE", path: "/enrollmentGroups/g"})
 	if got := w.do(t, call{method: "DELETE", path: "/registrations/b"}); got.status != http.StatusNoContent ||
 		got.body != "" {
-		t.Errorf("got %d %q, want 204 and nothing", got.status, got.body)
+		t.Errorf("got %d %q, want 204 and no body", got.status, got.body)
 	}
 	w.do(t, call{method: "GET", path: "/registrations/b"}).wantError(t, 404, 404201, "")
 	w.do(t, call{method: "POST", path: "/registrations/g/query"}).want(t, 200, `[`+

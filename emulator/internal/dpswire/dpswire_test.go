@@ -3,6 +3,7 @@ package dpswire_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -66,7 +67,7 @@ func TestFindingAnOperation(t *testing.T) {
 
 var now = time.Date(2026, 5, 4, 3, 2, 1, 7, time.UTC)
 
-// serve answers with what run returns, and says what it panicked with.
+// serve answers with the result of run, and returns the value that it panicked with.
 func serve(run func() (dpswire.Reply, error)) (answer *http.Response, body dpswire.ErrorBody, fault any) {
 	recorder := httptest.NewRecorder()
 	func() {
@@ -93,17 +94,19 @@ func TestRefusalsOfTheState(t *testing.T) {
 		{errors.New("a fault with a secret"), 500, 500001},
 		{dpswire.Refuse(413, 413001, "more than %d", 7), 413, 413001},
 	} {
-		answer, body, fault := serve(func() (dpswire.Reply, error) { return dpswire.Reply{}, test.err })
-		if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
-			t.Errorf("%v: got %d %+v %v, want %d %d", test.err, answer.StatusCode, body, fault, test.status, test.code)
-		}
-		if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" ||
-			body.Message == "a fault with a secret" {
-			t.Errorf("%v: got %+v", test.err, body)
-		}
-		if wait := answer.Header.Get("Retry-After"); (wait != "") != (test.status == 429) {
-			t.Errorf("%v: got Retry-After %q", test.err, wait)
-		}
+		t.Run(fmt.Sprint(test.code), func(t *testing.T) {
+			answer, body, fault := serve(func() (dpswire.Reply, error) { return dpswire.Reply{}, test.err })
+			if answer.StatusCode != test.status || body.ErrorCode != test.code || fault != nil {
+				t.Errorf("got %d %+v %v, want %d %d", answer.StatusCode, body, fault, test.status, test.code)
+			}
+			if body.Timestamp != "2026-05-04T03:02:01.0000000Z" || body.TrackingID == "" ||
+				body.Message == "a fault with a secret" {
+				t.Errorf("%v: got %+v", test.err, body)
+			}
+			if wait := answer.Header.Get("Retry-After"); (wait != "") != (test.status == 429) {
+				t.Errorf("%v: got Retry-After %q", test.err, wait)
+			}
+		})
 	}
 }
 

@@ -30,8 +30,8 @@ const (
 	anyIssuer = "https://issuer.example"
 )
 
-// signer is a key with a certificate, as a client or another issuer has one. Only RSA is needed by Microsoft's clients;
-// ECDSA is quick to make.
+// signer is a key with a certificate, as a client or another issuer has it. Microsoft's clients need only RSA; ECDSA is
+// fast to generate.
 type signer struct {
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
@@ -69,7 +69,7 @@ func (s signer) sign(t *testing.T, header map[string]any, claims jwt.MapClaims) 
 	return text
 }
 
-// present sends an assertion for a token and returns the status and what the answer says of an error.
+// present exchanges an assertion for a token and returns the status and the error in the answer.
 func present(t *testing.T, a *entra.Authority, tenant, assertion string) (int, string) {
 	t.Helper()
 	var answer struct {
@@ -112,11 +112,11 @@ func longSumOf(s signer) string {
 func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
-	own, stranger, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)),
+	own, unknown, expired := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour)),
 		newSigner(t, time.Now().Add(-time.Hour))
 	plain := func(s signer) string { return base64.StdEncoding.EncodeToString(sumOf(s)) }
 	marked := own
-	for !strings.ContainsAny(plain(marked), "+/") { // what the two base64s write differently
+	for !strings.ContainsAny(plain(marked), "+/") { // until the two base64 alphabets differ
 		marked = newSigner(t, time.Now().Add(time.Hour))
 	}
 	a.TrustCertificate(marked.certificate)
@@ -137,9 +137,9 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		"kid alone": {assertion: own.sign(t,
 			map[string]any{"kid": base64.URLEncoding.EncodeToString(sumOf(own))}, good)},
 		"kid of SHA-256": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, good)},
-		"kid unknown": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(stranger)}, good),
+		"kid unknown": {assertion: unknown.sign(t, map[string]any{"kid": longSumOf(unknown)}, good),
 			want: "AADSTS700027"},
-		"kid, another signature": {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(own)}, good),
+		"kid, another signature": {assertion: unknown.sign(t, map[string]any{"kid": longSumOf(own)}, good),
 			want: "AADSTS700027"},
 		"kid, another issuer": {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)},
 			edited(good, "iss", anyIssuer)), want: "AADSTS700021"},
@@ -150,7 +150,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		"another tenant's address": {assertion: own.sign(t, header(own),
 			edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))),
 			want: "AADSTS700023"},
-		"another signature": {assertion: stranger.sign(t, header(own), good), want: "AADSTS700027"},
+		"another signature": {assertion: unknown.sign(t, header(own), good), want: "AADSTS700027"},
 		"expiry": {assertion: own.sign(t, header(own),
 			edited(good, "exp", time.Now().Add(-time.Minute).Unix())), want: "AADSTS700024"},
 		"no expiry": {assertion: own.sign(t, header(own), edited(good, "exp", nil)),
@@ -159,9 +159,9 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 			edited(good, "nbf", time.Now().Add(5*time.Second).Unix()))},
 		"not valid yet": {assertion: own.sign(t, header(own),
 			edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
-		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")),
+		"another client": {assertion: own.sign(t, header(own), edited(good, "sub", "another")),
 			want: "AADSTS700021"},
-		"unknown certificate": {assertion: stranger.sign(t, header(stranger), good), want: "AADSTS700027"},
+		"unknown certificate": {assertion: unknown.sign(t, header(unknown), good), want: "AADSTS700027"},
 		"expired certificate": {assertion: expired.sign(t, header(expired), good), want: "AADSTS700027"},
 		"no token":            {assertion: "x.y", want: "AADSTS50027"},
 	} {
@@ -181,7 +181,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
-	issuer, stranger := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour))
+	issuer, unknown := newSigner(t, time.Now().Add(time.Hour)), newSigner(t, time.Now().Add(time.Hour))
 	a.Trust(entra.Federation{Issuer: anyIssuer, Subject: "repo:a/b",
 		Keys: map[string]crypto.PublicKey{"k1": issuer.key.Public()}})
 	header := map[string]any{"kid": "k1"}
@@ -192,7 +192,7 @@ func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 		"another audience":  {issuer.sign(t, header, edited(good, "aud", "https://github.com/a")), "AADSTS70021"},
 		"another issuer":    {issuer.sign(t, header, edited(good, "iss", "https://else.example")), "AADSTS70021"},
 		"another subject":   {issuer.sign(t, header, edited(good, "sub", "repo:a/c")), "AADSTS70021"},
-		"another signature": {stranger.sign(t, header, good), "AADSTS700027"},
+		"another signature": {unknown.sign(t, header, good), "AADSTS700027"},
 		"an unknown key":    {issuer.sign(t, map[string]any{"kid": "k2"}, good), "AADSTS700027"},
 		"expiry": {issuer.sign(t, header, edited(good, "exp", time.Now().Add(-time.Minute).Unix())),
 			"AADSTS700024"},
@@ -235,7 +235,7 @@ func TestIssuerTokenNeedsTheFederatedAudience(t *testing.T) {
 	}
 }
 
-// TestAccessTokensAreChecked signs with the authority's own key, so that each claim alone is what is wrong.
+// TestAccessTokensAreChecked signs with the authority's own key, so that only the claim is wrong.
 func TestAccessTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)

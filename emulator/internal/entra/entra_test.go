@@ -63,7 +63,8 @@ func token(t *testing.T, a *entra.Authority, scope string) string {
 	return answer.AccessToken
 }
 
-// TestTokensVerifyByThePublishedKey follows the road of any relying party: configuration, keys, token.
+// TestTokensVerifyByThePublishedKey does what every relying party does: it reads the configuration, the keys and the
+// token.
 func TestTokensVerifyByThePublishedKey(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
@@ -110,7 +111,7 @@ func TestCheck(t *testing.T) {
 		"/.default")
 	other := newAuthority(t, time.Now)
 	other.SetBase("https://127.0.0.1:2")
-	// A token that names the algorithm "none", as forgers try.
+	// A forged token that names the algorithm "none".
 	unsigned, err := jwt.New(jwt.SigningMethodNone).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	if err != nil {
 		t.Fatal(err)
@@ -193,9 +194,9 @@ func TestMetadataHasTheFormOfItsVersion(t *testing.T) {
 	}
 }
 
-func TestSecretsAreNotTakenForFlags(t *testing.T) {
+func TestSecretsDoNotLookLikeFlags(t *testing.T) {
 	t.Parallel()
-	for range 2000 { // one of 64 would be
+	for range 2000 { // one of 64 would begin with a dash
 		a, err := entra.New(time.Now)
 		if err != nil {
 			t.Fatal(err)
@@ -206,8 +207,8 @@ func TestSecretsAreNotTakenForFlags(t *testing.T) {
 	}
 }
 
-// TestOldMetadata: what `az cloud register` and azurerm's check of locations read.
-func TestOldMetadata(t *testing.T) {
+// TestMetadataOfOlderVersions: the members that `az cloud register` and azurerm's check of locations read.
+func TestMetadataOfOlderVersions(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
 	a.SetLocations([]string{"westeurope", "eastus"})

@@ -9,5 +9,5 @@ func (a *Authority) Sign(claims jwt.Claims) (string, error) {
 	return t.SignedString(a.key)
 }
 
-// Issuer is the issuer of access tokens.
+// Issuer returns the issuer of access tokens.
 func (a *Authority) Issuer() string { return a.issuer() }

@@ -62,7 +62,7 @@ func (l loader) path(name string) string { return filepath.Join(l.dir, name) }
 
 // file reads a file, or generates it. The warning contains the consequence of generating it again.
 func (l loader) file(name, follows string, content func() ([]byte, error)) ([]byte, error) {
-	data, again, err := l.disk.ReadOrMake(l.path(name), 0o600, content)
+	data, again, err := l.disk.ReadOrCreate(l.path(name), 0o600, content)
 	if err != nil {
 		return nil, fmt.Errorf("read or create the client's credentials: %w", err)
 	}

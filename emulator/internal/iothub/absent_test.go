@@ -52,10 +52,12 @@ func TestMissingFeaturesAreRefused(t *testing.T) {
 		{"PUT", "/twins/d1/methods", 405, "allowed: POST"},
 		{"POST", "/statistics/devices", 405, "allowed: GET"},
 	} {
-		a := f.owner(tc.method, tc.path, "{}")
-		if a.status != tc.status || !strings.Contains(a.body, tc.want) {
-			t.Errorf("%s %s: got %d %s, want %d %s", tc.method, tc.path, a.status, a.body, tc.status, tc.want)
-		}
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			a := f.owner(tc.method, tc.path, "{}")
+			if a.status != tc.status || !strings.Contains(a.body, tc.want) {
+				t.Errorf("%s %s: got %d %s, want %d %s", tc.method, tc.path, a.status, a.body, tc.status, tc.want)
+			}
+		})
 	}
 	f.do(call{method: "PUT", path: "/jobs/v2/j" + version, token: f.policy("read")}).want(t,
 		"a job without ServiceConnect", http.StatusUnauthorized)

@@ -10,9 +10,9 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// What the extension azure-iot 0.25.0 of the Azure CLI sends. Sources are its files.
+// Requests of the extension azure-iot 0.25.0 of the Azure CLI. The sources are its files.
 
-// operations/hub.py, iot_device_method: the timeouts are texts unless they are given.
+// operations/hub.py, iot_device_method: the timeouts are strings unless the user sets them.
 func TestNumbersAndBooleansMayBeQuoted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -67,9 +67,8 @@ func TestArrayContainsFindsChildren(t *testing.T) {
 	}
 }
 
-// tests/iothub/devices/test_iothub_devices_int.py: --ee false sends back the scope that the device had as an edge
-// device.
-func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
+// tests/iothub/devices/test_iothub_devices_int.py: --ee false sends the scope that the device had as an edge device.
+func TestAnEdgeDeviceCanBecomeAnOrdinaryDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	above := f.owner("PUT", "/devices/above", `{"capabilities":{"iotEdge":true}}`).want(t, "create",
@@ -82,7 +81,7 @@ func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 			}
 			a := f.owner("PUT", "/devices/"+name, body).want(t, "create", http.StatusOK)
 			back := strings.Replace(a.body, `"iotEdge":true`, `"iotEdge":false`, 1)
-			for range 2 { // the second time the device is no edge device any more
+			for range 2 { // the second time it is no longer an edge device
 				a = f.owner("PUT", "/devices/"+name, back, "If-Match", "*").want(t, "send back", http.StatusOK)
 			}
 			if want := `"deviceScope":"` + parents + `"`; strings.Contains(a.body, "deviceScope") != (parents != "") ||
@@ -93,28 +92,30 @@ func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 	}
 }
 
-// The same file: empty keys mean new ones.
+// The same file: empty keys request new ones.
 func TestEmptyKeysAreGenerated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.keysOf(t, f.owner("PUT", "/devices/d1", `{}`).want(t, "create", http.StatusOK))
 	for _, test := range []struct {
 		body               string
-		primary, secondary bool // whether it stays
+		primary, secondary bool // whether the key stays
 	}{
 		{`{"primaryKey":null,"secondaryKey":null}`, true, true}, {`{}`, true, true},
 		{`{"primaryKey":"","secondaryKey":""}`, false, false},
 		{`{"primaryKey":"","secondaryKey":"%[2]s"}`, false, true}, {`{"primaryKey":"%[1]s","secondaryKey":""}`, true,
 			false},
 	} {
-		body := strings.NewReplacer("%[1]s", key[0], "%[2]s", key[1]).Replace(test.body)
-		a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match",
-			"*").want(t, body, http.StatusOK)
-		got := f.keysOf(t, a)
-		if (got[0] == key[0]) != test.primary || (got[1] == key[1]) != test.secondary {
-			t.Errorf("%s: got primary kept %t, secondary kept %t", body, got[0] == key[0], got[1] == key[1])
-		}
-		key = got
+		t.Run(test.body, func(t *testing.T) {
+			body := strings.NewReplacer("%[1]s", key[0], "%[2]s", key[1]).Replace(test.body)
+			a := f.owner("PUT", "/devices/d1", `{"authentication":{"type":"sas","symmetricKey":`+body+`}}`, "If-Match",
+				"*").want(t, body, http.StatusOK)
+			got := f.keysOf(t, a)
+			if (got[0] == key[0]) != test.primary || (got[1] == key[1]) != test.secondary {
+				t.Errorf("%s: got primary kept %t, secondary kept %t", body, got[0] == key[0], got[1] == key[1])
+			}
+			key = got
+		})
 	}
 }
 
@@ -134,24 +135,26 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 	}
 	for _, test := range []struct {
 		path, policy       string
-		primary, secondary bool // whether it changes
+		primary, secondary bool // whether the key changes
 	}{
 		{"/devices/keys/regenerate", "primaryKey", true, false}, {"/Devices/Keys/Regenerate", "SecondaryKey", false,
 			true}, {"/devices/keys/regenerate", "both", true, true},
 	} {
-		before := held("d1")
-		a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t,
-			test.policy, http.StatusOK)
-		var got rotation
-		if err := json.Unmarshal([]byte(a.body), &got); err != nil || !strings.EqualFold(got.PolicyKey, test.policy) ||
-			len(got.RotatedKeys) != 2 || got.Errors == nil {
-			t.Fatalf("%s: got %s, want two devices", test.policy, a.body)
-		}
-		after := held("d1")
-		if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary ||
-			got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
-			t.Errorf("%s: got %+v after %v, held %v", test.policy, got, before, after)
-		}
+		t.Run(test.policy, func(t *testing.T) {
+			before := held("d1")
+			a := f.owner("POST", test.path, `{"policyKey":"`+test.policy+`","devices":[{"id":"d1"},{"id":"d2"}]}`).want(t,
+				test.policy, http.StatusOK)
+			var got rotation
+			if err := json.Unmarshal([]byte(a.body), &got); err != nil ||
+				!strings.EqualFold(got.PolicyKey, test.policy) || len(got.RotatedKeys) != 2 || got.Errors == nil {
+				t.Fatalf("%s: got %s, want two devices", test.policy, a.body)
+			}
+			after := held("d1")
+			if (after[0] != before[0]) != test.primary || (after[1] != before[1]) != test.secondary ||
+				got.RotatedKeys[0].PrimaryKey != after[0] || got.RotatedKeys[0].SecondaryKey != after[1] {
+				t.Errorf("%s: got %+v after %v, held %v", test.policy, got, before, after)
+			}
+		})
 	}
 	some := f.owner("POST", "/devices/keys/regenerate",
 		`{"policyKey":"primaryKey","devices":[{"id":"none"},{"id":"ca"},{"id":"d1","moduleId":"m"},{"id":"d1"}]}`)
@@ -177,7 +180,7 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 	f.owner("GET", "/devices/keys", "").want(t, "a device of that name", http.StatusOK)
 }
 
-// keysOf are the keys that an answer shows.
+// keysOf returns the keys in an answer.
 func (f *fixture) keysOf(t *testing.T, a answer) [2]string {
 	t.Helper()
 	var keys [2]string

@@ -196,8 +196,8 @@ func (s *session) settle(lock string, outcome state.Outcome) {
 	}
 }
 
-// giveBack returns the messages that the device did not acknowledge to the queue. The connection has ended.
-func (s *session) giveBack() {
+// returnUnacknowledged returns the messages that the device did not acknowledge to the queue. The connection has ended.
+func (s *session) returnUnacknowledged() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
 	s.ended = true

@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// send sends one message with each body to d1.
+// send sends a message with each body to d1.
 func (f *fixture) send(bodies ...string) {
 	f.Helper()
 	for _, body := range bodies {
@@ -27,7 +27,7 @@ func (f *fixture) send(bodies ...string) {
 	}
 }
 
-// waiting is how many messages wait for d1, as the registry shows it.
+// waiting returns the number of messages in d1's queue, according to the registry.
 func (f *fixture) waiting(want int) {
 	f.Helper()
 	await.True(f.T, fmt.Sprintf("a queue of %d messages", want), func() bool {
@@ -35,7 +35,7 @@ func (f *fixture) waiting(want int) {
 	})
 }
 
-// accept connects d1 past the wire: nothing is acknowledged until the test does.
+// accept connects d1 without the network: nothing is acknowledged until the test does it.
 func (f *fixture) accept(key string, clean bool) (broker.Session, *fakeClient) {
 	f.Helper()
 	c := &fakeClient{}
@@ -88,8 +88,8 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	f.waiting(0)
 }
 
-// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order on the
-// wire.
+// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order in the
+// topic.
 func sorted(message string) string {
 	topic, rest, _ := strings.Cut(message, " ")
 	pairs := strings.Split(strings.TrimPrefix(topic, "devices/d1/messages/devicebound/"), "&")
@@ -115,7 +115,7 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 	s.Closed()
 	f.send("d")
 
-	// Without a clean session the subscription is still there.
+	// Without a clean session the subscription still exists.
 	s, c = f.accept(key, false)
 	if c.bodies() != "a c d" {
 		t.Errorf("got %q at the next connection, want a c d", c.bodies())
@@ -148,7 +148,8 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 	s.Closed()
 }
 
-// resent lists what a connection was sent, each with a star where an earlier connection did not acknowledge it.
+// resent lists the messages that a connection received, each with a star if an earlier connection did not acknowledge
+// it.
 func (c *fakeClient) resent() string {
 	var all []string
 	for _, m := range c.sent {
@@ -191,7 +192,7 @@ func TestRetransmittedMessagesHaveTheDUPFlag(t *testing.T) {
 	clean.Closed()
 	f.owner("DELETE", "/devices/d1/commands", "").want(t, "purge", http.StatusOK)
 
-	// A message that the device took over HTTPS, and whose lock has ended, was not sent over MQTT.
+	// A message that the device received over HTTPS, and whose lock has ended, was not sent over MQTT.
 	f.send("c")
 	take := call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key)}
 	f.do(take).want(t, "take", http.StatusOK)
@@ -206,7 +207,8 @@ func TestRetransmittedMessagesHaveTheDUPFlag(t *testing.T) {
 	last.Closed()
 }
 
-// TestAMessageThatIsSentAgainHasTheDUPFlag, as MQTT 3.1.1 wants it, [MQTT-3.3.1-1]; and the device's answer settles it.
+// TestAMessageThatIsSentAgainHasTheDUPFlag, as [MQTT-3.3.1-1] of MQTT 3.1.1 requires; the device's acknowledgement
+// settles it.
 func TestAMessageThatIsSentAgainHasTheDUPFlag(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -253,7 +255,7 @@ func TestReplacedConnectionReturnsItsMessages(t *testing.T) {
 	}
 }
 
-func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
+func TestMessagesAreDroppedAfterTooManyDeliveries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -266,7 +268,7 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.send("a")
-	for i := range 3 { // the end of a connection does not count as a delivery that failed
+	for i := range 3 { // the end of a connection does not count as a failed delivery
 		s, c := f.accept(key, true)
 		if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ type deviceDocument struct {
 	Authentication             authentication `json:"authentication"`
 	Capabilities               capabilities   `json:"capabilities"`
 	DeviceScope                string         `json:"deviceScope,omitempty"`
-	// ParentScopes are omitted if there are none, except in the reply to the creation.
+	// Empty ParentScopes are omitted, except in the reply to the creation.
 	ParentScopes *[]string `json:"parentScopes,omitempty"`
 }
 

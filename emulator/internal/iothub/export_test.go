@@ -2,7 +2,7 @@ package iothub
 
 import "evenkeel/emulator/internal/state"
 
-// RunQuery returns the rows that a query has of one twin, as JSON decodes it.
+// RunQuery returns the rows of a query over one twin, as decoded JSON.
 func RunQuery(query string, twin map[string]any) ([]any, error) {
 	q, err := parseQuery(query)
 	if err != nil || q.where != nil && q.where(twin) != yes {
@@ -16,7 +16,7 @@ func RunQuery(query string, twin map[string]any) ([]any, error) {
 	return []any{twin}, nil
 }
 
-// ParseBag reads a property bag; WriteBag writes one.
+// ParseBag parses a property bag.
 var ParseBag = parseBag
 
 // WriteBag writes the property bag of a message to a device.

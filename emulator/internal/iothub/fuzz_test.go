@@ -57,7 +57,7 @@ func fuzzToken(f *testing.F, resource, policy string) string {
 	return text
 }
 
-// deaf is a client that hears everything and keeps nothing.
+// deaf is a client that ignores everything that it receives.
 type deaf struct{}
 
 func (deaf) Send(broker.Message) error { return nil }
@@ -200,7 +200,7 @@ func FuzzBody(f *testing.F) {
 				t.Fatalf("%s %s %q: got %d %s", method, path, body, w.Code, w.Body)
 			}
 			if strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s %s: got %q, which is no JSON", method, path, w.Body)
+				t.Errorf("%s %s: got %q, which is not JSON", method, path, w.Body)
 			}
 		}
 	})

@@ -51,8 +51,8 @@ type Options struct {
 	Gate *traffic.Gate
 	// Bearer checks an access token of Microsoft Entra ID, given without its scheme. If nil, every token is refused.
 	Bearer func(token string) error
-	// Issuing is the authority that signs certificates for devices when they register with the provisioning service. If
-	// nil, there is none.
+	// Issuing is the authority that signs certificates for devices when they register with the provisioning service.
+	// It may be nil.
 	Issuing *x509.Certificate
 	// Log receives internal errors of the emulator. It may be nil.
 	Log *slog.Logger

@@ -22,7 +22,7 @@ const (
 	version = "?api-version=2021-04-12"
 )
 
-// clock is the time of the emulated cloud; tests move it.
+// clock is the clock of the emulated cloud; tests set it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -103,7 +103,7 @@ func newKey(t *testing.T) string {
 	return key
 }
 
-// token is a SAS of a policy, for an hour of the emulated clock.
+// token returns a SAS of a policy, valid for an hour of the emulated clock.
 func (f *fixture) token(resource, policy, key string) string {
 	f.Helper()
 	text, err := sas.New(resource, policy, key, f.clock.Now().Add(time.Hour))
@@ -115,7 +115,7 @@ func (f *fixture) token(resource, policy, key string) string {
 
 func (f *fixture) policy(name string) string { return f.token(host, name, f.keys[name]) }
 
-// device makes a device with a known key, and returns the key.
+// device creates a device with a known key, and returns the key.
 func (f *fixture) device(id string) string {
 	f.Helper()
 	key := newKey(f.T)
@@ -126,7 +126,7 @@ func (f *fixture) device(id string) string {
 	return key
 }
 
-// answer is what a call got.
+// answer is the answer to a call.
 type answer struct {
 	status int
 	header http.Header
@@ -154,14 +154,14 @@ func (f *fixture) do(c call) answer {
 	w := httptest.NewRecorder()
 	f.hubs.ServeHTTP(w, r)
 	body, _ := io.ReadAll(w.Result().Body)
-	header := http.Header{} // a client's: some names are sent in another letter case than net/http's
+	header := http.Header{} // a client's header: some names have another letter case than net/http's
 	for name, values := range w.Header() {
 		header[http.CanonicalHeaderKey(name)] = values
 	}
 	return answer{w.Code, header, string(body)}
 }
 
-// owner calls with every right.
+// owner makes a call with every right.
 func (f *fixture) owner(method, path, body string, header ...string) answer {
 	f.Helper()
 	c := call{method: method, path: path + version, body: body, token: f.policy("owner"), header: map[string]string{}}
@@ -179,7 +179,7 @@ func (a answer) want(t *testing.T, what string, status int) answer {
 	return a
 }
 
-// field digs in the JSON of the answer: "a.b" is member b of a.
+// field returns a value in the JSON of the answer: "a.b" is member b of a.
 func (a answer) field(t *testing.T, path string) any {
 	t.Helper()
 	var v any

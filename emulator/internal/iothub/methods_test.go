@@ -14,7 +14,7 @@ import (
 
 var methodTopic = regexp.MustCompile(`^\$iothub/methods/POST/([^/]+)/\?\$rid=([0-9a-f]+)$`)
 
-// answering makes a device answer each method call with what answer returns: the status and the body.
+// answering makes a device answer each method call with the status and the body that answer returns.
 func answering(t *testing.T, c mqtt.Client, answer func(name, body string) (status, reply string)) {
 	t.Helper()
 	done(t, "subscribe", c.Subscribe("$iothub/methods/POST/#", 0, func(_ mqtt.Client, m mqtt.Message) {
@@ -28,7 +28,7 @@ func answering(t *testing.T, c mqtt.Client, answer func(name, body string) (stat
 	}))
 }
 
-func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
+func TestMethodsReachTheDeviceAndAnswersTheCaller(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	c := f.connect(f.options(f.listen(), "d1", f.device("d1")))
@@ -67,16 +67,18 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 			"ErrorCode:MessageTooLarge"},
 		{"/twins/d9/methods", `{"methodName":"m"}`, 404, "ErrorCode:DeviceNotFound"},
 	} {
-		if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))],
-			tc.status); !strings.Contains(a.body, tc.want) {
-			t.Errorf("%s: got %s, want %s", tc.body[:min(60, len(tc.body))], a.body, tc.want)
-		}
+		t.Run(tc.body[:min(60, len(tc.body))], func(t *testing.T) {
+			if a := f.owner("POST", tc.path, tc.body).want(t, tc.body[:min(60, len(tc.body))],
+				tc.status); !strings.Contains(a.body, tc.want) {
+				t.Errorf("%s: got %s, want %s", tc.body[:min(60, len(tc.body))], a.body, tc.want)
+			}
+		})
 	}
 	f.do(call{method: "POST", path: "/twins/d1/methods" + version, body: `{"methodName":"m"}`,
 		token: f.policy("read")}).want(t, "without ServiceConnect", 401)
 }
 
-func TestAMethodOfADeviceThatIsNotThereIsRefused(t *testing.T) {
+func TestAMethodOfADisconnectedDeviceIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")

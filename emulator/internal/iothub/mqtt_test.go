@@ -30,7 +30,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// listen puts the hubs behind a broker, without TLS, and returns its address.
+// listen serves the hubs with a broker, without TLS, and returns its address.
 func (f *fixture) listen() string {
 	f.Helper()
 	b, err := broker.New(broker.Options{Fronts: []broker.Front{f.hubs}})
@@ -46,14 +46,14 @@ func (f *fixture) listen() string {
 	return l.Addr().String()
 }
 
-// user is the user name of a device, as the SDKs write it.
+// user returns the user name of a device in the format of the SDKs.
 func user(id string) string {
 	return host + "/" + id + "/?api-version=2021-04-12&DeviceClientType=test"
 }
 
 func (f *fixture) deviceToken(id, key string) string { return f.token(host+"/devices/"+id, "", key) }
 
-// options are those of a device with a SAS of its own.
+// options returns those of a device with its own SAS.
 func (f *fixture) options(address, id, key string) *mqtt.ClientOptions {
 	return mqtt.NewClientOptions().AddBroker("tcp://" +
 		address).SetClientID(id).SetUsername(user(id)).SetPassword(f.deviceToken(id, key)).
@@ -78,7 +78,7 @@ func done(t *testing.T, what string, token mqtt.Token) {
 	}
 }
 
-// subscribe returns what arrives under a filter, as "topic body".
+// subscribe returns the messages that match a filter, as "topic body".
 func subscribe(t *testing.T, c mqtt.Client, filter string) <-chan string {
 	t.Helper()
 	got := make(chan string, 100)
@@ -93,7 +93,7 @@ func next(t *testing.T, from <-chan string) string {
 	return await.Next(t, from, "the next message")
 }
 
-func TestTelemetryComesInWithItsProperties(t *testing.T) {
+func TestTelemetryArrivesWithItsProperties(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	c := f.connect(f.options(f.listen(), "d1", f.device("d1")))
@@ -225,7 +225,7 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 	}
 }
 
-// lost makes options tell when the connection is lost.
+// lost makes options report that the connection was lost.
 func lost(o *mqtt.ClientOptions) (*mqtt.ClientOptions, <-chan struct{}) {
 	gone := make(chan struct{})
 	return o.SetConnectionLostHandler(func(mqtt.Client, error) { close(gone) }), gone
@@ -267,12 +267,14 @@ func TestRevokedConnectionsAreEnded(t *testing.T) {
 			c.Publish("devices/"+id+"/messages/events/", 0, false, "x")
 		},
 	} {
-		id := strings.NewReplacer(" ", "-", ",", "").Replace(name)
-		key := f.device(id)
-		o, gone := lost(f.options(address, id, key))
-		c := f.connect(o)
-		do(id, key, c)
-		await.Closed(t, gone, name+": the end of the connection")
+		t.Run(name, func(t *testing.T) {
+			id := strings.NewReplacer(" ", "-", ",", "").Replace(name)
+			key := f.device(id)
+			o, gone := lost(f.options(address, id, key))
+			c := f.connect(o)
+			do(id, key, c)
+			await.Closed(t, gone, name+": the end of the connection")
+		})
 	}
 	if got := f.hubs.Received(host); got != 0 {
 		t.Errorf("got %d messages, want none", got)
@@ -287,7 +289,7 @@ func TestAConnectionEndsWithItsToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Past the wire, where the second could be over before the client has its CONNACK.
+	// Without the network, over which the second could end before the client has its CONNACK.
 	c := &fakeClient{}
 	session, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: soon, Client: c})
 	if err != nil {
@@ -330,8 +332,8 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 	}
 }
 
-// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so by default, and would connect
-// again without end if the connection were closed.
+// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them by default, and would reconnect without end if
+// the hub closed the connection.
 func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -364,14 +366,14 @@ func TestTheLastWillIsTelemetry(t *testing.T) {
 	key := f.device("d1")
 	address := f.listen()
 	f.connect(f.options(address, "d1", key).SetWill("devices/d1/messages/events/", "gone", 1, false))
-	f.connect(f.options(address, "d1", key)) // takes the place of the first, which had no chance to say goodbye
+	f.connect(f.options(address, "d1", key)) // replaces the first connection, which could not send a DISCONNECT
 	await.True(t, "the last will", func() bool {
 		return slices.ContainsFunc(f.hubs.Messages(host, "d1"),
 			func(m iothub.Message) bool { return string(m.Body) == "gone" })
 	})
 }
 
-// fakeClient is a client of the broker that keeps what it is sent.
+// fakeClient is a client of the broker that records what it receives.
 type fakeClient struct {
 	sent []broker.Message
 
@@ -379,7 +381,7 @@ type fakeClient struct {
 	reason error
 }
 
-// Send fails after Close, as that of a connection does.
+// Send fails after Close, like that of a connection.
 func (c *fakeClient) Send(m broker.Message) error {
 	if c.end() != nil {
 		return broker.ErrClosed
@@ -397,7 +399,7 @@ func (c *fakeClient) Close(reason error) {
 func (c *fakeClient) Remote() string           { return "test" }
 func (c *fakeClient) Context() context.Context { return context.Background() }
 
-// end is the reason for which the connection was closed, nil while it is open.
+// end returns the reason for which the connection was closed, or nil while it is open.
 func (c *fakeClient) end() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -460,7 +462,7 @@ func TestUnknownUserNamesAreNotAccepted(t *testing.T) {
 	}
 }
 
-// certificate is a self-signed one, valid from the time given for a day.
+// certificate returns a self-signed certificate that is valid from the given time for a day.
 func certificate(t *testing.T, from time.Time) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

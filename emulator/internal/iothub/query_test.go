@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// fleet makes devices d1 to d4, of which the last has an empty twin and is disabled.
+// fleet creates devices d1 to d4, of which the last has an empty twin and is disabled.
 func (f *fixture) fleet() {
 	f.Helper()
 	for id, body := range map[string]string{
@@ -24,7 +24,7 @@ func (f *fixture) fleet() {
 		http.StatusOK)
 }
 
-// ask returns the ids that a query finds.
+// ask returns the ids in the result of a query.
 func (f *fixture) ask(query string) string {
 	f.Helper()
 	body, _ := json.Marshal(map[string]string{"query": query})

@@ -34,8 +34,8 @@ func quoted(text string) (value string, size int, err error) {
 	return "", 0, fmt.Errorf("the string %s is not closed", first(text, 20))
 }
 
-// numbered parses \uXXXX, or a surrogate pair of two of them, and returns its length in bytes, or zero if there is
-// none.
+// numbered parses \uXXXX, or a surrogate pair of two of them, and returns its length in bytes, which is zero if the
+// text does not begin with one.
 func numbered(text string) (r rune, size int) {
 	one, ok := unit(text)
 	if !ok {

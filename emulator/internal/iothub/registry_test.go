@@ -70,7 +70,7 @@ func TestUpdatesNeedTheRightETag(t *testing.T) {
 	f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create again", http.StatusConflict).wantField(t,
 		"Message",
 		"ErrorCode:DeviceAlreadyExists;A device with the same id is already registered")
-	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of nothing",
+	f.owner("PUT", "/devices/d2", `{"deviceId":"d2"}`, "If-Match", "*").want(t, "update of an absent device",
 		http.StatusNotFound)
 	f.owner("DELETE", "/devices/d1", "", "If-Match", `"b3RoZXI="`).want(t, "delete with a stale etag",
 		http.StatusPreconditionFailed)
@@ -162,19 +162,23 @@ func TestEveryCallNeedsItsRight(t *testing.T) {
 		{"GET", "/statistics/devices", "", "read", 200},
 		{"GET", "/statistics/service", "", "service", 200},
 	} {
-		for _, policy := range []string{"read", "write", "service", "device"} {
-			if tc.path == "/statistics/service" && (policy == "read" || policy == "write") {
-				continue // which of the two rights it takes is unsure: both
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			for _, policy := range []string{"read", "write", "service", "device"} {
+				t.Run(policy, func(t *testing.T) {
+					if tc.path == "/statistics/service" && (policy == "read" || policy == "write") {
+						return // which of the two rights it takes is unsure: both
+					}
+					want := http.StatusUnauthorized
+					if policy == tc.right || policy == "write" && tc.right == "read" { // writing implies reading
+						want = tc.status
+					}
+					a := f.do(call{method: tc.method, path: tc.path + version, body: tc.body, token: f.policy(policy)})
+					if a.status != want {
+						t.Errorf("got %d %s, want %d", a.status, a.body, want)
+					}
+				})
 			}
-			want := http.StatusUnauthorized
-			if policy == tc.right || policy == "write" && tc.right == "read" { // writing implies reading
-				want = tc.status
-			}
-			a := f.do(call{method: tc.method, path: tc.path + version, body: tc.body, token: f.policy(policy)})
-			if a.status != want {
-				t.Errorf("%s %s with %s: got %d %s, want %d", tc.method, tc.path, policy, a.status, a.body, want)
-			}
-		}
+		})
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *session) Closed() {
 	if s.unwatch != nil {
 		s.unwatch()
 	}
-	s.giveBack()
+	s.returnUnacknowledged()
 	if !s.hubs.state.Disconnect(s.key.host, s.key.id, s) {
 		s.hubs.deliver(s.key) // the messages that this connection returned, to the one that took over
 	}
@@ -174,7 +174,7 @@ func (s *session) Publish(m broker.Message) error {
 		if err := s.stillRegistered(); err != nil {
 			return err
 		}
-	} else if !s.hubs.state.Heard(s.key.host, s.key.id, s) {
+	} else if !s.hubs.state.RecordActivity(s.key.host, s.key.id, s) {
 		return broker.ErrClosed
 	}
 	if ok, err := s.passPublish(m); !ok {

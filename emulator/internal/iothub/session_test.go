@@ -9,7 +9,7 @@ import (
 )
 
 // again connects d1 without a clean session and subscribes to nothing. It answers calls with their own payload, and
-// returns what else comes, as subscribe does.
+// returns the other messages, like subscribe.
 func (f *fixture) again(address, key string) (mqtt.Client, <-chan string) {
 	f.Helper()
 	got := make(chan string, 100)
@@ -22,9 +22,9 @@ func (f *fixture) again(address, key string) (mqtt.Client, <-chan string) {
 	})), got
 }
 
-// TestSubscriptionsGoOnWithTheNextConnection is what the Node SDK relies on, which reconnects with each token:
+// TestSubscriptionsContinueWithTheNextConnection is what the Node SDK relies on, which reconnects with each token:
 // https://github.com/Azure/iotedge/pull/3214.
-func TestSubscriptionsGoOnWithTheNextConnection(t *testing.T) {
+func TestSubscriptionsContinueWithTheNextConnection(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key, address := f.device("d1"), f.listen()

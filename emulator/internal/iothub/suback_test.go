@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// bare is a device's raw MQTT connection without any automatic behaviour.
+// bare is a device's raw MQTT connection, which does nothing automatically.
 type bare struct {
 	net.Conn
 	*testing.T
@@ -57,7 +57,7 @@ func (b *bare) read() packets.ControlPacket {
 	return p
 }
 
-// subscribe subscribes and reads the SUBACK, which has to come first.
+// subscribe subscribes and reads the SUBACK, which must come first.
 func (b *bare) subscribe(filter string) {
 	b.Helper()
 	p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
@@ -80,7 +80,7 @@ func (b *bare) unsubscribe(filter string) {
 	}
 }
 
-// message reads the next message that the device is sent.
+// message reads the next message to the device.
 func (b *bare) message() *packets.PublishPacket {
 	b.Helper()
 	p, ok := b.read().(*packets.PublishPacket)
@@ -90,15 +90,14 @@ func (b *bare) message() *packets.PublishPacket {
 	return p
 }
 
-// TestADeviceMissesNothingAfterItsSuback: what is sent to a device at the very moment at which its subscription is
-// acknowledged reaches it, method, twin change, answer and message alike; so it does at the CONNACK of a session that
-// goes on.
+// TestADeviceMissesNothingAfterItsSuback: a method call, twin change, answer or message that is sent at the moment of
+// the SUBACK reaches the device, and so does one that is sent at the CONNACK of a resumed session.
 func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 	t.Parallel()
 	version := 1
 	for name, tc := range map[string]struct {
 		filter string
-		// send makes the emulator send the n-th message; sent is called when that has returned.
+		// send makes the emulator send the n-th message; sent is called after that.
 		send func(f *fixture, b *bare, n int)
 		want func(n int) string
 	}{
@@ -140,8 +139,8 @@ func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 	}
 }
 
-// TestNoMethodIsLostAfterTheSuback: a call that waits for a device, or comes at the moment of its SUBACK, reaches the
-// connection that is there, though the device has only just left the one before.
+// TestNoMethodIsLostAfterTheSuback: a call that waits for a device, or arrives at the moment of its SUBACK, reaches the
+// present connection, even if the device has only just closed the one before.
 func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -171,8 +170,7 @@ func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 	t.Logf("%d calls", n)
 }
 
-// TestMethodCallWaitsForAReconnect: the device is on its way back, and the call said that
-// it waits.
+// TestMethodCallWaitsForAReconnect: the device reconnects while a call with a connect timeout waits.
 func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -182,7 +180,7 @@ func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	if _, err := first.Subscribe(methods, 0); err != nil {
 		t.Fatal(err)
 	}
-	c.Close(errors.New("the network is gone")) // the session has not heard of it yet
+	c.Close(errors.New("the network failed")) // the session has not noticed it yet
 	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"echo"}`)
 	a.want(t, "a call that does not wait", http.StatusNotFound)
 	if got := a.header.Get("iothub-errorcode"); got != "DeviceNotOnline" {
@@ -193,14 +191,14 @@ func TestMethodCallWaitsForAReconnect(t *testing.T) {
 		const waiting = `{"methodName":"echo","payload":7,"connectTimeoutInSeconds":60}`
 		answers <- f.owner("POST", "/twins/d1/methods", waiting)
 	}()
-	f.again(f.listen(), key) // takes the kept subscription up
+	f.again(f.listen(), key) // continues the stored subscription
 	a = await.Next(t, answers, "the answer of the next connection")
 	a.want(t, "call", http.StatusOK).wantField(t, "payload", 7)
 	first.Closed()
 }
 
-// TestAMessageWhoseLockEndsReachesTheConnectedDevice: it took the message over HTTPS, did not settle it and connected
-// over MQTT.
+// TestAMessageWhoseLockEndsReachesTheConnectedDevice: the device received it over HTTPS, did not settle it and
+// connected over MQTT.
 func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

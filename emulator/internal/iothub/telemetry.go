@@ -147,8 +147,8 @@ func (b *inbox) follow(host, device string, fromStart bool) *Follower {
 	return f
 }
 
-// tell passes a message to the followers. b.mu is held.
-func (b *inbox) tell(m Message) {
+// notify passes a message to the followers. b.mu is held.
+func (b *inbox) notify(m Message) {
 	for f := range b.followers {
 		if !m.of(f.host, f.device) {
 			continue
@@ -174,7 +174,7 @@ func (b *inbox) add(m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[m.Host]++
-	b.tell(m)
+	b.notify(m)
 	b.kept = append(b.kept, m)
 	b.bytes += m.held()
 	first := 0

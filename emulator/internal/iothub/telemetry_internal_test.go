@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestTelemetryIsBoundedByWhatItHolds: properties count as bodies do, for what is remembered and for a follower that
-// does not read.
-func TestTelemetryIsBoundedByWhatItHolds(t *testing.T) {
+// TestTheMemoryForTelemetryIsLimitedBySize: properties count like bodies, both for the stored messages and for a
+// follower that does not read.
+func TestTheMemoryForTelemetryIsLimitedBySize(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 200<<10)
 	many := map[string]string{}
@@ -46,7 +46,7 @@ func TestTelemetryIsBoundedByWhatItHolds(t *testing.T) {
 				t.Errorf("%s: got %v for the follower, want %v", name, err, ErrBehind)
 			}
 			reading := b.follow("", "", false)
-			for range 200 { // more than may wait, one after another
+			for range 200 { // more than may wait, sequentially
 				b.add(m)
 				if got := <-reading.messages; got.DeviceID != m.DeviceID {
 					t.Fatalf("%s: got %v", name, got.DeviceID)

@@ -24,7 +24,7 @@ func (f *fixture) downgrade() {
 	}
 }
 
-func TestAHubOfTheBasicTierServesWhatItHas(t *testing.T) {
+func TestAHubOfTheBasicTierServesItsFeatures(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -55,7 +55,7 @@ func TestAHubOfTheBasicTierServesWhatItHas(t *testing.T) {
 		iothub.CloudMessage{Body: []byte("x")}); iothub.Status(err) != http.StatusForbidden {
 		t.Errorf("got %v of a message to a device, want it refused", err)
 	}
-	// Over MQTT there is no way to say it: the connection ends.
+	// MQTT cannot report the reason: the connection ends.
 	address := f.listen()
 	for name, act := range map[string]func(mqtt.Client) mqtt.Token{
 		"messages": func(c mqtt.Client) mqtt.Token { return c.Subscribe("devices/d1/messages/devicebound/#", 1, nil) },

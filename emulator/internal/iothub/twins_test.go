@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The shapes are those recorded with the Azure SDK for .NET: DevicesClient_TwinLifecycle, 2020-03-13.
+// The formats are those recorded with the Azure SDK for .NET: DevicesClient_TwinLifecycle, 2020-03-13.
 func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -24,7 +24,7 @@ func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	if got.body != want {
 		t.Errorf("got %s\nwant %s", got.body, want)
 	}
-	// The client sends back what it read, and a change.
+	// The client sends back what it read, with a change.
 	a := f.owner("PATCH", "/twins/d1",
 		`{"deviceId":"d1","properties":{"desired":{"$metadata":{"$lastUpdated":"2020-06-25T20:25:29.3360931Z"},"$version":1,
 		"username":"userA"},"reported":{"$version":1,"ignored":true}},"etag":"AAAAAAAAAAE=","version":2,"tags":{"site":{"floor":2}}}`, "If-Match", "*").want(t, "patch", http.StatusOK)
@@ -77,7 +77,7 @@ func TestTwinChangesThatAreRefusedChangeNothing(t *testing.T) {
 // Sources: Azure/azure-iot-sdk-csharp issue 954 (a PUT of {"a":1,"c":100} over {"a":1,"b":2} tells the device
 // {"a":1,"b":null,"c":100}), Azure/azure-iot-sdk-node, e2etests/test/twin_e2e_tests.js ("can null out all desired
 // properties").
-func TestDevicesAreToldWhatIsGone(t *testing.T) {
+func TestDevicesGetTheNamesOfDeletedProperties(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -94,23 +94,25 @@ func TestDevicesAreToldWhatIsGone(t *testing.T) {
 		{"PATCH", `{"properties":{"desired":{"a":2}},"tags":null}`, `{"a":2,"$version":5}`, `{"a":2}`, ``},
 		{"PATCH", `{"properties":{"desired":{"b":3}}}`, `{"b":3,"$version":6}`, `{"a":2,"b":3}`, ``},
 	} {
-		a := f.owner(step.method, "/twins/d1", step.body).want(t, step.method, 200)
-		if got := next(t, changes); !strings.HasSuffix(got, " "+step.told) {
-			t.Errorf("%s %s: the device got %s, want %s", step.method, step.body, got, step.told)
-		}
-		var twin struct {
-			Tags       json.RawMessage
-			Properties struct{ Desired map[string]json.RawMessage }
-		}
-		if err := json.Unmarshal([]byte(a.body), &twin); err != nil {
-			t.Fatal(err)
-		}
-		delete(twin.Properties.Desired, "$metadata")
-		delete(twin.Properties.Desired, "$version")
-		if got, err := json.Marshal(twin.Properties.Desired); err != nil || string(got) != step.desired ||
-			string(twin.Tags) != step.tags {
-			t.Errorf("%s %s: got desired %s and tags %s, want %s and %s", step.method, step.body, got, twin.Tags,
-				step.desired, step.tags)
-		}
+		t.Run(step.method+" "+step.body, func(t *testing.T) {
+			a := f.owner(step.method, "/twins/d1", step.body).want(t, step.method, 200)
+			if got := next(t, changes); !strings.HasSuffix(got, " "+step.told) {
+				t.Errorf("%s %s: the device got %s, want %s", step.method, step.body, got, step.told)
+			}
+			var twin struct {
+				Tags       json.RawMessage
+				Properties struct{ Desired map[string]json.RawMessage }
+			}
+			if err := json.Unmarshal([]byte(a.body), &twin); err != nil {
+				t.Fatal(err)
+			}
+			delete(twin.Properties.Desired, "$metadata")
+			delete(twin.Properties.Desired, "$version")
+			if got, err := json.Marshal(twin.Properties.Desired); err != nil || string(got) != step.desired ||
+				string(twin.Tags) != step.tags {
+				t.Errorf("%s %s: got desired %s and tags %s, want %s and %s", step.method, step.body, got, twin.Tags,
+					step.desired, step.tags)
+			}
+		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// etagNumber is the number in a device's etag.
+// etagNumber returns the number in a device's etag.
 func etagNumber(t *testing.T, a answer) int {
 	t.Helper()
 	text, err := base64.StdEncoding.DecodeString(a.field(t, "etag").(string))
@@ -24,7 +24,7 @@ func etagNumber(t *testing.T, a answer) int {
 }
 
 // Recorded: DevicesClient_IdentityLifecycle, 2020-03-13.
-func TestAChangeRaisesTheETagByOneAndShowsNoParentsWhereThereAreNone(t *testing.T) {
+func TestAChangeIncrementsTheETagAndOmitsEmptyParents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	made := f.owner("PUT", "/devices/d1", `{"deviceId":"d1"}`).want(t, "create", http.StatusOK)

@@ -23,7 +23,7 @@ type authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate that is valid for a day around from, signed by issuer, or by itself when nil.
+// issue creates a certificate that is valid for a day around from, signed by issuer, or self-signed if issuer is nil.
 func issue(t *testing.T, issuer *authority, name string, ca bool, from time.Time) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,7 +56,7 @@ func issue(t *testing.T, issuer *authority, name string, ca bool, from time.Time
 	return &authority{parsed, key}
 }
 
-// upload gives hub-1 a certificate.
+// upload uploads a certificate to hub-1.
 func (f *fixture) upload(name string, a *authority, verified bool) {
 	f.Helper()
 	child := state.Child{Parent: host, Kind: state.CertificateKind, Name: name}
@@ -72,7 +72,7 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	now := f.clock.Now()
-	root, unproven, stranger := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now),
+	root, unproven, unknown := issue(t, nil, "root", true, now), issue(t, nil, "unproven", true, now),
 		issue(t, nil, "root", true, now)
 	f.upload("root", root, true)
 	f.upload("unproven", unproven, false)
@@ -99,7 +99,7 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 		"with the root":               {"ca", chain(leaf, middle, root), true},
 		"a link is missing":           {"ca", chain(leaf), false},
 		"authority without a proof":   {"ca", chain(issue(t, unproven, "ca", false, now), unproven), false},
-		"unknown authority":           {"ca", chain(issue(t, stranger, "ca", false, now), stranger), false},
+		"unknown authority":           {"ca", chain(issue(t, unknown, "ca", false, now), unknown), false},
 		"self-signed":                 {"ca", chain(issue(t, nil, "ca", false, now)), false},
 		"signed by another leaf":      {"ca", chain(issue(t, leaf, "ca", false, now), leaf, middle), false},
 		"another name":                {"ca", chain(issue(t, root, "key", false, now)), false},

@@ -9,8 +9,8 @@ import (
 	"evenkeel/emulator/internal/localca"
 )
 
-// BenchmarkHandshake is a TLS handshake over a pipe with a client that takes either certificate, and with one that
-// offers ECDSA only.
+// BenchmarkHandshake is a TLS handshake over a pipe with a client that accepts either certificate, and with one that
+// offers only ECDSA.
 func BenchmarkHandshake(b *testing.B) {
 	a, err := localca.New(time.Now)
 	if err != nil {

@@ -69,7 +69,7 @@ func TestNamesOutsideTheConstraintsAreRefused(t *testing.T) {
 	}
 }
 
-// TestRootIsConstrained signs a certificate for a name outside with the root's own key, as a thief of the key would.
+// TestRootIsConstrained signs a certificate for another name with the root's own key, as a thief of the key would.
 func TestRootIsConstrained(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

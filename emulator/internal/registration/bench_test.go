@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// BenchmarkRegister is what a registration costs beside TLS and the disk: PUT, one poll, a state in memory.
+// BenchmarkRegister measures a registration without TLS and disk: PUT, one poll, a state in memory.
 func BenchmarkRegister(b *testing.B) {
 	st, err := state.Open(state.Options{})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// serve puts the device API behind a broker and returns its address.
+// serve serves the device API with a broker and returns its address.
 func serve(t *testing.T, api *registration.API) string {
 	t.Helper()
 	b, err := broker.New(broker.Options{Fronts: []broker.Front{api}, Log: slog.New(slog.DiscardHandler)})
@@ -52,7 +52,7 @@ func dial(address, id, user, password string) (mqtt.Client, error) {
 	return c, connecting.Error()
 }
 
-// TestAnMQTTClientRegisters drives the front over a socket with a client that knows nothing of this project.
+// TestAnMQTTClientRegisters uses a client that contains no code of this project.
 func TestAnMQTTClientRegisters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, registration.Options{})

@@ -22,7 +22,7 @@ type authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate: signed by issuer, or by itself when nil.
+// issue creates a certificate signed by issuer, or a self-signed one if issuer is nil.
 func issue(t *testing.T, issuer *authority, name string, ca bool, notAfter time.Time) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -80,7 +80,7 @@ func leafCertificates(primary, secondary *authority) state.Settings {
 		ClientSecondary: secondary.Raw}}}
 }
 
-// upload gives the provisioning service a CA certificate, as ARM does.
+// upload uploads a CA certificate to the provisioning service, as ARM does.
 func (w world) upload(t *testing.T, name string, a *authority, verified bool) {
 	t.Helper()
 	child := state.Child{Parent: state.ServiceHost("dps-1"), Kind: state.CertificateKind, Name: name}
@@ -92,7 +92,7 @@ func (w world) upload(t *testing.T, name string, a *authority, verified bool) {
 	}
 }
 
-// certificateCase is a device that presents a chain, and what becomes of it.
+// certificateCase is a device that presents a chain, and the result.
 type certificateCase struct {
 	name  string
 	id    string
@@ -113,23 +113,25 @@ func (test certificateCase) run(t *testing.T, w world) {
 		return
 	}
 	for front, r := range map[string]response{"HTTPS": got, "MQTT": reply} {
-		body, _ := tree(t, r.body).(map[string]any)
-		if r.status != 200 || body["status"] != test.status {
-			t.Fatalf("%s: got %d %s, want %s", front, r.status, r.body, test.status)
-		}
-		if test.status != "assigned" {
-			continue
-		}
-		result, _ := body["registrationState"].(map[string]any)
-		x509Result, _ := result["x509"].(map[string]any)
-		if group, _ := x509Result["enrollmentGroupId"].(string); x509Result == nil || group != test.group {
-			t.Errorf("%s: got x509 %v, want the group %q", front, result["x509"], test.group)
-		}
-		device, err := w.st.Device(result["assignedHub"].(string), test.id)
-		if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil ||
-			device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
-			t.Errorf("%s: got the hub's device %+v, %v, want the leaf's thumbprint %s", front, device, err, want)
-		}
+		t.Run(front, func(t *testing.T) {
+			body, _ := tree(t, r.body).(map[string]any)
+			if r.status != 200 || body["status"] != test.status {
+				t.Fatalf("%s: got %d %s, want %s", front, r.status, r.body, test.status)
+			}
+			if test.status != "assigned" {
+				return
+			}
+			result, _ := body["registrationState"].(map[string]any)
+			x509Result, _ := result["x509"].(map[string]any)
+			if group, _ := x509Result["enrollmentGroupId"].(string); x509Result == nil || group != test.group {
+				t.Errorf("%s: got x509 %v, want the group %q", front, result["x509"], test.group)
+			}
+			device, err := w.st.Device(result["assignedHub"].(string), test.id)
+			if want := fmt.Sprintf("%X", sha256.Sum256(test.chain[0].Raw)); err != nil ||
+				device.Auth != state.AuthSelfSigned || device.PrimaryThumbprint != want {
+				t.Errorf("%s: got the hub's device %+v, %v, want the leaf's thumbprint %s", front, device, err, want)
+			}
+		})
 	}
 }
 
@@ -193,8 +195,8 @@ func TestRegisterWithACertificate(t *testing.T) {
 	}
 }
 
-// TestTheChainMustReachAVerifiedCertificate: what is uploaded decides, as the documents' example with an intermediate
-// says.
+// TestTheChainMustReachAVerifiedCertificate: the uploaded certificate decides, as in the documents' example with an
+// intermediate.
 func TestTheChainMustReachAVerifiedCertificate(t *testing.T) {
 	t.Parallel()
 	year := start.AddDate(1, 0, 0)
@@ -260,13 +262,13 @@ func TestReferencesToUploadedCertificates(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, w) })
 	}
 
-	// Taking the certificate away takes its devices' way in, at once.
+	// After the certificate is removed, its devices are refused at once.
 	if err := w.st.DeleteChild(state.ServiceHost("dps-1"), state.CertificateKind, "root", ""); err != nil {
 		t.Fatal(err)
 	}
 	certificateCase{id: "sn-1", chain: chain(leaf(root, "sn-1"), root), status: "refused"}.run(t, w)
 
-	// An enrollment hides the groups; deleted, it hides them no more.
+	// An enrollment takes precedence over the groups until it is deleted.
 	if err := w.st.DeleteEntry(state.Individuals, w.scope, "one", ""); err != nil {
 		t.Fatal(err)
 	}

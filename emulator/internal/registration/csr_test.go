@@ -155,11 +155,13 @@ func TestOnlyTheOperationHasTheChain(t *testing.T) {
 
 	device.body = ""
 	for version, want := range map[string]int{"2021-10-01": 0, "2025-07-01": 0, csrVersion: 3} {
-		device.version = version
-		got := w.request(t, http.MethodGet, "operations/"+id, device)
-		if chain := issued(t, got); len(chain) != want {
-			t.Errorf("%s: got %d certificates, want %d", version, len(chain), want)
-		}
+		t.Run(version, func(t *testing.T) {
+			device.version = version
+			got := w.request(t, http.MethodGet, "operations/"+id, device)
+			if chain := issued(t, got); len(chain) != want {
+				t.Errorf("%s: got %d certificates, want %d", version, len(chain), want)
+			}
+		})
 	}
 	device.version = csrVersion
 	if got := w.request(t, http.MethodPost, "", device); got.status != 200 ||
@@ -270,15 +272,17 @@ func TestRSAIsAcceptedByOption(t *testing.T) {
 	settings.Issuance = policyNamed
 	w.enroll(t, state.Enrollment{RegistrationID: "device-1", Settings: settings})
 	for bits, status := range map[int]int{1024: 400, 2048: 200} {
-		key, err := rsa.GenerateKey(rand.Reader, bits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := base64.StdEncoding.EncodeToString(csr(t, pkix.Name{CommonName: "device-1"}, key))
-		if got := w.register(t, attempt{id: "device-1", token: w.token(t, "device-1", key1), version: csrVersion,
-			body: asking(text)}); got.status != status {
-			t.Errorf("%d bits: got %d %s, want %d", bits, got.status, got.body, status)
-		}
+		t.Run(fmt.Sprint(bits), func(t *testing.T) {
+			key, err := rsa.GenerateKey(rand.Reader, bits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := base64.StdEncoding.EncodeToString(csr(t, pkix.Name{CommonName: "device-1"}, key))
+			if got := w.register(t, attempt{id: "device-1", token: w.token(t, "device-1", key1), version: csrVersion,
+				body: asking(text)}); got.status != status {
+				t.Errorf("%d bits: got %d %s, want %d", bits, got.status, got.body, status)
+			}
+		})
 	}
 }
 

@@ -120,7 +120,7 @@ func (a *API) serveLookup(_ *http.Request, c caller, body []byte) (dpswire.Reply
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	if c.hasCSR(sent) { // the description of the operation says so
+	if c.hasCSR(sent) { // as the description of the operation requires
 		return dpswire.Reply{}, dpswire.Invalid("csr is only for registrations, not for the lookup of one.")
 	}
 	found, err := a.lookup(c, m)

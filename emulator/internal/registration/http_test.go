@@ -63,7 +63,7 @@ func (r response) want(t *testing.T, status int, body string) {
 	wantBody(t, r.body, body)
 }
 
-// register does what a device does: PUT, then GET until it has its hub.
+// register registers like a device: PUT, then GET until the device has its hub.
 func (w world) register(t *testing.T, a attempt) response {
 	t.Helper()
 	started := w.request(t, http.MethodPut, "register", a)
@@ -144,18 +144,22 @@ func TestTheResultNamesTheConnectionProfileInItsVersion(t *testing.T) {
 	for version, want := range map[string]bool{
 		"2019-03-31": false, "2021-10-01": false, "2026-11-01": false, "2026-11-02-preview": true,
 	} {
-		device.version = version
-		for name, got := range map[string]response{
-			"register": w.register(t, device), "lookup": w.request(t, http.MethodPost, "", device),
-		} {
-			if shown := strings.Contains(got.body, `"connectionProfile":"classic"`); got.status != 200 ||
-				shown != want {
-				t.Errorf("%s with %s: got %d %s, want connectionProfile %v", name, version, got.status, got.body, want)
+		t.Run(version, func(t *testing.T) {
+			device.version = version
+			for name, got := range map[string]response{
+				"register": w.register(t, device), "lookup": w.request(t, http.MethodPost, "", device),
+			} {
+				t.Run(name, func(t *testing.T) {
+					if shown := strings.Contains(got.body, `"connectionProfile":"classic"`); got.status != 200 ||
+						shown != want {
+						t.Errorf("got %d %s, want connectionProfile %v", got.status, got.body, want)
+					}
+					if !want && strings.Contains(got.body, "connectionProfile") {
+						t.Errorf("%s with %s: got %s", name, version, got.body)
+					}
+				})
 			}
-			if !want && strings.Contains(got.body, "connectionProfile") {
-				t.Errorf("%s with %s: got %s", name, version, got.body)
-			}
-		}
+		})
 	}
 }
 
@@ -165,19 +169,22 @@ func TestTheKeyOfATokenNeedNoName(t *testing.T) {
 	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: keys(key1, key2)})
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "devices", Settings: keys(otherKey, otherKey)})
 	devices := map[string]string{"own": key2, "sn-1": derived(t, otherKey, "sn-1")}
-	// As the SDK for Python signs, as the SDK for C writes an empty name, as the documentation says.
+	// The tokens of the SDK for Python, of the SDK for C (with an empty name), and of the documentation.
 	for _, ending := range []string{"", "&skn=", "&skn=registration", "&skn=Registration"} {
 		t.Run(fmt.Sprintf("%.60q", ending), func(t *testing.T) {
 			for id, key := range devices {
-				device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) +
-					ending}
-				for front, got := range map[string]response{"HTTPS": w.register(t, device),
-					"MQTT": w.registerMQTT(t, device)} {
-					if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
-						t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status,
-							got.body)
+				t.Run(id, func(t *testing.T) {
+					signed := token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour))
+					device := attempt{id: id, token: signed + ending}
+					for front, got := range map[string]response{"HTTPS": w.register(t, device),
+						"MQTT": w.registerMQTT(t, device)} {
+						t.Run(front, func(t *testing.T) {
+							if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
+								t.Errorf("got %d %s, want it assigned", got.status, got.body)
+							}
+						})
 					}
-				}
+				})
 			}
 		})
 	}
@@ -257,7 +264,7 @@ func TestRefusedDevices(t *testing.T) {
 			attempt{id: "off", token: w.token(t, "off", derived(t, key1, "off"))}, 401, refused},
 		{"a disabled group", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key2, "sn-1"))},
 			200, disabled("sn-1", `,"symmetricKey":{"enrollmentGroupId":"off"}`)},
-		{"a body that is no JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
+		{"a body that is not JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
 			400, errorJSON(400004, "The request body is not a valid device registration.")},
 		{"a body of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", good),
 			body: `{"registrationId":"sn-2"}`},

@@ -3,6 +3,7 @@ package registration_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,7 +199,7 @@ func TestRefusedConnections(t *testing.T) {
 				t.Errorf("got %v, want a refusal (not mine: %v)", err, test.notMine)
 			}
 			if err != nil && strings.Contains(err.Error(), key1) {
-				t.Errorf("the error tells a key: %v", err)
+				t.Errorf("the error contains a key: %v", err)
 			}
 		})
 	}
@@ -257,7 +258,7 @@ func TestTopicsOutsideTheContract(t *testing.T) {
 	session, c := w.connect(t, attempt{id: "a", token: w.token(t, "a", key1)})
 	for _, topic := range []string{"", "devices/a/messages/events/", "$dps/registrations/PUT/",
 		"$dps/registrations/res/200/?$rid=1"} {
-		t.Run(topic, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", topic), func(t *testing.T) {
 			if err := session.Publish(broker.Message{Topic: topic}); err == nil {
 				t.Errorf("publish to %q: got nil, want an error that closes the connection", topic)
 			}

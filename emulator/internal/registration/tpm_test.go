@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// tpmDevice is a device with a TPM in software.
+// tpmDevice is a device with a software TPM.
 type tpmDevice struct {
 	*softkeys.TPM
 	id string
@@ -89,7 +89,7 @@ func TestRegisterWithATPM(t *testing.T) {
 		}
 	}
 
-	// A request sent twice: both answers are good.
+	// The device sends a request twice: both answers are valid.
 	first := d.challenged(t, w)
 	second := d.challenged(t, w)
 	for _, key := range []string{first, second} {
@@ -167,7 +167,7 @@ func TestRefusedTPMs(t *testing.T) {
 		t.Errorf("a disabled enrollment: got %d %s", got.status, got.body)
 	}
 
-	// A challenge does not last for ever, whatever the token says.
+	// A challenge expires, however long the token is valid.
 	signed.token = token(t, w.scope+"/registrations/tpm-1", sas.Policy, key, start.Add(100*time.Hour))
 	now = start.Add(2 * time.Hour)
 	if got := w.register(t, signed); got.status != 401 {

@@ -81,8 +81,8 @@ func (e allocationError) Error() string { return "Custom allocation failed" + st
 
 // decide returns the call of the webhook of m's enrollment, or nil if it has no webhook.
 //
-// Fidelity: on Azure the definition's apiVersion selects the format of the entry; here it is always that of
-// 2021-10-01.
+// Fidelity: on Azure the definition's apiVersion selects the format of the entry; here it selects between those of
+// 2021-10-01 and 2026-11-01.
 func (a *API) decide(m match) func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) {
 	var hook *state.Webhook
 	if m.enrollment != nil {

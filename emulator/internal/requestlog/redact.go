@@ -16,9 +16,9 @@ var secret = regexp.MustCompile(
 // words: every text that secret matches contains one of them, in any letter case.
 var words = []string{"sig", "code", "key", "token", "client_", "password", "authorization", "sharedaccess", "bearer"}
 
-// innocent reports whether the text contains none of the words, which is much faster to check than secret. It returns
-// false for letters outside ASCII, because some of them are ASCII letters in another case.
-func innocent(text string) bool {
+// hasNoSecretWord reports whether the text contains none of the words, which is much faster to check than secret. It
+// returns false for letters outside ASCII, because some of them are ASCII letters in another case.
+func hasNoSecretWord(text string) bool {
 	if strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return false
 	}
@@ -28,7 +28,7 @@ func innocent(text string) bool {
 
 // Redact returns a path, query or topic with its secrets replaced by a mark. The names of parameters are kept.
 func Redact(text string) string {
-	if innocent(text) {
+	if hasNoSecretWord(text) {
 		return text
 	}
 	return secret.ReplaceAllStringFunc(text, func(found string) string {

@@ -1,6 +1,7 @@
 package requestlog_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -42,10 +43,12 @@ func TestLogKeepsTheLastRecordsInOrder(t *testing.T) {
 	}
 	l.Reset()
 	l.Record(requestlog.Record{})
-	// Whoever follows the log asks for what came after the last record that they know, a reset between or not.
+	// A follower requests the records after the last one that it has, whether or not the log was reset in between.
 	for after, want := range map[uint64][]uint64{0: {7}, 6: {7}, 7: {}} {
-		if got := sequences(l.Records(requestlog.Filter{After: after})); !slices.Equal(got, want) {
-			t.Errorf("after %d and a reset: got %v, want %v", after, got, want)
-		}
+		t.Run(fmt.Sprintf("after %d and a reset", after), func(t *testing.T) {
+			if got := sequences(l.Records(requestlog.Filter{After: after})); !slices.Equal(got, want) {
+				t.Errorf("after %d and a reset: got %v, want %v", after, got, want)
+			}
+		})
 	}
 }

@@ -38,9 +38,11 @@ func TestMuxAnswersAsNetHTTPDoes(t *testing.T) {
 				"/common/x/y", "/t/x/y",
 				"/t/x/z", "/nothing", "/items/a/b/c",
 			} {
-				if diff := cmp.Diff(answer(&std, method, path), answer(&own, method, path)); diff != "" {
-					t.Errorf("%s %s (-net/http +Mux):\n%s", method, path, diff)
-				}
+				t.Run(path, func(t *testing.T) {
+					if diff := cmp.Diff(answer(&std, method, path), answer(&own, method, path)); diff != "" {
+						t.Errorf("%s %s (-net/http +Mux):\n%s", method, path, diff)
+					}
+				})
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func TestFind(t *testing.T) {
 		{"a variable", routes.Table[int]{}, "GET", "/things/A", match{pattern: "GET /things/{id}", values: thing("A")}},
 		{"an escaped slash", routes.Table[int]{}, "GET", "/things/a%2Fb",
 			match{pattern: "GET /things/{id}", values: thing("a/b")}},
-		{"a word beside a variable", routes.Table[int]{}, "POST", "/things/query", match{pattern: "POST /things/query",
+		{"a word and a variable", routes.Table[int]{}, "POST", "/things/query", match{pattern: "POST /things/query",
 			values: none}},
 		{"a method that only the variable has", routes.Table[int]{}, "GET", "/things/query",
 			match{pattern: "GET /things/{id}", values: thing("query")}},
@@ -56,7 +56,7 @@ func TestFind(t *testing.T) {
 		{"HEAD", routes.Table[int]{}, "HEAD", "/things/a", match{allowed: []string{"GET", "PUT"}}},
 		{"HEAD by GET", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a",
 			match{pattern: "GET /things/{id}", values: thing("a")}},
-		{"HEAD of its own", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a/size",
+		{"an operation for HEAD", routes.Table[int]{HeadByGet: true}, "HEAD", "/things/a/size",
 			match{pattern: "HEAD /things/{id}/size", values: thing("a")}},
 		{"the rest of a path", routes.Table[int]{}, "GET", "/files/a/b/", match{pattern: "GET /files/{rest...}",
 			values: map[string]string{"rest": "a/b/"}}},
@@ -64,8 +64,8 @@ func TestFind(t *testing.T) {
 			values: map[string]string{"rest": ""}}},
 		{"any method", routes.Table[int]{}, "BREW", "/any/", match{pattern: "/any/{$}", values: none}},
 		{"a path that stops before a variable", routes.Table[int]{}, "PUT", "/s/devices", match{incomplete: true}},
-		{"a path that stops before a word", routes.Table[int]{}, "PUT", "/s/devices/d", match{}},
-		{"a path that goes on", routes.Table[int]{}, "PUT", "/s/devices/d/register/now", match{}},
+		{"a path that ends before a word", routes.Table[int]{}, "PUT", "/s/devices/d", match{}},
+		{"a longer path", routes.Table[int]{}, "PUT", "/s/devices/d/register/now", match{}},
 		{"the root", routes.Table[int]{}, "GET", "/", match{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestAddPanicsOnAPatternThatIsInTheTable(t *testing.T) {
+func TestAddPanicsOnADuplicatePattern(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {

@@ -28,28 +28,30 @@ func hubs(weights ...int) []state.Candidate {
 	return cs
 }
 
-// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: five standard deviations are allowed,
-// which a right formula misses once in two million runs, and the ids are always the same.
+// TestHashedSpreadsByWeight counts 20,000 devices. A hub's share is binomial: the test allows five standard deviations,
+// which a correct formula exceeds once in two million runs, and the ids are always the same.
 func TestHashedSpreadsByWeight(t *testing.T) {
 	t.Parallel()
 	const devices = 20_000
 	for _, weights := range [][]int{{1, 1}, {1, 1, 1, 1, 1}, {1, 3}, {5, 3, 2}, {1, 1000}, {0, 1}} {
-		cs, total := hubs(weights...), 0.0
-		for _, c := range cs {
-			total += float64(max(c.Weight, 1))
-		}
-		got := make(map[string]float64)
-		for i := range devices {
-			got[allocate(t, state.Hashed, fmt.Sprintf("device-%d", i), cs)]++
-		}
-		for _, c := range cs {
-			p := float64(max(c.Weight, 1)) / total
-			want, spread := devices*p, math.Sqrt(devices*p*(1-p))
-			if math.Abs(got[c.Host]-want) > 5*spread {
-				t.Errorf("weights %v, %s: got %.0f devices, want %.0f ± %.0f", weights, c.Host, got[c.Host], want,
-					5*spread)
+		t.Run(fmt.Sprint(weights), func(t *testing.T) {
+			cs, total := hubs(weights...), 0.0
+			for _, c := range cs {
+				total += float64(max(c.Weight, 1))
 			}
-		}
+			got := make(map[string]float64)
+			for i := range devices {
+				got[allocate(t, state.Hashed, fmt.Sprintf("device-%d", i), cs)]++
+			}
+			for _, c := range cs {
+				p := float64(max(c.Weight, 1)) / total
+				want, spread := devices*p, math.Sqrt(devices*p*(1-p))
+				if math.Abs(got[c.Host]-want) > 5*spread {
+					t.Errorf("weights %v, %s: got %.0f devices, want %.0f ± %.0f", weights, c.Host, got[c.Host], want,
+						5*spread)
+				}
+			}
+		})
 	}
 }
 

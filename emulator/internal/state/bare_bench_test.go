@@ -17,14 +17,13 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// bareServer is the environment variable with the folder that BenchmarkBareServer reads its certificates from.
+// bareServer is the environment variable with the folder of BenchmarkBareServer's certificates.
 const bareServer = "EVENKEEL_BARE_SERVER"
 
-// BenchmarkBareServer is the least that a service of devices does, in a process of its own as the emulator is one: it
-// completes TLS handshakes, with the client's certificate verified when it has one, and closes the connection; at the
-// second of its addresses it keeps the rows of a first registration in between, synced. It writes the addresses to
-// standard output and serves until standard input ends. The clients are those of `make bench`, which compares
-// registrations with it.
+// BenchmarkBareServer is the least that a service of devices does, in a separate process like the emulator: it
+// completes TLS handshakes, verifies the client's certificate if there is one, and closes the connection. At its second
+// address it first stores the rows of a first registration, synced. It writes the addresses to standard output and
+// serves until standard input ends. The clients are those of `make bench`, which compares registrations with it.
 func BenchmarkBareServer(b *testing.B) {
 	dir := os.Getenv(bareServer)
 	if dir == "" {
@@ -55,7 +54,7 @@ func BenchmarkBareServer(b *testing.B) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// bareConfig is the emulator's: its certificate is sent with the root, and every client is asked for one of its own.
+// bareConfig is that of the emulator: it sends its certificate with the root, and requests one from every client.
 func bareConfig(dir string) (*tls.Config, error) {
 	own, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
 	if err != nil {
@@ -75,7 +74,7 @@ func bareConfig(dir string) (*tls.Config, error) {
 	}, nil
 }
 
-// listenBare serves at a port of its own until the listener is closed.
+// listenBare serves at a new port until the listener is closed.
 func listenBare(config *tls.Config, keep func() error) (net.Listener, error) {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
@@ -91,7 +90,7 @@ func listenBare(config *tls.Config, keep func() error) (net.Listener, error) {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 				if conn.(*tls.Conn).Handshake() != nil {
-					return // the client reports what goes wrong
+					return // the client reports the error
 				}
 				if err := keep(); err != nil {
 					_, _ = fmt.Fprintln(conn, err) // instead of the end that the client waits for

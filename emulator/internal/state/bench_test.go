@@ -11,8 +11,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// BenchmarkRegister registers each device of a group once, durably, by that many callers; "ceiling/s" is what the store
-// alone commits in the same run.
+// BenchmarkRegister registers each device of a group once, durably, with that many callers; "ceiling/s" is the rate at
+// which only the store commits in the same run.
 func BenchmarkRegister(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
@@ -32,7 +32,7 @@ func BenchmarkRegister(b *testing.B) {
 	}
 }
 
-// BenchmarkRegisterAgain registers ten devices over and over.
+// BenchmarkRegisterAgain registers ten devices repeatedly.
 func BenchmarkRegisterAgain(b *testing.B) {
 	w := newWorld(b, state.Options{Dir: b.TempDir()}, 2)
 	group := w.putGroupEntry("group", state.Settings{})
@@ -45,7 +45,7 @@ func BenchmarkRegisterAgain(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "registrations/s")
 }
 
-// BenchmarkPutEnrollment makes individual enrollments by 64 callers.
+// BenchmarkPutEnrollment creates individual enrollments with 64 callers.
 func BenchmarkPutEnrollment(b *testing.B) {
 	w := newWorld(b, state.Options{Dir: b.TempDir()}, 2)
 	inParallel(b, 64, func(i int64) error {

@@ -19,10 +19,10 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// patience bounds what must end by itself, on a loaded machine too.
+// patience limits waits for what must end without help, even on a loaded machine.
 const patience = time.Minute
 
-// within fails the test when f does not return.
+// within fails the test if f does not return.
 func within[T any](t *testing.T, what string, f func() T) T {
 	t.Helper()
 	done := make(chan T, 1)
@@ -36,7 +36,7 @@ func within[T any](t *testing.T, what string, f func() T) T {
 	}
 }
 
-// full refuses writes, from the n-th of those that are chosen on.
+// full refuses writes, beginning with the n-th of those that are selected.
 type full struct {
 	writes atomic.Int64
 	from   int64
@@ -55,7 +55,7 @@ func (f *full) MaybeError(op errorfs.Op) error {
 
 func (f *full) String() string { return "full" }
 
-// TestAStartOnAFullDiskEnds lets the disk be full from each write of a start on.
+// TestAStartOnAFullDiskEnds fills the disk at each write of a start.
 func TestAStartOnAFullDiskEnds(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
@@ -68,10 +68,10 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 					s   *state.State
 					err error
 				}
-				var told journal
+				var logged journal
 				r := within(t, fmt.Sprintf("start of a store, %s, full from write %d on", name, from), func() result {
 					s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults),
-						Logger: told.logger()})
+						Logger: logged.logger()})
 					return result{s, err}
 				})
 				if r.err == nil {
@@ -96,15 +96,15 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 	}
 }
 
-// TestADiskThatRefusesTablesStopsChangesNotReads lets every write succeed but those of tables, which the database would
-// try for ever.
+// TestADiskThatRefusesTablesStopsChangesNotReads: every write succeeds except those of tables, which the database would
+// retry without end.
 func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	var on atomic.Bool
 	faults := &full{chosen: func(op errorfs.Op) bool { return on.Load() && strings.HasSuffix(op.Path, ".sst") }}
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: logged.logger()})
 	must(t, err)
 	w := &world{State: s, t: t, clock: newClock()}
 	w.build(1)
@@ -135,8 +135,8 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 		writers.Wait()
 		return nil
 	})
-	if !errors.Is(s.Err(), state.ErrUnwritable) || strings.Count(told.String(), "level=ERROR") != 1 {
-		t.Errorf("got %v and the log %q, want %v, told once", s.Err(), told.String(), state.ErrUnwritable)
+	if !errors.Is(s.Err(), state.ErrUnwritable) || strings.Count(logged.String(), "level=ERROR") != 1 {
+		t.Errorf("got %v and the log %q, want %v, logged once", s.Err(), logged.String(), state.ErrUnwritable)
 	}
 	if n := within(t, "reads", func() int { c, _ := s.Counts(); return c.Enrollments }); n < len(kept) {
 		t.Errorf("got %d enrollments to read, want at least %d", n, len(kept))
@@ -150,56 +150,58 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	}
 }
 
-// TestADiskThatRefusesAnythingStopsChanges lets the disk be full from some write on, while callers write.
+// TestADiskThatRefusesAnythingStopsChanges fills the disk at some write while callers write.
 func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 	t.Parallel()
 	for _, from := range []int64{1, 2, 5, 20, 50, 100, 300} {
-		disk := vfs.NewCrashableMem()
-		var on atomic.Bool
-		faults := &full{from: from, chosen: func(errorfs.Op) bool { return on.Load() }}
-		s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults)})
-		must(t, err)
-		w := &world{State: s, t: t, clock: newClock()}
-		w.build(1)
-		on.Store(true)
-		twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
-		kept := within(t, "writes on a disk that fills", func() (kept []string) {
-			for i := 0; ; i++ {
-				name := fmt.Sprint("device-", i)
-				if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name,
-					Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
-					return kept
+		t.Run(fmt.Sprintf("from write %d on", from), func(t *testing.T) {
+			disk := vfs.NewCrashableMem()
+			var on atomic.Bool
+			faults := &full{from: from, chosen: func(errorfs.Op) bool { return on.Load() }}
+			s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults)})
+			must(t, err)
+			w := &world{State: s, t: t, clock: newClock()}
+			w.build(1)
+			on.Store(true)
+			twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
+			kept := within(t, "writes on a disk that fills", func() (kept []string) {
+				for i := 0; ; i++ {
+					name := fmt.Sprint("device-", i)
+					if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name,
+						Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
+						return kept
+					}
+					kept = append(kept, name)
 				}
-				kept = append(kept, name)
+			})
+			if !errors.Is(s.Err(), state.ErrUnwritable) {
+				t.Errorf("full from write %d on: got %v, want %v", from, s.Err(), state.ErrUnwritable)
+			}
+			must(t, within(t, "close", s.Close))
+			after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
+			for _, name := range kept {
+				if _, err := after.Enrollment(w.scope, name); err != nil {
+					t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from,
+						name, err)
+				}
 			}
 		})
-		if !errors.Is(s.Err(), state.ErrUnwritable) {
-			t.Errorf("full from write %d on: got %v, want %v", from, s.Err(), state.ErrUnwritable)
-		}
-		must(t, within(t, "close", s.Close))
-		after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
-		for _, name := range kept {
-			if _, err := after.Enrollment(w.scope, name); err != nil {
-				t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from,
-					name, err)
-			}
-		}
 	}
 }
 
-// TestAStopOnAFullDiskIsCleanWithoutItsNote has no room for the note of the stop.
-func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
+// TestAStopOnAFullDiskIsCleanWithoutItsRecord has no space for the record of the stop.
+func TestAStopOnAFullDiskIsCleanWithoutItsRecord(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
 	var on atomic.Bool
 	faults := &full{chosen: func(op errorfs.Op) bool { return on.Load() && strings.Contains(op.Path, "closed.json") }}
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: logged.logger()})
 	must(t, err)
 	must(t, s.PutAsync(state.Async{ID: "op", Due: s.Now()}))
 	on.Store(true)
 	must(t, s.Close())
-	if text := told.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
+	if text := logged.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
 		t.Errorf("got the log %q, want a warning and no error", text)
 	}
 	for name := range filesOf(t, disk) {
@@ -213,8 +215,8 @@ func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
 	}
 }
 
-// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log nothing more is
-// acknowledged at all.
+// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log, no further change is
+// acknowledged.
 func TestRemovedFilesStopChanges(t *testing.T) {
 	t.Parallel()
 	remove := func(patterns ...string) func(dir string) error {
@@ -235,7 +237,7 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		harm func(dir string) error
-		// atOnce says that the very next change is refused, without a look.
+		// atOnce means that the next change is refused, without the periodic check.
 		atOnce bool
 	}{
 		"the log":                {remove("*.log"), true},
@@ -256,8 +258,8 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 			must(t, err)
 			must(t, first.PutAsync(state.Async{ID: "first", Due: first.Now()}))
 			must(t, first.Close())
-			var told journal
-			s, err := state.Open(state.Options{Dir: dir, Logger: told.logger()})
+			var logged journal
+			s, err := state.Open(state.Options{Dir: dir, Logger: logged.logger()})
 			must(t, err)
 			must(t, s.PutAsync(state.Async{ID: "op", Due: s.Now()}))
 			must(t, s.Look())
@@ -272,8 +274,8 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 				t.Errorf("a change afterwards: got %v, want %v", err, state.ErrRemoved)
 			}
 			must(t, within(t, "close", s.Close))
-			if !errors.Is(s.Err(), state.ErrRemoved) || strings.Count(told.String(), "level=ERROR") != 1 {
-				t.Errorf("got %v and the log %q, want %v, told once", s.Err(), told.String(), state.ErrRemoved)
+			if !errors.Is(s.Err(), state.ErrRemoved) || strings.Count(logged.String(), "level=ERROR") != 1 {
+				t.Errorf("got %v and the log %q, want %v, logged once", s.Err(), logged.String(), state.ErrRemoved)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "closed.json")); err == nil {
 				t.Error("the stop is noted as a clean one")
@@ -282,7 +284,7 @@ func TestRemovedFilesStopChanges(t *testing.T) {
 	}
 }
 
-// replaceLog puts a copy in the place of each log, as a backup program does.
+// replaceLog replaces each log by a copy, as a backup program does.
 func replaceLog(dir string) error {
 	found, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	for _, file := range found {
@@ -292,7 +294,7 @@ func replaceLog(dir string) error {
 	return err
 }
 
-// awaitErr returns when the state takes no more changes.
+// awaitErr returns when the state accepts no more changes.
 func awaitErr(s *state.State) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -304,8 +306,8 @@ func awaitErr(s *state.State) error {
 	return nil
 }
 
-// TestAQuietStoreIsNotCalledRemoved looks while the database replaces its own files.
-func TestAQuietStoreIsNotCalledRemoved(t *testing.T) {
+// TestFilesThatTheDatabaseReplacesAreNotReportedAsRemoved checks the files while the database replaces its own ones.
+func TestFilesThatTheDatabaseReplacesAreNotReportedAsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{Dir: filepath.Join(t.TempDir(), "store")}, 1)
 	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
@@ -318,7 +320,7 @@ func TestAQuietStoreIsNotCalledRemoved(t *testing.T) {
 }
 
 // TestADamagedTableThatIsReadStopsChanges damages a table of a store after a clean stop in many places, some of which
-// only a read meets.
+// only a read finds.
 func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -342,10 +344,11 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 		for part := range 20 {
 			bad := append([]byte(nil), data...)
 			bad[len(bad)*part/20+50] ^= 1
-			var told journal
-			s, err := state.Open(state.Options{Dir: "store", FS: whole.with(name, bad).disk(t), Logger: told.logger()})
+			var logged journal
+			s, err := state.Open(state.Options{Dir: "store", FS: whole.with(name, bad).disk(t),
+				Logger: logged.logger()})
 			if err != nil {
-				continue // found at once
+				continue // found when the store was opened
 			}
 			got, err := s.Rows()
 			if err == nil && maps.Equal(got, rows) {
@@ -354,9 +357,9 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 			}
 			found++
 			if !errors.Is(err, state.ErrCorrupt) || !errors.Is(s.Err(), state.ErrCorrupt) ||
-				!strings.Contains(told.String(), "the store is damaged") {
+				!strings.Contains(logged.String(), "the store is damaged") {
 				t.Errorf("%s: got %v, the state's %v and the log %q; want %v in each", name, err, s.Err(),
-					told.String(), state.ErrCorrupt)
+					logged.String(), state.ErrCorrupt)
 			}
 			if err := s.PutAsync(state.Async{ID: "late", Due: s.Now()}); !errors.Is(err, state.ErrCorrupt) {
 				t.Errorf("%s: a change afterwards: got %v, want %v", name, err, state.ErrCorrupt)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// CommitCeiling measures the store alone: how long callers together take for n synced commits of one row of size bytes
-// each, in a new store in dir. Benchmarks put what the state reaches beside it.
+// CommitCeiling measures only the store: how long callers need together for n synced commits of one row of size bytes
+// each, in a new store in dir. Benchmarks compare the state with it.
 func CommitCeiling(dir string, callers, n, size int) (time.Duration, error) {
 	st, err := openStore(dir, vfs.Default, slog.New(slog.DiscardHandler))
 	if err != nil {

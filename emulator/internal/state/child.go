@@ -63,10 +63,11 @@ func (s *State) Async(id string) (Async, error) {
 // forgetAsync deletes the records of operations that ended long ago. The caller holds world.
 func (s *State) forgetAsync() error {
 	b := s.store.batch()
-	err := loadAll(s.store, tableAsync, func(a *Async) {
+	err := loadAll(s.store, tableAsync, func(a *Async) error {
 		if s.Now().Sub(a.Due) > asyncKept {
 			b.delete(keyOf(tableAsync, a.ID))
 		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-func TestTheClockIsMovedAndGoesOn(t *testing.T) {
+func TestTheClockContinuesAfterAMove(t *testing.T) {
 	t.Parallel()
 	base := newClock()
 	c := state.NewClock(base.Now)

@@ -176,18 +176,13 @@ func (s *State) queue(hub, id string) ([]CloudMessage, error) {
 
 // withQueue calls do with a device, which must exist, and its queue, and commits the batch that do fills.
 func (s *State) withQueue(hub, id string, do func(d *Device, queue []CloudMessage, b *batch) error) error {
-	leave, err := s.enter()
+	leave, err := s.lockDevice(hub, id)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return err
-	}
-	key := deviceKey(hub, id)
-	defer s.devices.lock(key)()
 	var d Device
-	found, err := s.store.get(key, &d)
+	found, err := s.store.get(deviceKey(hub, id), &d)
 	if err != nil {
 		return err
 	}
@@ -244,7 +239,7 @@ func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliv
 			}
 			if !c.Expiry.After(now) {
 				b.delete(key)
-				b.tell(hub, d, c, Expired, now)
+				b.addFeedback(hub, d, c, Expired, now)
 				s.locks.settled(string(key), Expired)
 				continue
 			}
@@ -297,7 +292,7 @@ func (s *State) SettleCloudMessage(hub, id, lock string, outcome Outcome) error 
 			s.locks.settled(string(key), outcome)
 			if outcome != Released && outcome != Unacknowledged {
 				b.delete(key)
-				b.tell(hub, d, c, outcome, now)
+				b.addFeedback(hub, d, c, outcome, now)
 			}
 			return nil
 		}
@@ -311,7 +306,7 @@ func (s *State) PurgeCloudMessages(hub, id string) (n int, err error) {
 		n = len(queue)
 		now := s.Now()
 		for _, c := range queue {
-			b.tell(hub, d, c, Purged, now)
+			b.addFeedback(hub, d, c, Purged, now)
 		}
 		start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 		s.locks.drop(string(start))
@@ -337,15 +332,11 @@ func (s *State) emptyQueue(b *batch, hub, id string) error {
 
 // CloudMessages returns the queued messages of a device, oldest first, including locked ones but not expired ones.
 func (s *State) CloudMessages(hub, id string) ([]CloudMessage, error) {
-	leave, err := s.enter()
+	leave, err := s.readDevice(hub, id)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return nil, err
-	}
-	defer s.devices.read(deviceKey(hub, id))()
 	queue, err := s.queue(hub, id)
 	now := s.Now()
 	return slices.DeleteFunc(queue, func(c CloudMessage) bool { return !c.Expiry.After(now) }), err

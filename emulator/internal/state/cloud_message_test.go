@@ -8,7 +8,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// queue puts messages into the queue of the device "d" of hub-1, each valid for an hour.
+// queue adds messages to the queue of the device "d" of hub-1, each valid for an hour.
 func (w *world) queue(bodies ...string) {
 	w.t.Helper()
 	for _, body := range bodies {
@@ -17,8 +17,7 @@ func (w *world) queue(bodies ...string) {
 	}
 }
 
-// take takes the next message, locked for a minute, and returns its body and lock; or empty ones if there is no
-// message.
+// take takes the next message, locked for a minute, and returns its body and lock; both are empty without a message.
 func (w *world) take(maxDeliveries int64) (body, lock string) {
 	w.t.Helper()
 	c, _, err := w.TakeCloudMessage(hub1, "d", time.Minute, maxDeliveries)
@@ -50,7 +49,7 @@ func TestCloudMessagesAreTakenInOrderAndSettled(t *testing.T) {
 	must(t, w.SettleCloudMessage(hub1, "d", a, state.Success))
 	wantKind(t, w.SettleCloudMessage(hub1, "d", a, state.Success), state.NotFound)
 	must(t, w.SettleCloudMessage(hub1, "d", b, state.Abandoned))
-	b = w.wantTake("b") // free again, and older than c
+	b = w.wantTake("b") // unlocked again, and older than c
 	w.wantTake("c")
 	w.wantTake("")
 	w.clock.Add(time.Minute)
@@ -70,7 +69,7 @@ func TestCloudMessagesAreTakenInOrderAndSettled(t *testing.T) {
 	}
 }
 
-func TestCloudMessagesEnd(t *testing.T) {
+func TestCloudMessagesExpire(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	w.queue("often")
@@ -97,10 +96,10 @@ func TestCloudMessagesEnd(t *testing.T) {
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	wantKind(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{})), state.NotFound)
 	w.withDevice()
-	w.wantTake("") // not those of the device before
+	w.wantTake("") // the queue of the former device was deleted
 }
 
-func TestCloudMessagesOutliveTheProcessButLocksDoNot(t *testing.T) {
+func TestCloudMessagesSurviveARestartButLocksDoNot(t *testing.T) {
 	t.Parallel()
 	dir, clock := t.TempDir(), newClock()
 	first, err := state.Open(state.Options{Dir: dir, Now: clock.Now})
@@ -123,7 +122,7 @@ func TestCloudMessagesOutliveTheProcessButLocksDoNot(t *testing.T) {
 	}
 }
 
-func TestQueueStateIsRemovedWithItsDevice(t *testing.T) {
+func TestTheQueueIsDeletedWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	want := func(what string, locks, numbers int) {
@@ -138,7 +137,7 @@ func TestQueueStateIsRemovedWithItsDevice(t *testing.T) {
 	want("two taken", 2, 1)
 	w.clock.Add(time.Minute)
 	wantKind(t, w.SettleCloudMessage(hub1, "d", lock, state.Success), state.NotFound)
-	want("settled too late", 0, 1) // those that are passed on the way are seen to have ended too
+	want("settled too late", 0, 1) // expired messages before it are dropped too
 	w.wantTake("a")
 	w.clock.Add(time.Hour)
 	w.wantTake("")

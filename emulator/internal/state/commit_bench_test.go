@@ -9,15 +9,15 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// committers is how many goroutines commit at a time for each CPU; with two it is as many as the benchmark of
-// registrations has devices.
+// committers is the number of concurrent goroutines for each CPU; on two CPUs they are as many as the devices in the
+// benchmark of registrations.
 const committers = 16
 
-// BenchmarkCommit is what the disk and the store allow: the rows that a first registration of a group's device writes,
-// in one synced change each, without anything that decides them. `make bench` compares registrations with it.
+// BenchmarkCommit measures the limit of the disk and the store: the rows of a first registration of a group's device,
+// in one synced change each, without the logic of a registration. `make bench` compares registrations with it.
 func BenchmarkCommit(b *testing.B) {
 	rows := registrationRows(b)
-	// The disk: a folder of the system's temporary one, which TMPDIR leads elsewhere.
+	// The disk is that of the system's temporary folder, which TMPDIR selects.
 	s, err := state.Open(state.Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
@@ -44,7 +44,7 @@ func BenchmarkCommit(b *testing.B) {
 	b.ReportMetric(float64(size), "bytes")
 }
 
-// registrationRows are the rows that a registration leaves.
+// registrationRows returns the rows of a registration.
 func registrationRows(b *testing.B) map[string]string {
 	b.Helper()
 	w := newWorld(b, state.Options{}, 2)

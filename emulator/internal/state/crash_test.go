@@ -16,14 +16,14 @@ import (
 	"evenkeel/internal/await"
 )
 
-// ledger is what callers were told, by the thing it is about.
+// ledger records what was acknowledged to callers, by object.
 type ledger struct {
 	mu    sync.Mutex
 	facts map[string]string
-	// gone are things whose deletion was acknowledged.
+	// gone are objects whose deletion was acknowledged.
 	gone  map[string]bool
 	count int
-	// at are the counts at which the disk loses its power; crash is called with the ledger held.
+	// at are the counts at which the disk loses its power; crash is called with the ledger locked.
 	at    map[int]bool
 	crash func(facts map[string]string, gone map[string]bool)
 }
@@ -60,9 +60,9 @@ func (l *ledger) tick() {
 }
 
 // TestAcknowledgedChangesSurviveALossOfUnsyncedData runs callers in parallel on a disk that keeps only what was synced,
-// cuts the power right after seeded acknowledgements, and looks for everything acknowledged until then. Each caller
-// works on things of its own, so that an acknowledged state can only have been followed by changes that were not yet
-// acknowledged; those it announces.
+// cuts the power right after seeded acknowledgements, and looks for everything that was acknowledged until then. Each
+// caller has its own objects, so that only changes that were not yet acknowledged can follow an acknowledged state; the
+// caller announces them.
 func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	const callers, rounds, cuts = 16, 40, 12
@@ -116,7 +116,7 @@ func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	}
 }
 
-// work registers, enrolls and patches, and writes down each answer after it came.
+// work registers, enrolls and patches, and records each answer after it arrived.
 func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int) error {
 	for round := range rounds {
 		name := fmt.Sprintf("device-%d-%d", caller, round)
@@ -140,7 +140,7 @@ func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int)
 		l.write("enrollment "+e.RegistrationID, e.ETag)
 		if round%4 == 3 {
 			previous := fmt.Sprintf("own-device-%d-%d", caller, round-2)
-			// From here on neither its presence nor its absence is promised, until the answer.
+			// From here on until the answer, it may be present or absent.
 			l.mu.Lock()
 			delete(l.facts, "enrollment "+previous)
 			l.mu.Unlock()
@@ -149,7 +149,7 @@ func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int)
 			}
 			l.erase("enrollment " + previous)
 		}
-		// What a reader was shown is acknowledged too, whoever wrote it.
+		// What was returned to a reader counts as acknowledged too, whichever client wrote it.
 		other := fmt.Sprintf("device-%d-%d", (caller+1)%16, round)
 		if r, err := w.Registration(w.scope, other); err == nil {
 			l.write("registration "+other, r.AssignedHub)
@@ -170,7 +170,7 @@ func verify(t *testing.T, s *state.State, scope string, facts map[string]string,
 	}
 	for fact := range gone {
 		if got := lookUp(t, s, scope, fact); got != "" {
-			t.Errorf("%s: got %q after the crash, want it gone", fact, got)
+			t.Errorf("%s: got %q after the crash, want it deleted", fact, got)
 		}
 	}
 	if lost > 0 {
@@ -205,7 +205,7 @@ func lookUp(t *testing.T, s *state.State, scope, fact string) string {
 	return ""
 }
 
-// TestResourcesSurviveALossOfUnsyncedData does the same for the calls of the ARM side, one after the other.
+// TestResourcesSurviveALossOfUnsyncedData does the same sequentially for the calls of ARM.
 func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
@@ -218,10 +218,10 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 	}{
 		{"tags of a hub", func() error { return last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0)) },
 			func(s *state.State) bool { h, _ := s.Hub(id("hub-1")); return h.Tags["a"] == "b" }},
-		{"a link gone", func() error {
+		{"a link deleted", func() error {
 			return second(w.PutService(state.Service{Resource: state.Resource{ID: id("dps")}, Links: links[:1]}, "", 0))
 		}, func(s *state.State) bool { v, _ := s.Service(id("dps")); return len(v.Links) == 1 }},
-		{"a hub gone", func() error { return last(w.DeleteHub(id("hub-2"), 0)) },
+		{"a hub deleted", func() error { return last(w.DeleteHub(id("hub-2"), 0)) },
 			func(s *state.State) bool { return last(s.Hub(id("hub-2"))) != nil }},
 		{"a transition", func() error {
 			return second(w.PutHub(hubOf("hub-3"), "", time.Minute))
@@ -232,24 +232,26 @@ func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 			return second(w.PutChild(state.Child{Parent: links[0].HubHost, Kind: "k", Name: "n"}, ""))
 		},
 			func(s *state.State) bool { return last(s.Child(links[0].HubHost, "k", "n")) == nil }},
-		{"a group gone", func() error { return w.DeleteGroup(subscription, "Group", 0) },
+		{"a group deleted", func() error { return w.DeleteGroup(subscription, "Group", 0) },
 			func(s *state.State) bool { return last(s.Group(subscription, "group")) != nil }},
 		{"a group again", func() error {
 			return second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location}))
 		}, func(s *state.State) bool { return last(s.Group(subscription, "group")) == nil }},
-		{"everything gone", w.Reset, func(s *state.State) bool {
+		{"everything deleted", w.Reset, func(s *state.State) bool {
 			c, err := s.Counts()
 			return err == nil && c == (state.Counts{})
 		}},
 	}
 	for _, step := range steps {
-		must(t, step.do())
-		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
-			Now: w.clock.Now})
-		must(t, err)
-		if !step.seen(after) {
-			t.Errorf("%s: got lost in the crash, want it kept", step.name)
-		}
-		must(t, after.Close())
+		t.Run(step.name, func(t *testing.T) {
+			must(t, step.do())
+			after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
+				Now: w.clock.Now})
+			must(t, err)
+			if !step.seen(after) {
+				t.Errorf("%s: got lost in the crash, want it kept", step.name)
+			}
+			must(t, after.Close())
+		})
 	}
 }

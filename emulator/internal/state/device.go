@@ -109,23 +109,44 @@ func (s *State) registry(hub string) error {
 	return &Error{Kind: ParentNotFound, Object: hubObject(hub), Reason: "does not exist"}
 }
 
+// readDevice begins a call that reads a device of a hub, its twin or its queue. It refuses as registry does.
+func (s *State) readDevice(hub, id string) (leave func(), err error) {
+	return s.enterDevice(hub, func() func() { return s.devices.read(deviceKey(hub, id)) })
+}
+
+// lockDevice begins a call that changes them.
+func (s *State) lockDevice(hub, id string) (leave func(), err error) {
+	return s.enterDevice(hub, func() func() { return s.devices.lock(deviceKey(hub, id)) })
+}
+
+func (s *State) enterDevice(hub string, lock func() (unlock func())) (leave func(), err error) {
+	leaveWorld, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.registry(hub); err != nil {
+		leaveWorld()
+		return nil, err
+	}
+	unlock := lock()
+	return func() {
+		unlock()
+		leaveWorld()
+	}, nil
+}
+
 // serving reports whether devices and services can use the hub.
 func (h *Hub) serving() bool { return h.Phase == Active || h.Phase == Transitioning }
 
 // Device returns a device of the hub with that host name.
 func (s *State) Device(hub, id string) (Device, error) {
-	leave, err := s.enter()
+	leave, err := s.readDevice(hub, id)
 	if err != nil {
 		return Device{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Device{}, err
-	}
-	key := deviceKey(hub, id)
-	defer s.devices.read(key)()
 	var d Device
-	found, err := s.store.get(key, &d)
+	found, err := s.store.get(deviceKey(hub, id), &d)
 	if err == nil && !found {
 		err = noDevice(id)
 	}
@@ -155,16 +176,12 @@ func (s *State) Devices(hub, after string, limit int) ([]Device, string, error) 
 // Empty keys of AuthSAS keep the present values or are generated. The state sets the generation, times and etag.
 // Fidelity: whether Azure keeps the keys of a device if an update omits them is not documented.
 func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (Device, error) {
-	leave, err := s.enter()
+	leave, err := s.lockDevice(hub, d.ID)
 	if err != nil {
 		return Device{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Device{}, err
-	}
 	key := deviceKey(hub, d.ID)
-	defer s.devices.lock(key)()
 	var old Device
 	found, err := s.store.get(key, &old)
 	if err != nil {
@@ -180,7 +197,7 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	if found {
 		present = &old
 	}
-	if err := s.succeedDevice(&d, present); err != nil {
+	if err := s.completeDevice(&d, present); err != nil {
 		return Device{}, err
 	}
 	b := s.store.batch()
@@ -208,8 +225,8 @@ func (d *Device) sameCredentials(other *Device) bool {
 		strings.EqualFold(d.SecondaryThumbprint, other.SecondaryThumbprint)
 }
 
-// succeedDevice completes a new version of a device. old is nil if the device is new.
-func (s *State) succeedDevice(d, old *Device) error {
+// completeDevice completes a new version of a device. old is nil if the device is new.
+func (s *State) completeDevice(d, old *Device) error {
 	now := s.Now()
 	d.Created, d.StatusTime, d.GenerationID = now, time.Time{}, generation(now)
 	if d.Auth == "" {
@@ -251,16 +268,12 @@ func generation(t time.Time) string {
 
 // DeleteDevice deletes a device, its twin and its queued messages. Unconditional means MustExist.
 func (s *State) DeleteDevice(hub, id, ifMatch string) error {
-	leave, err := s.enter()
+	leave, err := s.lockDevice(hub, id)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return err
-	}
 	key := deviceKey(hub, id)
-	defer s.devices.lock(key)()
 	var old Device
 	found, err := s.store.get(key, &old)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 // disk is the file system that the database sees. The first write that the real one refuses fails the store, and disk
 // then stops writing: new data goes to memory and nothing is removed. So the files stay as they were while the
-// database, which would otherwise retry for ever or end the process, can be read and closed. What the database then
+// database, which would otherwise retry without end or end the process, can be read and closed. What the database then
 // considers synced is not acknowledged: see store.guard.
 //
 // After each sync of the log it checks that the log is still where a restart looks for it.
@@ -40,7 +40,7 @@ type disk struct {
 }
 
 // compactionWrites are the writes of compactions, by the database's names. They would fill the memory and, when
-// failing, be retried for ever.
+// failing, be retried without end.
 const compactionWrites = "pebble-compaction"
 
 // How often, and at which interval, creating a file is retried while too many files are open.
@@ -51,7 +51,7 @@ const (
 
 var errDead = errors.New("an earlier write failed")
 
-func (d *disk) dead() bool { return d.store.failed.Load() != nil }
+func (d *disk) hasFailed() bool { return d.store.failed.Load() != nil }
 
 // refused fails the store because of a write error and hides the error from the database.
 func (d *disk) refused(err error) error {
@@ -63,7 +63,7 @@ func (d *disk) refused(err error) error {
 
 // Create implements vfs.FS.
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if !d.dead() {
+	if !d.hasFailed() {
 		f, err := d.create(name, category)
 		if err == nil {
 			return d.wrap(name, f), nil
@@ -143,7 +143,7 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 
 // Open implements vfs.FS.
 func (d *disk) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
-	if d.dead() {
+	if d.hasFailed() {
 		if f, err := d.memory.Open(name, o...); err == nil {
 			return f, nil
 		}
@@ -153,7 +153,7 @@ func (d *disk) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
 
 // Stat implements vfs.FS.
 func (d *disk) Stat(name string) (vfs.FileInfo, error) {
-	if d.dead() {
+	if d.hasFailed() {
 		if info, err := d.memory.Stat(name); err == nil {
 			return info, nil
 		}
@@ -163,7 +163,7 @@ func (d *disk) Stat(name string) (vfs.FileInfo, error) {
 
 // Rename implements vfs.FS.
 func (d *disk) Rename(from, to string) error {
-	if d.dead() {
+	if d.hasFailed() {
 		_ = d.memory.Rename(from, to) // if it is not in memory it is on the disk, and stays as it is
 		return nil
 	}
@@ -172,7 +172,7 @@ func (d *disk) Rename(from, to string) error {
 
 // Link implements vfs.FS.
 func (d *disk) Link(from, to string) error {
-	if d.dead() {
+	if d.hasFailed() {
 		_ = d.memory.Link(from, to)
 		return nil
 	}
@@ -181,7 +181,7 @@ func (d *disk) Link(from, to string) error {
 
 // Remove implements vfs.FS.
 func (d *disk) Remove(name string) error {
-	if d.dead() {
+	if d.hasFailed() {
 		_ = d.memory.Remove(name)
 		return nil
 	}
@@ -219,7 +219,7 @@ func (d *disk) opened() error {
 
 // MkdirAll implements vfs.FS.
 func (d *disk) MkdirAll(name string, perm fs.FileMode) error {
-	if d.dead() {
+	if d.hasFailed() {
 		return nil
 	}
 	return d.refused(d.FS.MkdirAll(name, perm))
@@ -248,7 +248,7 @@ type diskFile struct {
 
 // do runs a write and hides its failure from the database.
 func (f *diskFile) do(write func() error) error {
-	if f.disk.dead() {
+	if f.disk.hasFailed() {
 		if f.table {
 			return errDead
 		}
@@ -304,7 +304,7 @@ func (f *diskFile) synced(err error) error {
 func (f *diskFile) present() error {
 	info, err := f.disk.FS.Stat(f.name)
 	switch {
-	case isGone(err):
+	case isMissing(err):
 		return fmt.Errorf("%w (%s)", ErrRemoved, filepath.Base(f.name))
 	case err == nil && identity(info) != f.id:
 		return fmt.Errorf("%w (%s was replaced)", ErrRemoved, filepath.Base(f.name))
@@ -316,5 +316,7 @@ func tooManyOpen(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// isGone reports whether err means that a file or a parent folder does not exist.
-func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+// isMissing reports whether err means that a file or a parent folder does not exist.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}

@@ -2,7 +2,7 @@ package state
 
 import "github.com/cockroachdb/pebble/v2/vfs"
 
-// Rows are all rows of the store, by key.
+// Rows returns all rows of the store by key.
 func (s *State) Rows() (map[string]string, error) {
 	rows := map[string]string{}
 	err := s.store.scan(following(formatKey), []byte{0xff}, func(key, value []byte) (bool, error) {
@@ -12,7 +12,7 @@ func (s *State) Rows() (map[string]string, error) {
 	return rows, err
 }
 
-// Commit writes rows as one change, with suffix added to every key, past all rules of the state.
+// Commit writes rows as one change, with suffix appended to every key, without the checks of the state.
 func (s *State) Commit(rows map[string]string, suffix string) error {
 	b := s.store.batch()
 	for key, value := range rows {
@@ -21,10 +21,10 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	return s.store.commitDevices(b)
 }
 
-// HearFailure is what the state does when the database fails in its own work.
+// HearFailure calls the state's function for failures of the database's own work.
 func (s *State) HearFailure(err error) { s.store.listener().BackgroundError(err) }
 
-// Reuse makes a log out of an old one, as the database does.
+// Reuse makes a log from an old one, as the database does.
 func (s *State) Reuse(from, to string) error {
 	f, err := s.store.disk.ReuseForWrite(from, to, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -33,10 +33,10 @@ func (s *State) Reuse(from, to string) error {
 	return f.Close()
 }
 
-// Look looks at the files of the store, as the state does now and then.
+// Look runs the state's periodic check of its files.
 func (s *State) Look() error { return s.store.look() }
 
-// CloudMessageLocks are how many messages are locked and how many queues have a number, in memory.
+// CloudMessageLocks returns how many messages are locked and how many queues have a number, in memory.
 func (s *State) CloudMessageLocks() (locks, numbers int) {
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// TestTooManyOpenFilesForAWhileFailNothing refuses to open or make files of the store for some tries: clients hold
-// connections, and let go of them.
+// TestTooManyOpenFilesForAWhileFailNothing refuses to open or create files of the store for some attempts: clients hold
+// connections, and close them later.
 func TestTooManyOpenFilesForAWhileFailNothing(t *testing.T) {
 	t.Parallel()
 	var left atomic.Int64
@@ -42,7 +42,7 @@ func TestTooManyOpenFilesForAWhileFailNothing(t *testing.T) {
 	}
 }
 
-// TestAFailureOfTheDatabasesOwnWorkStopsChanges tells the state of one that passes, and of one that does not.
+// TestAFailureOfTheDatabasesOwnWorkStopsChanges reports a transient failure to the state, and a permanent one.
 func TestAFailureOfTheDatabasesOwnWorkStopsChanges(t *testing.T) {
 	t.Parallel()
 	s := open(t, state.Options{Dir: "store", FS: vfs.NewMem()})

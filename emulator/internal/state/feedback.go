@@ -58,8 +58,9 @@ func (f *Feedback) fields(c *codec) {
 	c.time("time", &f.Time)
 }
 
-// tell adds the feedback on a message to b if its sender requested it. Keys are ordered by the time of the outcome.
-func (b *batch) tell(hub string, d *Device, c CloudMessage, o Outcome, now time.Time) {
+// addFeedback adds the feedback on a message to b if its sender requested it. Keys are ordered by the time of the
+// outcome.
+func (b *batch) addFeedback(hub string, d *Device, c CloudMessage, o Outcome, now time.Time) {
 	if !c.Ack.wants(o) {
 		return
 	}
@@ -83,7 +84,7 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 	err = s.withFeedback(hub, func(key string, f Feedback, now time.Time) (drop bool) {
 		switch {
 		case s.locks.held(key, now):
-		case now.Sub(f.Time) >= keep, !s.lives(hub, f):
+		case now.Sub(f.Time) >= keep, !s.isCurrent(hub, f):
 			return true
 		case len(taken) < limit:
 			s.locks.take(key, cloudMessageLock{token: token, until: now.Add(lockFor)})
@@ -95,9 +96,9 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 	return taken, err
 }
 
-// lives reports whether the device of a record is still the one that the message was sent to: feedback is deleted
+// isCurrent reports whether the device of a record is still the one that the message was sent to: feedback is deleted
 // with its device.
-func (s *State) lives(hub string, f Feedback) bool {
+func (s *State) isCurrent(hub string, f Feedback) bool {
 	var d Device
 	found, err := s.store.get(deviceKey(hub, f.DeviceID), &d)
 	return err != nil || found && d.GenerationID == f.GenerationID
@@ -162,7 +163,7 @@ func (s *State) expireCloudMessages(hub string) error {
 				if key := cloudMessageKey(hub, id, c.Sequence); !c.Expiry.After(now) &&
 					!s.locks.held(string(key), now) {
 					b.delete(key)
-					b.tell(hub, d, c, Expired, now)
+					b.addFeedback(hub, d, c, Expired, now)
 				}
 			}
 			return nil

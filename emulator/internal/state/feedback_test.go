@@ -60,7 +60,7 @@ func TestFeedbackReportsTheOutcome(t *testing.T) {
 					Expiry: w.clock.Now().Add(time.Minute)})))
 				test.end(t, w)
 				got, _ := w.outcomes()
-				if outcome, told := got["m"]; told != wanted || told && outcome != test.want {
+				if outcome, ok := got["m"]; ok != wanted || ok && outcome != test.want {
 					t.Errorf("got %v, want %s: %t", got, test.want, wanted)
 				}
 			})
@@ -68,7 +68,7 @@ func TestFeedbackReportsTheOutcome(t *testing.T) {
 	}
 }
 
-func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
+func TestFeedbackIsLockedSettledAndExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	for _, id := range []string{"a", "b"} {
@@ -103,7 +103,7 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	wantKind(t, last(w.TakeFeedback("hub-9.azure-devices.net", 64, time.Minute, time.Hour)), state.ParentNotFound)
 }
 
-func TestFeedbackEndsWithItsDevice(t *testing.T) {
+func TestFeedbackIsDeletedWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: state.AckFull,
@@ -113,11 +113,11 @@ func TestFeedbackEndsWithItsDevice(t *testing.T) {
 	w.clock.Add(time.Second)
 	w.withDevice()
 	if got, _ := w.outcomes(); len(got) != 0 {
-		t.Errorf("got %v of the device before, want nothing", got)
+		t.Errorf("got %v of the former device, want nothing", got)
 	}
 }
 
-func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
+func TestSubscriptionsAreDeletedWithTheirDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	wants := func(want state.Subscriptions) {

@@ -125,7 +125,7 @@ func (s *store) look() error {
 	manifest, log := s.disk.manifest, s.disk.log
 	s.disk.mu.Unlock()
 	names, err := s.disk.List(s.dir)
-	if isGone(err) {
+	if isMissing(err) {
 		return fmt.Errorf("%w (%w)", ErrRemoved, err)
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// journal is a log that a test reads while others write it.
+// journal is a log that a test reads while others write to it.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -40,17 +40,17 @@ func (j *journal) String() string {
 
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// files are those of a store, by name.
+// files are the files of a store by name.
 type files map[string][]byte
 
-// filesOf reads the files of a store. A file that an open store removes meanwhile is not among them.
+// filesOf reads the files of a store. Files that an open store removes meanwhile are omitted.
 func filesOf(t *testing.T, disk vfs.FS) files {
 	t.Helper()
 	for {
 		names, err := disk.List("store")
 		must(t, err)
 		all, err := readFiles(disk, names)
-		if errors.Is(err, fs.ErrNotExist) { // removed since it was listed
+		if errors.Is(err, fs.ErrNotExist) { // removed after it was listed
 			continue
 		}
 		must(t, err)
@@ -87,7 +87,7 @@ func (f files) disk(t *testing.T) *vfs.MemFS {
 	return disk
 }
 
-// with is a copy in which one file has another content; nil removes it.
+// with returns a copy in which one file has another content; nil removes it.
 func (f files) with(name string, data []byte) files {
 	changed := maps.Clone(f)
 	if changed[name] = data; data == nil {
@@ -96,7 +96,8 @@ func (f files) with(name string, data []byte) files {
 	return changed
 }
 
-// someStore is a store with rows in a table and in the log: after a clean stop, and as a kill right before leaves it.
+// someStore returns a store with rows in a table and in the log: after a clean stop, and as a kill right before it
+// leaves the store.
 func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
@@ -106,7 +107,7 @@ func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 			state.Settings{InitialTwin: []byte(fmt.Sprintf(`{"tags":{"n":"%040d"}}`, i))})
 	}
 	must(t, w.Close())
-	// moves what the log holds into a table
+	// This moves the rows in the log into a table.
 	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now})
 	must(t, err)
 	for i := range 40 {
@@ -119,7 +120,7 @@ func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 	return filesOf(t, disk), killed, rows
 }
 
-// outcome opens a store and reads all of it. It is nil when every row is there.
+// outcome opens a store and reads all of it. It returns nil if every row is there.
 func outcome(t *testing.T, f files, want map[string]string) error {
 	t.Helper()
 	s, err := state.Open(state.Options{Dir: "store", FS: f.disk(t), Now: newClock().Now})
@@ -129,13 +130,13 @@ func outcome(t *testing.T, f files, want map[string]string) error {
 	defer func() { _ = s.Close() }()
 	got, err := s.Rows()
 	if err == nil && !maps.Equal(got, want) {
-		return fmt.Errorf("opened with %d rows, or others, without a word; want %d", len(got), len(want))
+		return fmt.Errorf("opened with %d rows, or others, without an error; want %d", len(got), len(want))
 	}
 	return err
 }
 
-// TestAfterACleanStopDamageToAnyFileIsFound flips bits all over each file of a store, cuts it, empties it, and removes
-// it. Either the store is refused as damaged, when it is opened or read, or everything is there.
+// TestAfterACleanStopDamageToAnyFileIsFound flips bits throughout each file of a store, truncates it, empties it, and
+// removes it. Either the store is refused as damaged, when it is opened or read, or everything is there.
 func TestAfterACleanStopDamageToAnyFileIsFound(t *testing.T) {
 	t.Parallel()
 	whole, _, rows := someStore(t)
@@ -192,9 +193,9 @@ func offsets(size int) []int {
 	return at
 }
 
-// TestMissingFilesAreNamedWithoutANoteToo removes files from the store of a killed emulator, which left no note of how
-// they were.
-func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
+// TestMissingFilesAreNamedEvenWithoutARecord removes files from the store of a killed emulator, which left no record of
+// its files.
+func TestMissingFilesAreNamedEvenWithoutARecord(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
 	if err := outcome(t, killed, rows); err != nil {
@@ -217,7 +218,7 @@ func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
 	}
 }
 
-// TestAStoreOfAnotherFormatIsRefused changes the markers of the format, the database's and our own.
+// TestAStoreOfAnotherFormatIsRefused changes the markers of the format, the database's and the emulator's.
 func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	_, whole, _ := someStore(t)
@@ -261,9 +262,9 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 		"something follows": {append(slices.Clone(data), "more than a header of a chunk"...), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var told journal
+			var logged journal
 			s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t),
-				Logger: told.logger()})
+				Logger: logged.logger()})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -274,7 +275,7 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 			if lost := len(rows) - len(got); lost > 0 && !c.dropped {
 				t.Errorf("%s: got %d rows lost, want none", name, lost)
 			}
-			if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped ||
+			if line := logged.String(); strings.Contains(line, "level=WARN") != c.dropped ||
 				strings.Contains(line, "bytes=") != c.dropped {
 				t.Errorf("%s: got the log %q, want a warning with the bytes: %v", name, line, c.dropped)
 			}
@@ -282,9 +283,8 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 	}
 }
 
-// TestAKilledStoreIsNotCalledDamaged kills a store whose log was followed by others, which leave nothing of theirs in
-// it.
-func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
+// TestAKilledStoreIsNotReportedAsDamaged kills a store whose log was followed by others, which are empty.
+func TestAKilledStoreIsNotReportedAsDamaged(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 1)
@@ -294,19 +294,19 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 		if i%40 != 17 {
 			continue
 		}
-		var told journal
+		var logged journal
 		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
-			Logger: told.logger(), Now: w.clock.Now})
+			Logger: logged.logger(), Now: w.clock.Now})
 		must(t, err)
-		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || told.String() != "" {
-			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
-				told.String())
+		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || logged.String() != "" {
+			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and an empty log", i, err,
+				logged.String())
 		}
 		must(t, after.Close())
 	}
 }
 
-// TestALogIsNeverWrittenOverAnotherOne has the database use an old log again, whose end would look like a damaged one.
+// TestALogIsNeverWrittenOverAnotherOne makes the database reuse an old log, whose end would look like a damaged one.
 func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -320,12 +320,12 @@ func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
 		t.Errorf("got %q in the new log, want nothing", data)
 	}
 	if _, err := disk.Stat("store/000777.log"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old log: got %v, want it gone", err)
+		t.Errorf("the old log: got %v, want it deleted", err)
 	}
 }
 
-// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until there is a new
-// one: a store without any is refused.
+// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until a new one exists:
+// a store without a log is refused.
 func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
@@ -338,7 +338,7 @@ func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 			defer func() { removed <- struct{}{} }()
 		}
 		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".log") {
-			select { // the database removes files beside its other work
+			select { // the database removes files in the background
 			case <-removed:
 			case <-time.After(300 * time.Millisecond):
 			}
@@ -372,21 +372,22 @@ func TestDamagedStopRecordDoesNotFailTheStart(t *testing.T) {
 	whole, _, rows := someStore(t)
 	bad := slices.Clone(whole["closed.json"])
 	bad[bytes.Index(bad, []byte(".log"))+1] ^= 1
-	var told journal
-	s, err := state.Open(state.Options{Dir: "store", FS: whole.with("closed.json", bad).disk(t), Logger: told.logger()})
+	var logged journal
+	s, err := state.Open(state.Options{Dir: "store", FS: whole.with("closed.json", bad).disk(t),
+		Logger: logged.logger()})
 	must(t, err)
 	got, err := s.Rows()
 	must(t, err)
 	must(t, s.Close())
-	if !maps.Equal(got, rows) || !strings.Contains(told.String(), "closed.json") {
-		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), told.String(),
+	if !maps.Equal(got, rows) || !strings.Contains(logged.String(), "closed.json") {
+		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), logged.String(),
 			len(rows))
 	}
 }
 
-// TestTheNoteOfAStopEndsWithTheNextStart kills a store that was started after a clean stop: the old note says nothing
-// of its files.
-func TestTheNoteOfAStopEndsWithTheNextStart(t *testing.T) {
+// TestTheNextStartRemovesTheRecordOfAStop kills a store that was started after a clean stop: the old record does not
+// apply to its files.
+func TestTheNextStartRemovesTheRecordOfAStop(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	s, err := state.Open(state.Options{Dir: "store", FS: disk})

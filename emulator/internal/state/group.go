@@ -153,7 +153,7 @@ func (s *State) DeleteGroup(subscription, name string, took time.Duration) error
 	}
 	s.forget([]*Group{g}, hubs, services)
 	s.schedule()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 

@@ -13,17 +13,17 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*testing.T, *world)
-		// hosts are how many there are afterwards.
+		// hosts is their number afterwards.
 		hosts int
 	}{
 		"a hub made": {func(t *testing.T, w *world) { must(t, second(w.PutHub(hubOf("hub-2"), "", 0))) }, 3},
 		"a hub changed": {func(t *testing.T, w *world) {
 			must(t, last(w.SetHubTags(id("hub-1"), map[string]string{"a": "b"}, 0)))
 		}, 2},
-		"a hub deleted":   {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, 1},
-		"a service made":  {func(_ *testing.T, w *world) { w.putService(w.links, state.Hashed) }, 2},
-		"a service gone":  {func(t *testing.T, w *world) { must(t, last(w.DeleteService(id("dps"), 0))) }, 1},
-		"a group deleted": {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) }, 0},
+		"a hub deleted":     {func(t *testing.T, w *world) { must(t, last(w.DeleteHub(id("hub-1"), 0))) }, 1},
+		"a service made":    {func(_ *testing.T, w *world) { w.putService(w.links, state.Hashed) }, 2},
+		"a deleted service": {func(t *testing.T, w *world) { must(t, last(w.DeleteService(id("dps"), 0))) }, 1},
+		"a group deleted":   {func(t *testing.T, w *world) { must(t, w.DeleteGroup(subscription, "Group", 0)) }, 0},
 		"a group deleted in time": {func(t *testing.T, w *world) {
 			must(t, w.DeleteGroup(subscription, "Group", time.Minute))
 			w.clock.Add(time.Minute)
@@ -49,7 +49,7 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 			services, err := w.Services("", "")
 			must(t, err)
 			if heard == 0 || len(hubs)+len(services) != tc.hosts {
-				t.Errorf("%s: got told %d times, %d hosts left; want told, and %d",
+				t.Errorf("%s: got %d calls, %d hosts left; want at least one, and %d",
 					name, heard, len(hubs)+len(services), tc.hosts)
 			}
 		})

@@ -56,9 +56,31 @@ func (id ResourceID) within(subscription, group string) bool {
 		(group == "" || strings.EqualFold(id.Group, group))
 }
 
-// succeed copies to a new version of a resource what it keeps from the current one, old, which is nil if the resource
-// is new. Then it generates missing keys.
-func (s *State) succeed(object string, r, old *Resource) error {
+// replace checks whether next may replace old, which is nil if the resource is new, and completes next. It returns the
+// phase that follows.
+func (s *State) replace(object string, next, old *Resource, etag string) (Phase, error) {
+	if err := s.home(object, next.ID); err != nil {
+		return "", err
+	}
+	phase, oldETag := Activating, ""
+	if old != nil {
+		phase, oldETag = Transitioning, old.ETag()
+		if !old.ID.is(next.ID) {
+			return "", &Error{Kind: Exists, Object: object, Reason: "exists in another resource group or subscription"}
+		}
+		if err := idle(object, *old); err != nil {
+			return "", err
+		}
+	}
+	if err := check(object, etag, oldETag, old != nil); err != nil {
+		return "", err
+	}
+	return phase, s.completeResource(object, next, old)
+}
+
+// completeResource copies to a new version of a resource what it keeps from the current one, old, which is nil if the
+// resource is new. Then it generates missing keys.
+func (s *State) completeResource(object string, r, old *Resource) error {
 	r.Created, r.Version = s.Now(), s.version+1
 	var known []Policy
 	if old != nil {
@@ -189,30 +211,17 @@ func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error
 		return Hub{}, false, err
 	}
 	defer leave()
-	object := hubObject(h.ID.Name)
-	if err := s.home(object, h.ID); err != nil {
-		return Hub{}, false, err
-	}
-	old := s.hubs[h.Host()]
-	phase, oldETag, oldResource := Activating, "", (*Resource)(nil)
+	object, old := hubObject(h.ID.Name), s.hubs[h.Host()]
+	var known *Resource
 	if old != nil {
-		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
-		if !old.ID.is(h.ID) {
-			return Hub{}, false, &Error{Kind: Exists, Object: object,
-				Reason: "exists in another resource group or subscription"}
-		}
-		if err := idle(object, old.Resource); err != nil {
-			return Hub{}, false, err
-		}
-	}
-	if err := check(object, etag, oldETag, old != nil); err != nil {
-		return Hub{}, false, err
+		known = &old.Resource
 	}
 	next := h.copy()
-	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+	phase, err := s.replace(object, &next.Resource, known, etag)
+	if err != nil {
 		return Hub{}, false, err
 	}
-	if err := s.readSettings(&next); err != nil {
+	if err := s.derive(&next); err != nil {
 		return Hub{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)
@@ -274,6 +283,6 @@ func (s *State) keepHub(h *Hub) error {
 	}
 	s.hubs[h.Host()], s.version = h, h.Version
 	s.schedule()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }

@@ -75,13 +75,13 @@ func storedKey(l Link, known []Link) string {
 // StoredKey returns the key of a service's link to that hub by that policy, or "" without such a link.
 func (v *Service) StoredKey(l Link) string { return storedKey(l, v.Links) }
 
-// keptHub returns the name under which a device that was assigned to a hub was told of it: the linked one.
+// keptHub returns the name that an assigned device got for its hub: the linked name.
 func (r *registering) keptHub() string {
 	if r.prior.hub == "" {
 		return ""
 	}
-	if told := r.prior.AssignedHub; ClassicHost(told) == r.prior.hub {
-		return told
+	if given := r.prior.AssignedHub; ClassicHost(given) == r.prior.hub {
+		return given
 	}
 	if l, ok := r.link(r.prior.hub); ok {
 		return l.HubHost

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"fmt"
 	"testing"
 
 	"evenkeel/emulator/internal/state"
@@ -12,7 +13,7 @@ func TestEachNameOfAHubHasOneClassicName(t *testing.T) {
 		"Hub-1.azure-devices.net":         "hub-1.azure-devices.net",
 		"hub-1.DEVICE.azure-devices.net":  "hub-1.azure-devices.net",
 		"hub-1.service.azure-devices.net": "hub-1.azure-devices.net",
-		// A hub may be called so.
+		// A hub may have such a name.
 		"device.azure-devices.net":        "device.azure-devices.net",
 		"device.device.azure-devices.net": "device.azure-devices.net",
 		"a.b.device.azure-devices.net":    "a.b.device.azure-devices.net",
@@ -20,9 +21,11 @@ func TestEachNameOfAHubHasOneClassicName(t *testing.T) {
 		".device.azure-devices.net":       ".device.azure-devices.net", "127.0.0.11": "127.0.0.11", "": "",
 		"dps.device.azure-devices-provisioning.net": "dps.device.azure-devices-provisioning.net",
 	} {
-		if got := state.ClassicHost(host); got != want {
-			t.Errorf("%s: got %q, want %q", host, got, want)
-		}
+		t.Run(fmt.Sprintf("%q", host), func(t *testing.T) {
+			if got := state.ClassicHost(host); got != want {
+				t.Errorf("%s: got %q, want %q", host, got, want)
+			}
+		})
 	}
 	const classic = "hub-1.azure-devices.net"
 	for _, name := range []string{state.DeviceHost(classic), state.ServiceHostOfHub(classic)} {
@@ -46,18 +49,22 @@ func TestTheLinkWithTheExactNameWins(t *testing.T) {
 		{both[:1], "hub-1.device.azure-devices.net", "classic"}, {both[1:], "hub-1.azure-devices.net", "device"},
 		{both, "hub-2.azure-devices.net", ""}, {nil, "hub-1.azure-devices.net", ""},
 	} {
-		link, ok := state.FindLink(test.links, test.host)
-		if link.Key != test.want || ok != (test.want != "") {
-			t.Errorf("%s among %v: got %v, want the key %q", test.host, test.links, link, test.want)
-		}
+		t.Run(fmt.Sprintf("%s among %d", test.host, len(test.links)), func(t *testing.T) {
+			link, ok := state.FindLink(test.links, test.host)
+			if link.Key != test.want || ok != (test.want != "") {
+				t.Errorf("%s among %v: got %v, want the key %q", test.host, test.links, link, test.want)
+			}
+		})
 	}
 	service := state.Service{Links: both}
 	for host, want := range map[string]string{
 		"hub-1.azure-devices.net": "classic", "hub-1.device.azure-devices.net": "device", "hub-2.azure-devices.net": "",
 	} {
-		if got := service.StoredKey(state.Link{HubHost: host, KeyName: "P"}); got != want {
-			t.Errorf("the stored key of %s: got %q, want %q", host, got, want)
-		}
+		t.Run(host, func(t *testing.T) {
+			if got := service.StoredKey(state.Link{HubHost: host, KeyName: "P"}); got != want {
+				t.Errorf("the stored key of %s: got %q, want %q", host, got, want)
+			}
+		})
 	}
 	if got := service.StoredKey(state.Link{HubHost: "hub-1.azure-devices.net", KeyName: "other"}); got != "" {
 		t.Errorf("another policy: got the key %q", got)

@@ -36,31 +36,27 @@ func (s *State) load() error {
 		return err
 	}
 	s.version = m.version
-	if err := loadAll(s.store, tableGroup, func(g *Group) {
-		s.groups[groupName(g.Subscription, g.Name)] = g
-	}); err != nil {
-		return err
-	}
-	var unread error
-	err := loadAll(s.store, tableHub, func(h *Hub) {
-		s.hubs[h.Host()] = h
-		unread = cmp.Or(unread, s.derive(h))
-	})
-	if err := cmp.Or(err, unread); err != nil {
-		return err
-	}
-	err = loadAll(s.store, tableService, func(v *Service) {
-		s.services[v.Host()] = v
-		s.scopes[strings.ToLower(v.IDScope)] = v.Host()
-		unread = cmp.Or(unread, s.derive(v))
-	})
-	if err := cmp.Or(err, unread); err != nil {
-		return err
-	}
-	if err := loadAll(s.store, tableRole, func(a *RoleAssignment) { s.roles[string(a.key())] = a }); err != nil {
-		return err
-	}
-	err = loadAll(s.store, tableIdentity, func(m *ManagedIdentity) { s.identities[string(m.key())] = m })
+	err := cmp.Or(
+		loadAll(s.store, tableGroup, func(g *Group) error {
+			s.groups[groupName(g.Subscription, g.Name)] = g
+			return nil
+		}),
+		loadAll(s.store, tableHub, func(h *Hub) error {
+			s.hubs[h.Host()] = h
+			return s.derive(h)
+		}),
+		loadAll(s.store, tableService, func(v *Service) error {
+			s.services[v.Host()], s.scopes[strings.ToLower(v.IDScope)] = v, v.Host()
+			return s.derive(v)
+		}),
+		loadAll(s.store, tableRole, func(a *RoleAssignment) error {
+			s.roles[string(a.key())] = a
+			return nil
+		}),
+		loadAll(s.store, tableIdentity, func(m *ManagedIdentity) error {
+			s.identities[string(m.key())] = m
+			return nil
+		}))
 	if err != nil {
 		return err
 	}
@@ -74,15 +70,14 @@ type rowOf[T any] interface {
 	row
 }
 
-func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P)) error {
+func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P) error) error {
 	start, end := under(table)
 	return st.scan(start, end, func(_, value []byte) (bool, error) {
 		p := P(new(T))
 		if err := decode(value, p); err != nil {
 			return false, err
 		}
-		keep(p)
-		return true, nil
+		return true, keep(p)
 	})
 }
 

@@ -249,11 +249,11 @@ func (r *registering) place(linked string) (Registration, error) {
 // putDevice stores the hub device. old is its previous version, or nil.
 func (r *registering) putDevice(hub string, old Device, next *Device, there bool) error {
 	if !there {
-		if err := r.s.succeedDevice(next, nil); err != nil {
+		if err := r.s.completeDevice(next, nil); err != nil {
 			return err
 		}
 	} else {
-		if err := r.s.succeedDevice(next, &old); err != nil {
+		if err := r.s.completeDevice(next, &old); err != nil {
 			return err
 		}
 		r.settled = append(r.settled, func() { r.s.expelChanged(hub, &old, next) })

@@ -180,19 +180,14 @@ func end(reason error, all ...Connection) {
 // refuses with ErrDeviceChanged if the device has changed since: disabled, deleted or given other credentials. Until
 // Disconnect, c is ended when that happens or when the hub is deleted.
 func (s *State) Connect(hub string, authenticated Device, c Connection) error {
-	leave, err := s.enter()
+	// A change of the device holds the device's lock until it is stored, and then ends the connection that it finds.
+	leave, err := s.readDevice(hub, authenticated.ID)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return err
-	}
-	key := deviceKey(hub, authenticated.ID)
-	// A change of the device holds this lock until it is stored, and then ends the connection that it finds.
-	defer s.devices.read(key)()
 	var d Device
-	found, err := s.store.get(key, &d)
+	found, err := s.store.get(deviceKey(hub, authenticated.ID), &d)
 	if err != nil {
 		return err
 	}
@@ -226,8 +221,8 @@ func (s *State) Connection(hub, id string) Connection {
 	return nil
 }
 
-// Heard records activity of a device and reports whether that connection is its current one.
-func (s *State) Heard(hub, id string, c Connection) bool {
+// RecordActivity records activity of a device and reports whether that connection is its current one.
+func (s *State) RecordActivity(hub, id string, c Connection) bool {
 	now := s.Now()
 	s.presence.mu.Lock()
 	defer s.presence.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// connection notes how it was ended.
+// connection records how it was ended.
 type connection struct {
 	mu      sync.Mutex
 	reasons []error
@@ -24,7 +24,7 @@ func (c *connection) End(reason error) {
 	c.reasons = append(c.reasons, reason)
 }
 
-// ended is the reason for which it was ended, nil while it lives.
+// ended returns the reason for which it was ended, or nil while it is open.
 func (c *connection) ended(t testing.TB) error {
 	t.Helper()
 	c.mu.Lock()
@@ -35,7 +35,7 @@ func (c *connection) ended(t testing.TB) error {
 	return errors.Join(c.reasons...)
 }
 
-// connect connects a device as it is now.
+// connect connects a device in its present version.
 func (w *world) connect(hub, id string) *connection {
 	w.t.Helper()
 	d, err := w.Device(hub, id)
@@ -45,8 +45,8 @@ func (w *world) connect(hub, id string) *connection {
 	return c
 }
 
-// TestRevokedDevicesAreDisconnectedAndLeaveNothing: in every way in which a device or its credentials end, its
-// connection does, and what that connection does afterwards changes nothing.
+// TestRevokedDevicesAreDisconnectedAndLeaveNothing: whatever revokes a device or its credentials ends its connection,
+// and what that connection does afterwards changes nothing.
 func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 	t.Parallel()
 	put := func(change func(*state.Device)) func(*testing.T, *world) {
@@ -60,7 +60,7 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*testing.T, *world)
 		want   error
-		// stays: the device is there afterwards.
+		// stays means that the device exists afterwards.
 		stays bool
 	}{
 		"another status reason": {put(func(d *state.Device) { d.StatusReason = "moved" }), nil, true},
@@ -109,7 +109,7 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 			if tc.want == nil {
 				return
 			}
-			if w.Heard(hub1, "d", c) || w.Disconnect(hub1, "d", c) {
+			if w.RecordActivity(hub1, "d", c) || w.Disconnect(hub1, "d", c) {
 				t.Error("the ended connection is still the device's")
 			}
 			if after := snapshot(t, w.State); after != before {
@@ -119,7 +119,7 @@ func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 				t.Errorf("got the connection %v, want %v", got, present)
 			}
 			if !tc.stays && strings.Contains(before, hub1+"/d") {
-				t.Errorf("a device that is gone left its activity:\n%s", before)
+				t.Errorf("a deleted device left its activity:\n%s", before)
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func TestRecreatedDeviceHasNoActivity(t *testing.T) {
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.clock.Add(time.Minute)
 	w.withDevice()
-	w.Heard(hub1, "d", c)
+	w.RecordActivity(hub1, "d", c)
 	w.Disconnect(hub1, "d", c)
 	d, err := w.Device(hub1, "d")
 	must(t, err)
@@ -143,7 +143,8 @@ func TestRecreatedDeviceHasNoActivity(t *testing.T) {
 		t.Errorf("got connected %t, heard of %v, since %v; want a device that never was",
 			d.Connected, d.LastActivity, d.ConnectionTime)
 	}
-	// Who proved to be the old one cannot connect as the new one, though the credentials are the same.
+	// A client that authenticated as the old device cannot connect as the new one, although the credentials are the
+	// same.
 	if err := w.Connect(hub1, old, &connection{}); !errors.Is(err, state.ErrDeviceChanged) {
 		t.Errorf("got %v for a device of an earlier generation, want %v", err, state.ErrDeviceChanged)
 	}
@@ -177,7 +178,7 @@ func TestARegistrationEndsTheConnectionsThatItChanges(t *testing.T) {
 	}
 }
 
-// TestDeviceOnAnUnreachableHubStaysConnected: the provisioning service cannot take it away there.
+// TestDeviceOnAnUnreachableHubStaysConnected: the provisioning service cannot remove it there.
 func TestDeviceOnAnUnreachableHubStaysConnected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
@@ -200,8 +201,8 @@ func TestDeviceOnAnUnreachableHubStaysConnected(t *testing.T) {
 	}
 }
 
-// TestConnectIsRefusedAfterAChange: a device is re-keyed again and again while it connects with the key that it read
-// before. Whoever is in at the end has the key of the end.
+// TestConnectIsRefusedAfterAChange: a device gets new keys repeatedly while it connects with the key that it read
+// before. A connection that remains was made with the last key.
 func TestConnectIsRefusedAfterAChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
@@ -242,7 +243,7 @@ func TestConnectIsRefusedAfterAChange(t *testing.T) {
 	must(t, last(w.PutDevice(hub1, d, state.Unconditional, false)))
 	for i, c := range connections {
 		if c != nil && c.ended(t) == nil {
-			t.Errorf("connection %d lives on with a key that was replaced", i)
+			t.Errorf("connection %d is open with a key that was replaced", i)
 		}
 	}
 	if got := w.Connection(hub1, "d"); got != nil {

@@ -39,7 +39,7 @@ func (w *world) desired(hub, id string) string {
 	return string(tw.Desired)
 }
 
-func TestAFirstRegistrationMakesTheHubDevice(t *testing.T) {
+func TestAFirstRegistrationCreatesTheHubDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
 	e := w.putEnrollment("Device-1", state.Settings{
@@ -76,7 +76,7 @@ func TestAFirstRegistrationMakesTheHubDevice(t *testing.T) {
 	w.wantDevice(hub1, "Device-1", false)
 }
 
-func TestAHashedRegistrationGoesWhereAllocateSays(t *testing.T) {
+func TestAHashedRegistrationIsAssignedAsAllocateSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 3)
 	weight := 5
@@ -198,8 +198,8 @@ func TestAllocationOfRegistrations(t *testing.T) {
 	}
 }
 
-// TestRegisteringAgain assigns to hub-1, writes desired "own" and reported properties, then registers under changed
-// settings.
+// TestRegisteringAgain assigns a device to hub-1, writes desired "own" and reported properties, and then registers it
+// with changed settings.
 func TestRegisteringAgain(t *testing.T) {
 	t.Parallel()
 	twin := []byte(`{"properties":{"desired":{"initial":1}}}`)
@@ -288,14 +288,14 @@ func TestRegisteringAgain(t *testing.T) {
 			}
 			if test.hub == hub2 {
 				if _, err := w.Device(hub1, "device"); err == nil {
-					t.Error("got the device still on the old hub, want it gone")
+					t.Error("got the device still on the old hub, want it deleted")
 				}
 			}
 		})
 	}
 }
 
-func TestAFailureDoesNotForgetTheAssignment(t *testing.T) {
+func TestAFailureKeepsTheAssignment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
 	e := w.putEnrollment("device", only(hub1))
@@ -308,11 +308,11 @@ func TestAFailureDoesNotForgetTheAssignment(t *testing.T) {
 	}
 	w.putService(w.links, state.Hashed)
 	if r := w.register(e); r.Substatus != state.SameAssignment {
-		t.Errorf("got %q after the key was mended, want %q", r.Substatus, state.SameAssignment)
+		t.Errorf("got %q after the key was corrected, want %q", r.Substatus, state.SameAssignment)
 	}
 }
 
-// Live tests of azure-iot-cli-extension see the record of a device whose entry is disabled.
+// Live tests of azure-iot-cli-extension read the record of a device whose entry is disabled.
 func TestADisabledEntryLeavesARecord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
@@ -352,7 +352,7 @@ func TestAWebhookDecides(t *testing.T) {
 	var asked state.AllocationInput
 	request.Decide = func(_ context.Context, in state.AllocationInput) (state.AllocationAnswer, error) {
 		asked = in
-		// Not under a lock: the webhook may work on the same service.
+		// The webhook is not called under a lock, since it may use the same service.
 		_, _, err := w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "device", Settings: custom}, "")
 		return state.AllocationAnswer{HubHost: "HUB-2.azure-devices.net",
 			InitialTwin: []byte(`{"properties":{"desired":{"w":1}}}`),
@@ -390,7 +390,7 @@ func TestAWebhookDecides(t *testing.T) {
 	}
 }
 
-func TestOperationsAreRememberedForAWhile(t *testing.T) {
+func TestOperationsAreKeptForAWhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1)
 	group := w.putGroupEntry("group", state.Settings{})

@@ -38,7 +38,7 @@ func TestEnrollments(t *testing.T) {
 	if got, err := w.Enrollment(strings.ToLower(w.scope), "device.A"); err != nil || cmp.Diff(next, got) != "" {
 		t.Errorf("got %+v, %v; want what the put answered", got, err)
 	}
-	// The id of an individual enrollment may be that of a group.
+	// An individual enrollment may have the id of a group.
 	w.putGroupEntry("device.a", state.Settings{})
 	wantKind(t, w.DeleteEntry(state.Individuals, w.scope, "device.a", first.ETag), state.Precondition)
 	must(t, w.DeleteEntry(state.Individuals, w.scope, "device.a", next.ETag))
@@ -46,7 +46,7 @@ func TestEnrollments(t *testing.T) {
 	must(t, last(w.EnrollmentGroup(w.scope, "DEVICE.A")))
 }
 
-func TestDeletingAnEnrollmentDeletesItsRegistrationAlone(t *testing.T) {
+func TestDeletingAnEnrollmentDeletesOnlyItsRegistration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1)
 	w.register(w.putEnrollment("individual", state.Settings{}))
@@ -119,7 +119,7 @@ func TestDevices(t *testing.T) {
 	must(t, err)
 	c := w.connect(hub1, "Dev")
 	w.clock.Add(time.Minute)
-	if !w.Heard(hub1, "Dev", c) {
+	if !w.RecordActivity(hub1, "Dev", c) {
 		t.Error("got that the connection is not the device's, want it so")
 	}
 	d, err := w.Device(hub1, "Dev")
@@ -142,13 +142,13 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// nested is an object with so many names on the way to a number.
+// nested returns an object with that many levels of names.
 func nested(names int) string {
 	return strings.Repeat(`{"a":`, names) + "1" + strings.Repeat("}", names)
 }
 
-// tagsOf are tags of that size, as Azure counts: of each kind of value one, and control characters, which count
-// nothing.
+// tagsOf returns tags of that size in Azure's count: one value of each type, and control characters, which do not
+// count.
 func tagsOf(size int) []byte {
 	const long = 4096
 	rest := size - len("abcde") - long - 8 - 4 - len("\u00fc")

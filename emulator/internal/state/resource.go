@@ -47,7 +47,7 @@ type Resource struct {
 	// Policies are never empty: the surface supplies Azure's default ones if a creation names none.
 	Policies []Policy
 	// Properties are the settings in the format of the ARM surface, which is the only reader, see
-	// Options.HubSettings.
+	// Options.HubSettings and Options.ServiceSettings.
 	Properties []byte
 	Created    time.Time
 	// Phase and Due: the current transition ends at Due. Reads return the phase as of now.
@@ -92,7 +92,8 @@ type Service struct {
 	// Allocation is the default policy: Hashed, GeoLatency or Static.
 	Allocation AllocationPolicy
 	Links      []Link
-	// Principals are derived from Properties. PutService ignores the given ones.
+	// Settings and Principals are derived from Properties. PutService ignores the given ones.
+	Settings   ServiceSettings
 	Principals Principals
 }
 

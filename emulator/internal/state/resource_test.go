@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestResourceGroups(t *testing.T) {
 	wantKind(t, w.DeleteGroup(subscription, "none", 0), state.NotFound)
 	must(t, second(w.PutGroup(state.Group{Subscription: "other", Name: "a", Location: location})))
 	for sub, want := range map[string]int{subscription: 1, "OTHER": 1, "none": 0, "": 2} {
-		t.Run(sub, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", sub), func(t *testing.T) {
 			if gs, err := w.Groups(sub); err != nil || len(gs) != want {
 				t.Errorf("groups of %q: got %d, %v; want %d", sub, len(gs), err, want)
 			}
@@ -32,28 +33,30 @@ func TestResourceGroups(t *testing.T) {
 	}
 }
 
-func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
+func TestDeletingAGroupDeletesItsContents(t *testing.T) {
 	t.Parallel()
 	for _, took := range []time.Duration{0, time.Minute} {
-		w := newWorld(t, state.Options{}, 2)
-		w.register(w.putEnrollment("device", state.Settings{}))
-		must(t, second(w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "C"}, "")))
-		must(t, w.DeleteGroup(subscription, "Group", took))
-		if took > 0 {
-			if h, err := w.Hub(id("hub-1")); err != nil || h.Phase != state.Deleting {
-				t.Errorf("got %s, %v; want the hub being deleted", h.Phase, err)
+		t.Run(took.String(), func(t *testing.T) {
+			w := newWorld(t, state.Options{}, 2)
+			w.register(w.putEnrollment("device", state.Settings{}))
+			must(t, second(w.PutChild(state.Child{Parent: hub1, Kind: "certificates", Name: "C"}, "")))
+			must(t, w.DeleteGroup(subscription, "Group", took))
+			if took > 0 {
+				if h, err := w.Hub(id("hub-1")); err != nil || h.Phase != state.Deleting {
+					t.Errorf("got %s, %v; want the hub being deleted", h.Phase, err)
+				}
+				wantKind(t, second(w.PutHub(hubOf("hub-9"), "", 0)), state.Busy)
+				group := state.Group{Subscription: subscription, Name: "Group", Location: location}
+				wantKind(t, second(w.PutGroup(group)), state.Busy)
+				must(t, w.DeleteGroup(subscription, "Group", time.Hour))
+				w.clock.Add(took)
 			}
-			wantKind(t, second(w.PutHub(hubOf("hub-9"), "", 0)), state.Busy)
-			wantKind(t, second(w.PutGroup(state.Group{Subscription: subscription, Name: "Group", Location: location})),
-				state.Busy)
-			must(t, w.DeleteGroup(subscription, "Group", time.Hour))
-			w.clock.Add(took)
-		}
-		if c, err := w.Counts(); err != nil || c != (state.Counts{}) {
-			t.Errorf("took %v: got %+v, %v; want nothing left", took, c, err)
-		}
-		wantKind(t, last(w.ServiceByScope(w.scope)), state.NotFound)
-		wantKind(t, last(w.Child(hub1, "certificates", "c")), state.NotFound)
+			if c, err := w.Counts(); err != nil || c != (state.Counts{}) {
+				t.Errorf("took %v: got %+v, %v; want nothing left", took, c, err)
+			}
+			wantKind(t, last(w.ServiceByScope(w.scope)), state.NotFound)
+			wantKind(t, last(w.Child(hub1, "certificates", "c")), state.NotFound)
+		})
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 
@@ -169,6 +169,9 @@ func (s *State) derive(r row) error {
 	case *Hub:
 		return s.readSettings(r)
 	case *Service:
+		if err := s.readServiceSettings(r); err != nil {
+			return err
+		}
 		return s.readPrincipals(r)
 	}
 	return nil

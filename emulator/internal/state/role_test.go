@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -28,9 +29,11 @@ func TestAScopeContainsWhatIsBelowIt(t *testing.T) {
 			false},
 		{all, state.Scope{Subscription: "s2", Group: "g"}, false},
 	} {
-		if got := test.at.Contains(test.other); got != test.want {
-			t.Errorf("%+v contains %+v: got %t, want %t", test.at, test.other, got, test.want)
-		}
+		t.Run(fmt.Sprintf("%v contains %v", test.at, test.other), func(t *testing.T) {
+			if got := test.at.Contains(test.other); got != test.want {
+				t.Errorf("got %t, want %t", got, test.want)
+			}
+		})
 	}
 }
 

@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rows are all kinds of row. It is an internal test because the point is what a surface cannot see: that no field is
-// left out.
+// rows returns one row of each kind. This is an internal test because a surface cannot see whether a field is omitted.
 func rows() []row {
 	var all []row
 	for _, kind := range kinds {
@@ -42,14 +41,12 @@ func TestEveryTableIsInSnapshots(t *testing.T) {
 	}
 }
 
-// elsewhere are fields that a row does not hold: of the key, or of this process.
+// elsewhere are fields that a row does not contain: those of the key, or of this process.
 var elsewhere = map[string]bool{"Twin.DeviceID": true, "Device.Connected": true, "Device.ConnectionTime": true,
-	"Device.LastActivity": true,
-	"Hub.Settings":        true, "Service.Principals": true, "CloudMessage.Sequence": true, "CloudMessage.Lock": true,
-	"CloudMessage.Resent": true,
-	"Feedback.Lock":       true}
+	"Device.LastActivity": true, "Hub.Settings": true, "Service.Settings": true, "Service.Principals": true,
+	"CloudMessage.Sequence": true, "CloudMessage.Lock": true, "CloudMessage.Resent": true, "Feedback.Lock": true}
 
-// fill gives every field a value of its own.
+// fill gives every field its own value.
 func fill(v reflect.Value, path string, n *int) {
 	*n++
 	if v.Type() == reflect.TypeFor[time.Time]() {
@@ -143,7 +140,7 @@ func TestADamagedRowIsRefusedNotMisread(t *testing.T) {
 		if err := decode(append(whole, 0), fresh()); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s with a byte too many: got %v, want %v", name, err, ErrCorrupt)
 		}
-		for i := range whole { // any answer will do, but an answer
+		for i := range whole { // any result is right, but not a panic
 			damaged := append([]byte(nil), whole...)
 			damaged[i] ^= 0xff
 			_ = decode(damaged, fresh())
@@ -155,7 +152,7 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 	t.Parallel()
 	start, end := under(tableDevice, "hub")
 	for id, want := range map[string]bool{"": true, "a": true, "\xff": true} {
-		t.Run(id, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", id), func(t *testing.T) {
 			key := keyOf(tableDevice, "hub", id)
 			if got := string(key) >= string(start) && string(key) < string(end); got != want {
 				t.Errorf("%q: got within its hub %v, want %v", id, got, want)
@@ -163,10 +160,10 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 		})
 	}
 	for _, other := range []string{"hub2", "hu", "hub\x00x"} {
-		t.Run(other, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", other), func(t *testing.T) {
 			key := keyOf(tableDevice, other, "id")
 			if string(key) >= string(start) && string(key) < string(end) {
-				t.Errorf("a device of %q lies among those of hub", other)
+				t.Errorf("a device of %q is among those of hub", other)
 			}
 		})
 	}

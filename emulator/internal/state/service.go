@@ -84,42 +84,39 @@ func (s *State) service(id ResourceID) (*Service, error) {
 
 // Service returns the provisioning service with that id.
 func (s *State) Service(id ResourceID) (Service, error) {
-	leave, err := s.enter()
-	if err != nil {
-		return Service{}, err
-	}
-	defer leave()
-	v, err := s.service(id)
-	if err != nil {
-		return Service{}, err
-	}
-	return v.copy(), nil
+	return s.copyOfService(func() (*Service, error) { return s.service(id) })
 }
 
 // ServiceByHost returns the provisioning service with that host name, in any phase.
 func (s *State) ServiceByHost(host string) (Service, error) {
-	leave, err := s.enter()
-	if err != nil {
-		return Service{}, err
-	}
-	defer leave()
-	v := s.services[strings.ToLower(host)]
-	if v == nil {
-		return Service{}, noService(host)
-	}
-	return v.copy(), nil
+	return s.copyOfService(func() (*Service, error) {
+		if v := s.services[strings.ToLower(host)]; v != nil {
+			return v, nil
+		}
+		return nil, noService(host)
+	})
 }
 
 // ServiceByScope returns the provisioning service with that ID scope, in any phase.
 func (s *State) ServiceByScope(idScope string) (Service, error) {
+	return s.copyOfService(func() (*Service, error) {
+		if v, err := s.scope(idScope); err == nil {
+			return v, nil
+		}
+		return nil, &Error{Kind: NotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+	})
+}
+
+// copyOfService returns a copy of the stored service that find returns. find is called with world held.
+func (s *State) copyOfService(find func() (*Service, error)) (Service, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return Service{}, err
 	}
 	defer leave()
-	v, err := s.scope(idScope)
+	v, err := find()
 	if err != nil {
-		return Service{}, &Error{Kind: NotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+		return Service{}, err
 	}
 	return v.copy(), nil
 }
@@ -152,48 +149,35 @@ func (s *State) Services(subscription, group string) ([]Service, error) {
 // PutService creates or replaces a provisioning service and refuses as PutHub does. The ID scope is generated at
 // creation. An empty Allocation keeps the current one, which is Hashed at first. Nil Links keep the current ones,
 // empty ones unlink all; a link without Identity and Key keeps the stored key for its hub and key name, or is Invalid
-// if there is none.
+// without one.
 func (s *State) PutService(v Service, etag string, took time.Duration) (Service, bool, error) {
 	leave, err := s.alter()
 	if err != nil {
 		return Service{}, false, err
 	}
 	defer leave()
-	object := serviceObject(v.ID.Name)
-	if err := s.home(object, v.ID); err != nil {
-		return Service{}, false, err
-	}
-	old := s.services[v.Host()]
-	phase, oldETag, oldResource := Activating, "", (*Resource)(nil)
+	object, old := serviceObject(v.ID.Name), s.services[v.Host()]
+	var known *Resource
 	if old != nil {
-		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
-		if !old.ID.is(v.ID) {
-			return Service{}, false, &Error{Kind: Exists, Object: object,
-				Reason: "exists in another resource group or subscription"}
-		}
-		if err := idle(object, old.Resource); err != nil {
-			return Service{}, false, err
-		}
-	}
-	if err := check(object, etag, oldETag, old != nil); err != nil {
-		return Service{}, false, err
+		known = &old.Resource
 	}
 	next := v.copy()
-	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+	phase, err := s.replace(object, &next.Resource, known, etag)
+	if err != nil {
 		return Service{}, false, err
 	}
-	if err := s.succeedService(object, &next, old); err != nil {
+	if err := s.completeService(object, &next, old); err != nil {
 		return Service{}, false, err
 	}
-	if err := s.readPrincipals(&next); err != nil {
+	if err := s.derive(&next); err != nil {
 		return Service{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)
 	return next.copy(), old == nil, s.keepService(&next)
 }
 
-// succeedService does for the fields of a service what succeed does for those of every resource.
-func (s *State) succeedService(object string, v, old *Service) error {
+// completeService does for the fields of a service what completeResource does for those of every resource.
+func (s *State) completeService(object string, v, old *Service) error {
 	var known []Link
 	if old == nil {
 		scope, err := s.newScope()
@@ -304,6 +288,6 @@ func (s *State) keepService(v *Service) error {
 	s.services[v.Host()], s.version = v, v.Version
 	s.scopes[strings.ToLower(v.IDScope)] = v.Host()
 	s.schedule()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }

@@ -99,7 +99,7 @@ func TestASnapshotChangesLineByLine(t *testing.T) {
 			changed++
 		}
 	}
-	// The tag, the brace before it, the etag and the version.
+	// The changed lines are those of the tag, the brace before it, the etag and the version.
 	if changed > 4 || len(after) != len(before)+2 {
 		t.Errorf("got %d new lines of %d (%d before), want at most 4 and two lines more", changed, len(after),
 			len(before))

@@ -39,9 +39,10 @@ type Options struct {
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
 	// listed one.
 	Latencies map[string]time.Duration
-	// HubSettings reads a hub's Properties, which are in the format of the ARM surface. Nil: hubs have the default
-	// settings.
-	HubSettings func(properties []byte) (HubSettings, error)
+	// HubSettings reads a hub's Properties, which are in the format of the ARM surface, and ServiceSettings those of a
+	// service. Nil: they have the default settings.
+	HubSettings     func(properties []byte) (HubSettings, error)
+	ServiceSettings func(properties []byte) (ServiceSettings, error)
 	// Principals reads the identities of a provisioning service from its Properties. Nil: services have none.
 	Principals func(Resource) (Principals, error)
 	// Logger receives the reason why the state became read-only, and what a start had to drop. It may be nil.
@@ -61,8 +62,9 @@ type State struct {
 	clock     *Clock
 	random    io.Reader
 	latencies map[string]time.Duration
-	// hubSettings reads the properties of hubs.
-	hubSettings func(properties []byte) (HubSettings, error)
+	// hubSettings and serviceSettings read the properties of hubs and services.
+	hubSettings     func(properties []byte) (HubSettings, error)
+	serviceSettings func(properties []byte) (ServiceSettings, error)
 	// principals reads the properties of provisioning services.
 	principals func(Resource) (Principals, error)
 	// requireRoles is what RequireRoles set.
@@ -103,7 +105,7 @@ func Open(o Options) (*State, error) {
 	}
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
-		hubSettings: o.HubSettings, principals: o.Principals,
+		hubSettings: o.HubSettings, serviceSettings: o.ServiceSettings, principals: o.Principals,
 		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
@@ -182,8 +184,8 @@ func (s *State) OnHosts(f func()) {
 	s.onHosts = append(s.onHosts, f)
 }
 
-// tellHosts calls the functions of OnHosts. The caller holds world for writing.
-func (s *State) tellHosts() {
+// notifyHosts calls the functions of OnHosts. The caller holds world for writing.
+func (s *State) notifyHosts() {
 	for _, f := range s.onHosts {
 		f()
 	}
@@ -205,7 +207,7 @@ func (s *State) Reset() error {
 	s.presence.replace(nil)
 	s.locks.forget("")
 	s.empty()
-	s.tellHosts()
+	s.notifyHosts()
 	return nil
 }
 

@@ -66,7 +66,7 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
+func TestAStoreOfANewerFormatIsRefusedUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, err := state.Open(state.Options{Dir: dir})
@@ -84,19 +84,21 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 func TestAStoreWhoseFormatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, format := range [][]byte{{}, {0}, {0x80}} {
-		dir := t.TempDir()
-		s, err := state.Open(state.Options{Dir: dir})
-		must(t, err)
-		must(t, s.Close())
-		setRows(t, dir, map[string][]byte{"!format": format})
-		if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
-			!strings.Contains(err.Error(), "format") {
-			t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
-		}
+		t.Run(fmt.Sprintf("format %v", format), func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := state.Open(state.Options{Dir: dir})
+			must(t, err)
+			must(t, s.Close())
+			setRows(t, dir, map[string][]byte{"!format": format})
+			if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
+				!strings.Contains(err.Error(), "format") {
+				t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
+			}
+		})
 	}
 }
 
-// setRows writes to a store that is closed, past the state, as another version would.
+// setRows writes to a closed store without the state, as another version would.
 func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	t.Helper()
 	must(t, os.Remove(filepath.Join(dir, "closed.json")))
@@ -108,7 +110,7 @@ func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	must(t, db.Close())
 }
 
-func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedAndLeftAlone(t *testing.T) {
+func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedUnchanged(t *testing.T) {
 	t.Parallel()
 	for format := byte(1); format < 4; format++ {
 		dir := t.TempDir()
@@ -125,7 +127,7 @@ func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedAndLeftAlone(t *testing.T)
 	}
 }
 
-// TestRecordedStoresAreRead opens the stores that older versions left, and reads every row of them.
+// TestRecordedStoresAreRead opens the stores of older versions, and reads every row of them.
 func TestRecordedStoresAreRead(t *testing.T) {
 	t.Parallel()
 	recorded, err := filepath.Glob("../../../acceptance/recorded/20*/emulator/store")
@@ -155,8 +157,8 @@ func (silent) Infof(string, ...any)           {}
 func (silent) Errorf(string, ...any)          {}
 func (silent) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-// TestDamagedFilesAreReportedNotRepaired damages each file of a store that matters, in several places and a copy for
-// each.
+// TestDamagedFilesAreReportedNotRepaired damages each important file of a store, in several places, each in its own
+// copy.
 func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -169,7 +171,7 @@ func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	}
 	must(t, s.Close())
 	damageEach(t, dir, ".log")
-	// Opening again moves what the log holds into a table.
+	// Opening again moves the rows in the log into a table.
 	s, err = state.Open(state.Options{Dir: dir})
 	must(t, err)
 	must(t, s.Close())
@@ -194,28 +196,30 @@ func damageEach(t *testing.T, dir, kind string) {
 		whole, err := os.ReadFile(file)
 		must(t, err)
 		for _, part := range []int{0, 1, 2, 3} {
-			at := len(whole)*part/4 + 7
-			copied := filepath.Join(t.TempDir(), "store")
-			must(t, os.CopyFS(copied, os.DirFS(dir)))
-			bad := append([]byte(nil), whole...)
-			for i := at; i < at+4; i++ {
-				bad[i] ^= 0xff
-			}
-			must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
-			s, err := state.Open(state.Options{Dir: copied})
-			if err == nil {
-				_, err = s.Counts()
-				_ = s.Close()
-			}
-			if !errors.Is(err, state.ErrCorrupt) {
-				t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err,
-					state.ErrCorrupt)
-			}
+			t.Run(fmt.Sprintf("%s, part %d of 4", filepath.Base(file), part), func(t *testing.T) {
+				at := len(whole)*part/4 + 7
+				copied := filepath.Join(t.TempDir(), "store")
+				must(t, os.CopyFS(copied, os.DirFS(dir)))
+				bad := append([]byte(nil), whole...)
+				for i := at; i < at+4; i++ {
+					bad[i] ^= 0xff
+				}
+				must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
+				s, err := state.Open(state.Options{Dir: copied})
+				if err == nil {
+					_, err = s.Counts()
+					_ = s.Close()
+				}
+				if !errors.Is(err, state.ErrCorrupt) {
+					t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err,
+						state.ErrCorrupt)
+				}
+			})
 		}
 	}
 }
 
-// TestAFullDiskRefusesAndKeepsWhatWasAcknowledged lets every write to the log fail from some point on.
+// TestAFullDiskRefusesAndKeepsWhatWasAcknowledged makes every write to the log fail from some point on.
 func TestAFullDiskRefusesAndKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
@@ -267,7 +271,7 @@ func TestResetLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
+func TestOldOperationRecordsAreDeletedWhenTheStoreIsOpened(t *testing.T) {
 	t.Parallel()
 	clock, disk := newClock(), vfs.NewMem()
 	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: clock.Now})
@@ -283,7 +287,7 @@ func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
 	}
 }
 
-func TestOldOperationRecordsGoWhileNewOnesCome(t *testing.T) {
+func TestOldOperationRecordsAreDeletedWhileNewOnesCome(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 0)
 	must(t, w.PutAsync(state.Async{ID: "old", Due: w.clock.Now()}))

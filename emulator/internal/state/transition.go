@@ -37,7 +37,7 @@ func (s *State) settleTransitions() error {
 	}
 	s.forget(groups, hubs, services)
 	if len(hubs)+len(services) > 0 {
-		s.tellHosts()
+		s.notifyHosts()
 	}
 	s.schedule()
 	return nil

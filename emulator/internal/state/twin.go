@@ -79,15 +79,11 @@ func (s *State) twin(hub, id string) (Device, Twin, bool, error) {
 
 // Twin returns a device's twin.
 func (s *State) Twin(hub, id string) (Twin, error) {
-	leave, err := s.enter()
+	leave, err := s.readDevice(hub, id)
 	if err != nil {
 		return Twin{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Twin{}, err
-	}
-	defer s.devices.read(deviceKey(hub, id))()
 	_, t, found, err := s.twin(hub, id)
 	if err == nil && !found {
 		err = noDevice(id)
@@ -113,15 +109,11 @@ func (p TwinPatch) part(sent []byte) (patch []byte, replace bool) {
 
 // PatchTwin changes a twin. It returns Invalid if a member is not an object or exceeds the limits of Azure's twins.
 func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, error) {
-	leave, err := s.enter()
+	leave, err := s.lockDevice(hub, id)
 	if err != nil {
 		return Twin{}, err
 	}
 	defer leave()
-	if err := s.registry(hub); err != nil {
-		return Twin{}, err
-	}
-	defer s.devices.lock(deviceKey(hub, id))()
 	_, t, found, err := s.twin(hub, id)
 	if err != nil {
 		return Twin{}, err

@@ -12,11 +12,11 @@ import (
 	"evenkeel/internal/await"
 )
 
-// gate lets syncs wait.
+// gate makes syncs wait.
 type gate struct {
 	mu      sync.Mutex
 	shut    chan struct{} // nil while open
-	reached chan struct{} // gets one token for each sync that waits
+	reached chan struct{} // receives one token for each sync that waits
 	t       *testing.T
 }
 
@@ -57,7 +57,7 @@ func (g *gate) isOpen() bool {
 	return g.shut == nil
 }
 
-// TestChangesAreVisibleOnlyWhenSynced holds the sync of a change and reads what it changes, in every way there is.
+// TestChangesAreVisibleOnlyWhenSynced holds the sync of a change and reads what it changes, in every possible way.
 func TestChangesAreVisibleOnlyWhenSynced(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
@@ -110,7 +110,7 @@ func TestChangesAreVisibleOnlyWhenSynced(t *testing.T) {
 				}
 			})
 		}
-		// Gives a reader that does not wait the time to be caught; one that waits is released by the gate.
+		// This gives a reader that does not wait the time to return; the gate releases one that waits.
 		time.Sleep(20 * time.Millisecond)
 		g.open()
 		await.Return(t, test.name+": the write and the readers", all.Wait)

@@ -46,7 +46,7 @@ type world struct {
 	links []state.Link
 }
 
-// open opens a state in memory with a told clock and seeded chance, unless o says otherwise.
+// open opens a state in memory with a clock that tests set and a seeded source of randomness, unless o says otherwise.
 func open(t testing.TB, o state.Options) *state.State {
 	t.Helper()
 	if o.Random == nil {
@@ -64,7 +64,7 @@ func open(t testing.TB, o state.Options) *state.State {
 	return s
 }
 
-// newWorld makes hubs "hub-1" to "hub-n" and the service "dps".
+// newWorld creates hubs "hub-1" to "hub-n" and the service "dps".
 func newWorld(t testing.TB, o state.Options, hubs int) *world {
 	t.Helper()
 	w := &world{t: t, clock: newClock()}
@@ -131,7 +131,7 @@ func (w *world) putGroupEntry(name string, s state.Settings) state.EnrollmentGro
 	return g
 }
 
-// register registers by the current individual enrollment.
+// register registers a device with the present individual enrollment.
 func (w *world) register(e state.Enrollment) state.Registration {
 	w.t.Helper()
 	op, err := w.Register(context.Background(), state.RegisterRequest{

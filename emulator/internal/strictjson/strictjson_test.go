@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// FuzzCheck: what passes is read by Go's decoder without a replacement that was not there, and its numbers are doubles.
+// FuzzCheck: Go's decoder reads accepted text without adding a replacement character, and its numbers are doubles.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":["\ud83d\ude00",1e400]}`, `"\ud800"`, "\"\xf6\"", `1.5e300`} {
 		f.Add([]byte(seed))

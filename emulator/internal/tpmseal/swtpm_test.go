@@ -22,9 +22,9 @@ import (
 	"evenkeel/emulator/internal/tpmseal"
 )
 
-// TestATPMTakesTheKey gives the blob to the TPM simulator swtpm, in the steps of Azure's device SDKs. It runs with the
-// build tag swtpm only (`make tpm`), since the simulator is a package of the system.
-func TestATPMTakesTheKey(t *testing.T) {
+// TestATPMAcceptsTheKey gives the blob to the TPM simulator swtpm, in the steps of Azure's device SDKs. It runs only
+// with the build tag swtpm (`make tpm`), since the simulator is a package of the system.
+func TestATPMAcceptsTheKey(t *testing.T) {
 	t.Parallel()
 	tpm := simulator(t)
 	endorsement := primary(t, tpm, tpm2.TPMRHEndorsement, tpm2.RSAEKTemplate)
@@ -80,7 +80,7 @@ func TestATPMTakesTheKey(t *testing.T) {
 	}
 }
 
-// split takes the blob's six parts, each after its length.
+// split returns the blob's six parts, each of which follows its length.
 func split(t *testing.T, blob []byte) [][]byte {
 	t.Helper()
 	var parts [][]byte
@@ -107,7 +107,7 @@ func primary(t *testing.T, tpm transport.TPM, hierarchy tpm2.TPMHandle,
 	return made
 }
 
-// simulator starts swtpm on a socket of its own.
+// simulator starts swtpm on a new socket.
 func simulator(t *testing.T) transport.TPM {
 	t.Helper()
 	program, err := exec.LookPath("swtpm")

@@ -89,7 +89,7 @@ func Seal(endorsement, storageRoot Public, key []byte, info string) ([]byte, err
 	out = append(out, tpm2.Marshal(tpm2.TPM2BPrivate{Buffer: duplicate})...)
 	out = append(out, tpm2.Marshal(tpm2.TPM2BEncryptedSecret{Buffer: seed})...)
 	out = append(out, tpm2.Marshal(tpm2.New2B(public))...)
-	return append(out, tpm2.Marshal(tpm2.TPM2BData{Buffer: crypt(wrapKey[:], wide(info))})...), nil
+	return append(out, tpm2.Marshal(tpm2.TPM2BData{Buffer: crypt(wrapKey[:], utf16le(info))})...), nil
 }
 
 // hmacKey is the public area of the key: for HMAC-SHA-256 only, and not fixed to a TPM, so that it can be imported.
@@ -160,8 +160,8 @@ func crypt(key, plain []byte) []byte {
 	return out
 }
 
-// wide converts to UTF-16, the encoding of info that the SDKs expect.
-func wide(text string) []byte {
+// utf16le converts to UTF-16, the encoding of info that the SDKs expect.
+func utf16le(text string) []byte {
 	var out []byte
 	for _, unit := range utf16.Encode([]rune(text)) {
 		out = binary.LittleEndian.AppendUint16(out, unit)

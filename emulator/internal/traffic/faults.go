@@ -121,8 +121,8 @@ func (t *Faults) Clear() {
 	t.all = nil
 }
 
-// meet applies the first fault that matches an operation.
-func (t *Faults) meet(ctx context.Context, r hold.Request) error {
+// apply applies the first fault that matches an operation.
+func (t *Faults) apply(ctx context.Context, r hold.Request) error {
 	f, met := t.choose(r)
 	if !met {
 		return nil

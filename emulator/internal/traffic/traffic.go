@@ -82,7 +82,7 @@ func (g *Gate) Pass(ctx context.Context, c Call) error {
 	if g == nil {
 		return nil
 	}
-	if err := g.Faults.meet(ctx, c.Request); err != nil {
+	if err := g.Faults.apply(ctx, c.Request); err != nil {
 		return err
 	}
 	return g.Limits.charge(c)

@@ -35,7 +35,7 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// gate returns a gate over a state with the hub hub-1 of that sku.
+// gate returns a gate over a state with the hub hub-1 of that SKU.
 func gate(t *testing.T, sku state.SKU) (*traffic.Gate, *clock) {
 	t.Helper()
 	c := &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
@@ -67,7 +67,7 @@ func on(hub string, bytes int64, method, path string) traffic.Call {
 	return c
 }
 
-// TestLimits: the figures are those of the documents named in limits.go.
+// TestLimits: the numbers are those of the documents that limits.go names.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	s1, s2, s3 := state.SKU{Name: "S1", Capacity: 1}, state.SKU{Name: "S2", Capacity: 2},
@@ -140,7 +140,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestLimitsHaveTheirOwnersAndCanBeTurnedOff(t *testing.T) {
+func TestLimitsAreSeparateForEachResourceAndCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	g, _ := gate(t, state.SKU{Name: "S1", Capacity: 1})
 	poll := call(requestlog.DPSDevice, "0neA", "GET", "/0neA/registrations/one/operations/5")
@@ -175,13 +175,13 @@ func TestLimitsHaveTheirOwnersAndCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-func TestAFreeHubHasItsQuotaOfMessagesADay(t *testing.T) {
+func TestAFreeHubHasADailyQuotaOfMessages(t *testing.T) {
 	t.Parallel()
 	g, c := gate(t, state.SKU{Name: "F1", Capacity: 1})
 	send := on(hubHost, 1024, "POST", "/devices/d/messages/events") // two messages of 0.5 KB
 	for i := range 4000 {
 		if i%100 == 0 {
-			c.add(time.Second) // a hundred sends a second
+			c.add(time.Second) // a hundred messages a second
 		}
 		if err := g.Pass(t.Context(), send); err != nil {
 			t.Fatalf("got %v of send %d, want 4000 to pass", err, i+1)
@@ -199,7 +199,7 @@ func TestAFreeHubHasItsQuotaOfMessagesADay(t *testing.T) {
 	}
 }
 
-func TestFaultsChooseTheirOperations(t *testing.T) {
+func TestFaultsMatchTheirOperations(t *testing.T) {
 	t.Parallel()
 	g, _ := gate(t, state.SKU{Name: "S1", Capacity: 1})
 	g.Limits.Set(false)

@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// tenantsOf is a credential whose tokens tell the tenant that they were asked of.
+// tenantsOf is a credential whose tokens contain the tenants that the request named.
 type tenantsOf struct{}
 
 func (tenantsOf) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -42,7 +42,7 @@ func newClient(t *testing.T, handler http.HandlerFunc, tenants ...string) *arm.C
 	return client
 }
 
-// TestThrottledRequestsWaitForRetryAfter: without the answer's word the client of this test would wait for an hour.
+// TestThrottledRequestsWaitForRetryAfter: without the header, the client of this test would wait for an hour.
 func TestThrottledRequestsWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -90,7 +90,7 @@ func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 		"of Resource Manager": {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`,
 			"Conflict", "m (D: n)"},
 		"of Microsoft.Devices": {`{"code":409002,"httpStatusCode":"Conflict","message":"m"}`, "409002", "m"},
-		"of nobody":            {"<html>\n no </html>", "", "<html> no </html>"},
+		"an HTML page":         {"<html>\n no </html>", "", "<html> no </html>"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,8 +128,8 @@ func TestARequestWithoutAnAnswerHasItsOwnError(t *testing.T) {
 	}
 }
 
-// TestAWaitForRetryAfterEndsWithTheCaller: it would take an hour.
-func TestAWaitForRetryAfterEndsWithTheCaller(t *testing.T) {
+// TestTheCallersContextEndsAWaitForRetryAfter: the wait would take an hour.
+func TestTheCallersContextEndsAWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		t.Run(http.StatusText(status), func(t *testing.T) {

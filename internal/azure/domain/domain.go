@@ -14,10 +14,6 @@ const (
 	GlobalHost = "global." + Service
 )
 
-// HubScope is the scope of tokens of Microsoft Entra ID for hubs ("Control access to IoT Hub by using Microsoft Entra
-// ID").
-const HubScope = "https://iothubs.azure.net/.default"
-
 // serviceInEachCloud begins the domain of provisioning services in each cloud.
 const serviceInEachCloud = "azure-devices-provisioning."
 

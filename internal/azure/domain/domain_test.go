@@ -22,3 +22,18 @@ func TestOfService(t *testing.T) {
 		})
 	}
 }
+
+func TestHubScope(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"hub-1.azure-devices.net":         "https://iothubs.azure.net/.default",
+		"hub-1.service.Azure-Devices.net": "https://iothubs.azure.net/.default",
+		"hub-1.azure-devices.us":          "https://iothubs.azure.us/.default",
+		"hub-1.device.azure-devices.cn":   "https://iothubs.azure.cn/.default",
+		"localhost":                       "https://iothubs.azure.net/.default",
+	} {
+		if got := domain.HubScope(host); got != want {
+			t.Errorf("HubScope(%q): got %q, want %q", host, got, want)
+		}
+	}
+}

@@ -2,6 +2,24 @@ package domain
 
 import "strings"
 
+// hubScopes are the scopes of Microsoft Entra ID tokens for the service API of hubs, by the hubs' domain. Those of the
+// sovereign clouds are inferred from their other domains.
+var hubScopes = map[string]string{
+	Hub:                "https://iothubs.azure.net/.default",
+	"azure-devices.us": "https://iothubs.azure.us/.default",
+	"azure-devices.cn": "https://iothubs.azure.cn/.default",
+}
+
+// HubScope returns the scope of Microsoft Entra ID tokens for a hub by its host name: that of its cloud, or else of the
+// public one.
+func HubScope(host string) string {
+	_, _, domain := splitHost(host)
+	if scope, ok := hubScopes[domain]; ok {
+		return scope
+	}
+	return hubScopes[Hub]
+}
+
 // HubNames returns the host names of the hub of that name, in lower case: the classic one, that for devices and that
 // for the service API.
 func HubNames(hub string) []string {

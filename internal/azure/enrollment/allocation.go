@@ -31,12 +31,7 @@ func CanonicalPolicy(policy string) (string, bool) {
 // CheckPolicy checks the name of an allocation policy of an enrollment.
 func CheckPolicy(path, policy string) []Fault {
 	if _, ok := CanonicalPolicy(policy); !ok {
-		return fault(
-			path,
-			"unknown allocation policy %s: use one of %s",
-			Quote(policy),
-			strings.Join(policies, ", "),
-		)
+		return fault(path, "unknown allocation policy %s: use one of %s", Quote(policy), strings.Join(policies, ", "))
 	}
 	return nil
 }
@@ -96,10 +91,7 @@ func IsMasked(address string) bool {
 // key.
 func CheckWebhook(path, address string) []Fault {
 	if IsMasked(address) {
-		return fault(
-			path,
-			"the webhook's query is masked: the service never returns it, so give the whole address",
-		)
+		return fault(path, "the webhook's query is masked: the service never returns it, so give the whole address")
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {

@@ -20,7 +20,7 @@ func TestIDs(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		id   string
-		want string // part of the only fault; empty for none
+		want string // part of the only error; empty for none
 	}{
 		{"device-1", ""},
 		{"A.b_c:d-", ""},
@@ -66,7 +66,7 @@ func TestPrefixesOfIDs(t *testing.T) {
 	}
 }
 
-func TestAFaultNamesItsPlace(t *testing.T) {
+func TestAFaultNamesItsPath(t *testing.T) {
 	t.Parallel()
 	faults := enrollment.CheckRegistrationID("devices[2]", strings.Repeat("a", 130)+"/.")
 	if len(faults) != 3 {
@@ -147,7 +147,7 @@ func TestWebhooks(t *testing.T) {
 			faults := enrollment.CheckWebhook("w", address)
 			expect(t, address, faults, want)
 			if len(faults) > 0 && strings.Contains(faults[0].Message, "hush") {
-				t.Errorf("%s: the message tells the query", address)
+				t.Errorf("%s: the message contains the query", address)
 			}
 		})
 	}

@@ -15,12 +15,8 @@ const pemBegin = "-----BEGIN "
 
 var (
 	errNotCertificate = errors.New("the certificate is neither PEM text nor base64 of a DER certificate")
-	errPrivateKey     = errors.New(
-		"contains a private key: remove it, and give the certificate only",
-	)
-	errStray = errors.New(
-		"the PEM text has part of a block outside any block: a BEGIN or END line is damaged",
-	)
+	errPrivateKey     = errors.New("contains a private key: remove it, and give the certificate only")
+	errStray          = errors.New("the PEM text has part of a block outside any block: a BEGIN or END line is damaged")
 )
 
 // strayPart is found between the blocks of a PEM text where a line that begins or ends one is damaged.
@@ -129,9 +125,7 @@ var (
 func fromBase64(text string) (*x509.Certificate, error) {
 	switch {
 	case thumbprintForm.MatchString(text):
-		return nil, errors.New(
-			"got a thumbprint, want a certificate: give the text of the certificate",
-		)
+		return nil, errors.New("got a thumbprint, want a certificate: give the text of the certificate")
 	case fileNameForm.MatchString(text):
 		return nil, fmt.Errorf("%s is the name of a file: give the text of the certificate", Quote(text))
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -21,13 +22,13 @@ import (
 
 const mark = "\ufeff"
 
-// papers are a certificate, the one that signed it, and the private key of the first in every form.
-type papers struct {
+// material is two certificates and the private key of the first in every format.
+type material struct {
 	leaf, root, key, keyDER string
 	der                     []byte
 }
 
-func newPapers(t *testing.T) papers {
+func newMaterial(t *testing.T) material {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -54,7 +55,7 @@ func newPapers(t *testing.T) papers {
 		t.Fatal(err)
 	}
 	leaf := issue("Intermediate")
-	return papers{
+	return material{
 		leaf: text("CERTIFICATE", leaf), root: text("CERTIFICATE", issue("Root")), der: leaf,
 		key: text("PRIVATE KEY", der), keyDER: base64.StdEncoding.EncodeToString(der),
 	}
@@ -62,7 +63,7 @@ func newPapers(t *testing.T) papers {
 
 func TestTheFirstCertificateOfATextCounts(t *testing.T) {
 	t.Parallel()
-	p := newPapers(t)
+	p := newMaterial(t)
 	for name, text := range map[string]string{
 		"alone":                   p.leaf,
 		"byte order mark":         mark + p.leaf,
@@ -90,7 +91,7 @@ func TestTheFirstCertificateOfATextCounts(t *testing.T) {
 
 func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 	t.Parallel()
-	p := newPapers(t)
+	p := newMaterial(t)
 	body := strings.Split(p.leaf, "\n")[1]
 	for name, damaged := range map[string]struct{ text, want string }{
 		"character":         {strings.Replace(p.leaf, body, "!"+body[1:], 1), "cannot be decoded: it is damaged"},
@@ -130,7 +131,7 @@ func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 
 func TestTextsThatAreNotCertificatesAreDescribed(t *testing.T) {
 	t.Parallel()
-	p := newPapers(t)
+	p := newMaterial(t)
 	encode := base64.StdEncoding.EncodeToString
 	signed, _ := asn1.Marshal(struct{ Kind asn1.ObjectIdentifier }{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}})
 	store, _ := asn1.Marshal(struct{ Version, Content int }{3, 1})
@@ -168,7 +169,7 @@ func TestTextsThatAreNotCertificatesAreDescribed(t *testing.T) {
 
 func TestCertificateFiles(t *testing.T) {
 	t.Parallel()
-	p := newPapers(t)
+	p := newMaterial(t)
 	for name, content := range map[string][]byte{
 		"PEM": []byte(p.leaf + p.root), "DER": p.der, "UTF-16": utf16Of(mark + p.leaf),
 		"base64":     []byte(base64.StdEncoding.EncodeToString(p.der)),
@@ -196,8 +197,8 @@ func TestCertificateFiles(t *testing.T) {
 func TestDecodeText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		content    []byte
-		want, told string
+		content     []byte
+		want, fault string
 	}{
 		"UTF-8":               {[]byte("Köln\n"), "Köln\n", ""},
 		"mark":                {[]byte(mark + "Köln"), "Köln", ""},
@@ -211,9 +212,9 @@ func TestDecodeText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := enrollment.DecodeText(test.content)
-			if got != test.want || (err == nil) != (test.told == "") ||
-				err != nil && !strings.Contains(err.Error(), test.told) {
-				t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.told)
+			if got != test.want || (err == nil) != (test.fault == "") ||
+				err != nil && !strings.Contains(err.Error(), test.fault) {
+				t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.fault)
 			}
 		})
 	}
@@ -221,7 +222,7 @@ func TestDecodeText(t *testing.T) {
 
 func TestQuotedValuesHideKeys(t *testing.T) {
 	t.Parallel()
-	p := newPapers(t)
+	p := newMaterial(t)
 	for _, faults := range [][]enrollment.Fault{
 		enrollment.CheckRegistrationID("id", p.key), enrollment.CheckDeviceID("id", p.key),
 		enrollment.CheckHost("host", p.key),
@@ -248,14 +249,14 @@ func TestQuotedValuesHideKeys(t *testing.T) {
 func TestPrivateKeysInBase64AreFoundWhereverTheyBegin(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"", "-", "--", "---", "Bag Attributes\n"} {
-		t.Run(before, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", before), func(t *testing.T) {
 			text := base64.StdEncoding.EncodeToString([]byte(before + "-----BEGIN EC PRIVATE KEY-----\nAA==\n"))
 			if !enrollment.HoldsPrivateKey(text[:20] + "\n" + text[20:]) {
 				t.Errorf("the key after %q was not found", before)
 			}
 		})
 	}
-	if enrollment.HoldsPrivateKey(newPapers(t).leaf) {
+	if enrollment.HoldsPrivateKey(newMaterial(t).leaf) {
 		t.Error("a certificate was taken for a private key")
 	}
 }

@@ -12,7 +12,7 @@ func nested(depth int) string {
 	return strings.Repeat(`{"a":`, depth) + "{}" + strings.Repeat("}", depth)
 }
 
-// The rules are those of "Understand device twins"; '#' is from the hub's own words (Azure/azure-iot-sdk-java issue
+// The rules are those of "Understand device twins"; '#' is from a message of the hub (Azure/azure-iot-sdk-java issue
 // 243).
 func TestTwins(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
-// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the
-// devices of one hub.
+// Package hub is a client of the service API of one IoT hub, api-version 2021-04-12. It lists, reads, counts and
+// deletes devices, reads their twins, and calls their direct methods.
 //
 // It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is
 // not hidden by the same mistake there.
@@ -27,6 +27,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 
 	"evenkeel/internal/azure/domain"
+	"evenkeel/internal/azure/meter"
 	"evenkeel/internal/azure/sas"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key. Its account needs the
 	// role IoT Hub Data Contributor.
 	Credential azcore.TokenCredential
+	// RateLimit is the maximum number of requests a minute; 0 for no limit.
+	RateLimit int
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
 	// Roots are the certificate authorities to trust; nil for the system's.
@@ -68,6 +71,7 @@ type Client struct {
 	options   Options
 	pipeline  runtime.Pipeline
 	transport *http.Transport
+	counter   meter.Counter
 }
 
 // Device is an entry of the registry. Times are as the hub returns them; the year 1 means never.
@@ -101,7 +105,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, transport: transport}
 	c.pipeline = runtime.NewPipeline("evenkeel-hub", "v1",
-		runtime.PipelineOptions{PerRetry: []policy.Policy{authorization}},
+		runtime.PipelineOptions{PerRetry: []policy.Policy{meter.Pace(o.RateLimit), authorization, &c.counter}},
 		&policy.ClientOptions{Transport: &http.Client{Transport: transport},
 			Telemetry: policy.TelemetryOptions{Disabled: true}})
 	return c, nil
@@ -110,11 +114,14 @@ func New(o Options) (*Client, error) {
 // Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
+// Requests returns how many requests the client has sent to the hub, retries included.
+func (c *Client) Requests() int { return c.counter.Sent() }
+
 // newAuthorization returns the policy that authorizes requests with a token of Microsoft Entra ID, or else with a
 // signature.
 func newAuthorization(o Options) (policy.Policy, error) {
 	if o.Credential != nil {
-		return runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope}, nil), nil
+		return runtime.NewBearerTokenPolicy(o.Credential, []string{domain.HubScope(o.Host)}, nil), nil
 	}
 	_, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife))
 	return signer(o), err
@@ -138,6 +145,23 @@ func (c *Client) Device(ctx context.Context, id string) (Device, error) {
 	var device Device
 	_, err := c.send(ctx, http.MethodGet, "/devices/"+url.PathEscape(id), nil, nil, &device)
 	return device, err
+}
+
+// Twin is the part of a device's twin that the hub writes, and the state of the device. Times are as the hub returns
+// them; the year 1 means never.
+type Twin struct {
+	DeviceID         string `json:"deviceId"`
+	Version          int    `json:"version"`
+	Status           string `json:"status"`
+	ConnectionState  string `json:"connectionState"`
+	LastActivityTime string `json:"lastActivityTime"`
+}
+
+// Twin returns a device's twin, or ErrNotFound if the device does not exist.
+func (c *Client) Twin(ctx context.Context, id string) (Twin, error) {
+	var twin Twin
+	_, err := c.send(ctx, http.MethodGet, "/twins/"+url.PathEscape(id), nil, nil, &twin)
+	return twin, err
 }
 
 // IDs yields the ids of all devices, page by page. It ends at the first error.
@@ -166,19 +190,82 @@ func (c *Client) IDs(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Remove deletes up to BulkSize devices from the registry, regardless of their etags.
+// Remove deletes up to BulkSize devices from the registry, regardless of their etags. Devices that do not exist are an
+// error; the others are deleted all the same.
 func (c *Client) Remove(ctx context.Context, ids []string) error {
-	type entry struct {
-		ID         string `json:"id"`
-		ImportMode string `json:"importMode"`
+	result, err := c.removeAll(ctx, ids)
+	if err == nil && !result.Successful {
+		err = fmt.Errorf("delete devices at %s: %d of %d failed, the first with %v", c.options.Host,
+			len(result.Errors), len(ids), result.first())
 	}
-	var entries []entry
-	for _, id := range ids {
-		entries = append(entries, entry{id, "delete"})
-	}
-	_, err := c.send(ctx, http.MethodPost, "/devices", nil, entries, nil)
 	return err
 }
+
+// RemoveAny is Remove for devices of which some may not exist. It returns how many did.
+func (c *Client) RemoveAny(ctx context.Context, ids []string) (removed int, err error) {
+	result, err := c.removeAll(ctx, ids)
+	refused := &refusal{}
+	if errors.As(err, &refused) && refused.status == http.StatusBadRequest {
+		if json.Unmarshal([]byte(refused.body), &result) != nil || len(result.Errors) == 0 {
+			return 0, err
+		}
+		err = nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, one := range result.Errors {
+		// The code is a name; ErrorCode.cs of the SDKs has its number.
+		if code := fmt.Sprint(one.Code); code != "DeviceNotFound" && code != "404001" {
+			return 0, fmt.Errorf("delete device %q at %s: %s", one.DeviceID, c.options.Host, code)
+		}
+	}
+	return len(ids) - len(result.Errors), nil
+}
+
+// bulkResult is BulkRegistryOperationResult. It comes with status 200 or 400 if an entry failed.
+type bulkResult struct {
+	Successful bool `json:"isSuccessful"`
+	Errors     []struct {
+		DeviceID string `json:"deviceId"`
+		Code     any    `json:"errorCode"`
+	} `json:"errors"`
+}
+
+func (r bulkResult) first() any {
+	if len(r.Errors) == 0 {
+		return "no reason"
+	}
+	return r.Errors[0].Code
+}
+
+func (c *Client) removeAll(ctx context.Context, ids []string) (result bulkResult, err error) {
+	_, err = c.send(ctx, http.MethodPost, "/devices", nil, deletions(ids), &result)
+	return result, err
+}
+
+// deletion is an entry of a bulk operation.
+type deletion struct {
+	ID         string `json:"id"`
+	ImportMode string `json:"importMode"`
+}
+
+func deletions(ids []string) []deletion {
+	var entries []deletion
+	for _, id := range ids {
+		entries = append(entries, deletion{id, "delete"})
+	}
+	return entries
+}
+
+// refusal is an answer of the hub that is not a success.
+type refusal struct {
+	status             int
+	what, reason, body string
+}
+
+// Error returns the request and the beginning of the answer.
+func (r *refusal) Error() string { return fmt.Sprintf("%s: %s: %.500s", r.what, r.reason, r.body) }
 
 func (c *Client) send(ctx context.Context, method, path string, header map[string]string, body, out any) (http.Header,
 	error) {
@@ -208,14 +295,15 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
-	case response.StatusCode == http.StatusNotFound && strings.Contains(response.Header.Get("iothub-errorcode")+
-		string(text), "DeviceNotFound"):
-		return nil, fmt.Errorf("%s: %w", what, ErrNotFound)
-	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-		return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status,
-			strings.TrimSpace(string(text)))
 	case response.StatusCode/100 != 2:
-		return nil, fmt.Errorf("%s: %s: %.500s", what, response.Status, strings.TrimSpace(string(text)))
+		if kind := kindOf(response, string(text)); kind != nil {
+			return nil, fmt.Errorf("%s: %w", what, kind)
+		}
+		said := strings.TrimSpace(string(text))
+		if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+			return nil, fmt.Errorf("%s: %w: %s: %.500s", what, ErrUnauthorized, response.Status, said)
+		}
+		return nil, &refusal{response.StatusCode, what, response.Status, said}
 	case out == nil:
 		return response.Header, nil
 	}
@@ -223,4 +311,25 @@ func (c *Client) send(ctx context.Context, method, path string, header map[strin
 		return nil, fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	return response.Header, nil
+}
+
+// kindOf returns the kind of a refusal, or nil for other refusals. A status counts only with the hub's own code, which
+// is a name in the header and in most bodies, and a number in those of direct methods.
+func kindOf(response *http.Response, body string) error {
+	said := response.Header.Get("iothub-errorcode") + " " + body
+	for _, kind := range []struct {
+		status       int
+		name, number string
+		err          error
+	}{
+		{http.StatusNotFound, "DeviceNotFound", "404001", ErrNotFound},
+		{http.StatusNotFound, "DeviceNotOnline", "404103", ErrOffline},
+		{http.StatusGatewayTimeout, "GatewayTimeout", "504101", ErrNoAnswer},
+	} {
+		if response.StatusCode == kind.status && (strings.Contains(said, kind.name) ||
+			strings.Contains(said, kind.number)) {
+			return kind.err
+		}
+	}
+	return nil
 }

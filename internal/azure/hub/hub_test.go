@@ -22,7 +22,7 @@ import (
 
 const key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// newClient returns a client of a hub that serve plays, under the name that the test server's certificate carries.
+// newClient returns a client of a hub that serve implements, under the name in the test server's certificate.
 func newClient(t *testing.T, serve http.HandlerFunc) *hub.Client {
 	t.Helper()
 	server := httptest.NewTLSServer(serve)
@@ -128,8 +128,15 @@ func TestRemovalAsksForDeletesAndReportsARefusal(t *testing.T) {
 		if strings.Contains(body, "bad") {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"isSuccessful":false}`)
+			return
 		}
+		fmt.Fprintf(w, `{"isSuccessful":%t,"errors":[{"deviceId":"b","errorCode":"DeviceNotFound"}]}`,
+			!strings.Contains(body, "half"))
 	})
+	if err := client.Remove(t.Context(), []string{"half", "b"}); err == nil ||
+		!strings.Contains(err.Error(), "1 of 2 failed, the first with DeviceNotFound") {
+		t.Errorf("got %v, want the entry that failed in an answer with status 200", err)
+	}
 	if err := client.Remove(t.Context(), []string{"a", "b"}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,5 +160,90 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 				t.Errorf("%s: got %v, want an error without the key", name, err)
 			}
 		})
+	}
+}
+
+func TestDevicesThatDoNotExistAreNoErrorOfRemoveAny(t *testing.T) {
+	t.Parallel()
+	answer, status := "", 0
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprint(w, answer)
+	})
+	answer = `{"isSuccessful":false,"errors":[{"deviceId":"b","errorCode":"DeviceNotFound","errorStatus":"x"},
+ {"deviceId":"c","errorCode":404001}]}`
+	for _, status = range []int{http.StatusOK, http.StatusBadRequest} {
+		if removed, err := client.RemoveAny(t.Context(), []string{"a", "b", "c"}); err != nil || removed != 1 {
+			t.Errorf("status %d: got %d, %v, want 1 removed", status, removed, err)
+		}
+	}
+	status = http.StatusOK
+	answer = `{"isSuccessful":true,"errors":[]}`
+	if removed, err := client.RemoveAny(t.Context(), []string{"a", "b"}); err != nil || removed != 2 {
+		t.Errorf("got %d, %v, want 2 removed", removed, err)
+	}
+	status = http.StatusBadRequest
+	for _, answer = range []string{
+		`{"isSuccessful":false,"errors":[{"errorCode":"DeviceNotFound"},{"errorCode":"PreconditionFailed"}]}`,
+		`{"isSuccessful":false,"errors":[]}`, `no JSON`,
+	} {
+		if removed, err := client.RemoveAny(t.Context(), []string{"a", "b"}); err == nil || removed != 0 {
+			t.Errorf("%s: got %d, %v, want an error", answer, removed, err)
+		}
+	}
+}
+
+func TestATwinIsReadAndRequestsAreCounted(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		if tries++; tries == 1 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if r.URL.Path != "/twins/a b" {
+			t.Errorf("got path %s", r.URL.Path)
+		}
+		fmt.Fprint(w, `{"deviceId":"a b","version":7,"status":"enabled","connectionState":"Connected",
+ "lastActivityTime":"2026-01-02T03:04:05Z","tags":{}}`)
+	})
+	twin, err := client.Twin(t.Context(), "a b")
+	if err != nil || twin.Version != 7 || twin.ConnectionState != "Connected" || client.Requests() != 2 {
+		t.Errorf("got %+v, %v after %d requests, want the twin after a retry", twin, err, client.Requests())
+	}
+}
+
+// token is a credential that gets one token, and remembers for what.
+type token struct{ scopes []string }
+
+func (k *token) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	k.scopes = o.Scopes
+	return azcore.AccessToken{Token: "of-entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+func TestACredentialReplacesTheSignature(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Authorization"); got != "Bearer of-entra" {
+			t.Errorf("got %q, want the token", got)
+		}
+		fmt.Fprint(w, `{"deviceId":"a"}`)
+	}))
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	credential := &token{}
+	client, err := hub.New(hub.Options{Host: "hub.example.com", Credential: credential, Endpoint: server.URL,
+		Roots: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if _, err := client.Twin(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"https://iothubs.azure.net/.default"}; !slices.Equal(credential.scopes, want) {
+		t.Errorf("got %v, want %v", credential.scopes, want)
 	}
 }

@@ -20,7 +20,7 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 		// method is that of the request whose answer is waited after; answer gives it, when it is not the usual one.
 		method string
 		answer func(w http.ResponseWriter, f *fakeARM) bool
-		sent   bool // what was written is told
+		sent   bool // the error reports what was written
 	}{
 		"before another try": {
 			change: func(p *hublink.Pace) { p.FirstPause, p.MostPause = time.Hour, time.Hour }, method: http.MethodPut,
@@ -29,7 +29,7 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 				return true
 			},
 		},
-		"for the end of somebody else's change": {
+		"for the end of another change": {
 			change: func(p *hublink.Pace) { p.FirstPause, p.MostPause = time.Hour, time.Hour }, method: http.MethodGet,
 			answer: func(w http.ResponseWriter, f *fakeARM) bool {
 				f.document["properties"].(map[string]any)["state"] = "Transitioning"

@@ -39,7 +39,7 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 			"properties.iotHubs[one.azure-devices.net].connectionString"},
 		"a link has another policy": {func(d object) { replacePolicy(entry(d, "one")) },
 			"properties.iotHubs[one.azure-devices.net].connectionString"},
-		"a link is gone": {func(d object) { dropEntry(d, "two") },
+		"a link was removed": {func(d object) { dropEntry(d, "two") },
 			"properties.iotHubs[two.azure-devices.net]"},
 		"a link takes no devices": {func(d object) { entry(d, "two")["applyAllocationPolicy"] = false },
 			"properties.iotHubs[two.azure-devices.net].applyAllocationPolicy"},
@@ -56,7 +56,7 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 		"a rule's action": {func(d object) {
 			properties(d)["ipFilterRules"].([]any)[0].(object)["action"] = "Reject"
 		}, "properties.ipFilterRules[0].action"},
-		"a number that nobody knows": {func(d object) {
+		"an unknown number": {func(d object) {
 			properties(d)["later"].(object)["n"] = json.Number("12345678901234567891")
 		}, "properties.later.n"},
 		"the kind of a member": {func(d object) { properties(d)["later"] = []any{1} }, "properties.later"},
@@ -131,8 +131,8 @@ func dropEntry(document map[string]any, name string) {
 	properties["iotHubs"] = kept
 }
 
-// TestTheChangesOfOthersAreNoDamage: between the write and the reading after it somebody changes all that a caller may
-// change. Damage by the write itself is still found.
+// TestTheChangesOfOthersAreNoDamage: between the write and the read after it, another client changes all that a caller
+// may change. Damage by the write itself is still found.
 func TestTheChangesOfOthersAreNoDamage(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(map[string]any){

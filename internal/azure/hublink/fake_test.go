@@ -22,7 +22,7 @@ import (
 
 const serviceID = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/dps"
 
-// described is a service as no client of ours knows it in full: unknown members at every level, and links in several
+// described is a service that no client knows completely: it has unknown members at every level, and links in several
 // forms.
 const described = `{
  "id": "` + serviceID + `", "name": "dps", "location": "westeurope", "tags": {"owner": "them"}, "sku": {"name": "S1", "capacity": 3, "new": 1.50},
@@ -370,7 +370,7 @@ func (f *fakeARM) hubs() map[string]map[string]any {
 	return hubs
 }
 
-// drop removes a hub's link and moves the etag, as somebody else's change does. Callers hold the lock.
+// drop removes a hub's link and moves the etag, as a change by another client does. Callers hold the lock.
 func (f *fakeARM) drop(host string) {
 	properties := f.document["properties"].(map[string]any)
 	var kept []any

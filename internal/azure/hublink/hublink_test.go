@@ -103,7 +103,7 @@ func TestAnExistingLink(t *testing.T) {
 	}
 }
 
-// TestCollisionsAreTriedAgain meets each refusal that somebody else's change at the same time can cause.
+// TestCollisionsAreTriedAgain meets each refusal that a concurrent change can cause.
 func TestCollisionsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]struct {

@@ -121,10 +121,12 @@ func TestALinkByIdentityIsRefusedBeforeAnythingIsSent(t *testing.T) {
 				"create": func() (hublink.Result, error) { return client.Create(t.Context(), serviceID, test.link) },
 				"update": func() (hublink.Result, error) { return client.Update(t.Context(), serviceID, test.link) },
 			} {
-				result, err := do()
-				if !errors.As(err, &unlinkable) || !strings.Contains(err.Error(), test.want) || result.Sent {
-					t.Errorf("%s: got sent %t, %v, want %q", verb, result.Sent, err, test.want)
-				}
+				t.Run(verb, func(t *testing.T) {
+					result, err := do()
+					if !errors.As(err, &unlinkable) || !strings.Contains(err.Error(), test.want) || result.Sent {
+						t.Errorf("%s: got sent %t, %v, want %q", verb, result.Sent, err, test.want)
+					}
+				})
 			}
 			if got := f.puts(); len(got) > 0 {
 				t.Errorf("got the writes %v, want none", got)
@@ -162,10 +164,12 @@ func TestAnExistingLinkByIdentity(t *testing.T) {
 		"a key":            {Host: four.Host, PolicyName: "p", Key: secretKey, Location: four.Location},
 		"another identity": {Host: four.Host, Identity: enrollment.SystemAssigned, Location: four.Location},
 	} {
-		if result, err := client.Create(t.Context(), serviceID, other); result.Sent || !errors.As(err, &exists) ||
-			strings.Contains(err.Error(), secretKey) {
-			t.Errorf("%s: got sent %t, %v, want that it exists", name, result.Sent, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if result, err := client.Create(t.Context(), serviceID, other); result.Sent || !errors.As(err, &exists) ||
+				strings.Contains(err.Error(), secretKey) {
+				t.Errorf("%s: got sent %t, %v, want that it exists", name, result.Sent, err)
+			}
+		})
 	}
 	if _, err := client.Create(t.Context(), serviceID, four); err != nil {
 		t.Errorf("an equal link: got %v, want it taken over", err)

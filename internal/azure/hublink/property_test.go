@@ -16,14 +16,14 @@ import (
 	"evenkeel/internal/azure/hublink"
 )
 
-// world is one service with members that no code of ours has heard of, the versions that ARM serves, and others who
+// world is one service with members that the code does not know, the versions that ARM serves, and other clients that
 // write.
 type world struct {
 	*fakeARM
 	random *rand.Rand
 	// left is how many changes the others still make.
 	left int
-	// wrong collects what a write of ours changed beside its own entry.
+	// wrong collects what a write changed besides its own entry.
 	wrong []string
 }
 
@@ -62,7 +62,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if w.chance(4) {
 		w.writable = w.served[:1+w.random.IntN(len(w.served))]
 	}
-	// A member that no served version has would be lost whatever anybody does, so the service has none.
+	// Any write would lose a member that no served version has, so the service has none.
 	for path, from := range since {
 		if !w.isServed(from) {
 			w.forget(w.document, "", path)
@@ -135,7 +135,7 @@ func (w *world) value(depth int) any {
 	return map[string]any{"a": w.value(depth - 1), "nothing": nil, "no": false}
 }
 
-// others may change anything before a request, as somebody who knows every member. Callers hold the lock.
+// others may change anything before a request, as a client that knows every member. Callers hold the lock.
 func (w *world) others(http.ResponseWriter, *http.Request) bool {
 	if w.left == 0 || !w.chance(4) {
 		return false

@@ -108,7 +108,7 @@ func TestAnOlderVersionIsRefusedWhereItWouldReset(t *testing.T) {
 	}{
 		"local auth is off": {older, older, nil, func(f *fakeARM) { f.properties()["disableLocalAuth"] = true },
 			"properties.disableLocalAuth"},
-		"local auth is off, and nobody says what is served": {older, nil, nil,
+		"local auth is off, and the versions are unknown": {older, nil, nil,
 			func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
 		"local auth is off, and the list lacks the preview": {older, older[:2], nil,
 			func(f *fakeARM) { f.properties()["disableLocalAuth"] = true }, "properties.disableLocalAuth"},
@@ -125,7 +125,7 @@ func TestAnOlderVersionIsRefusedWhereItWouldReset(t *testing.T) {
 			func(f *fakeARM) {
 				f.document["identity"] = map[string]any{"type": "SystemAssigned"}
 			}, "identity"},
-		"a member that nobody knows": {older, older, nil, func(f *fakeARM) {
+		"an unknown member": {older, older, nil, func(f *fakeARM) {
 			f.properties()["unheard"] = "of"
 			f.since["properties.unheard"] = "2026-06-01-preview"
 		}, "properties.unheard"},
@@ -320,7 +320,7 @@ func TestAPreviewVersionWithoutWritesIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestBothReadingsAreOfOneState: somebody writes between them, at a service that heeds no etag.
+// TestBothReadingsAreOfOneState: another client writes between them, at a service that ignores etags.
 func TestBothReadingsAreOfOneState(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -40,7 +40,7 @@ func TestAViewNamesWhatAnUpdateWithAnOlderVersionResets(t *testing.T) {
 			f.properties()["newest"] = "on"
 			f.listed = append(all, "2028-01-01")
 		}, "2028-01-01", []string{"properties.newest"}},
-		"nobody lists the versions": {all, nil, func(f *fakeARM) {
+		"the versions are not listed": {all, nil, func(f *fakeARM) {
 			plain(f)
 			f.properties()["disableLocalAuth"] = true
 		}, "2026-11-01", []string{"properties.disableLocalAuth"}},
@@ -96,9 +96,11 @@ func TestAViewShowsHowHubsAreLinked(t *testing.T) {
 		"one.azure-devices.net": {"", true}, "ONE.device.azure-devices.net": {"", true},
 		"two.azure-devices.net": {"SystemAssigned", true}, "three.azure-devices.net": {"", false},
 	} {
-		if kind, linked := got.IdentityOf(host); kind != want.kind || linked != want.linked {
-			t.Errorf("%s: got %q, %t, want %q, %t", host, kind, linked, want.kind, want.linked)
-		}
+		t.Run(host, func(t *testing.T) {
+			if kind, linked := got.IdentityOf(host); kind != want.kind || linked != want.linked {
+				t.Errorf("%s: got %q, %t, want %q, %t", host, kind, linked, want.kind, want.linked)
+			}
+		})
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 	"evenkeel/internal/azure/login"
 )
 
-// endsWhenCancelled cancels a login once it waits for somebody, and fails unless it ends though nobody has answered
-// yet.
+// endsWhenCancelled cancels a login that waits for a server, and fails unless the login ends although no server has
+// answered.
 func endsWhenCancelled(t *testing.T, account *login.Account, waits <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -35,13 +35,13 @@ func endsWhenCancelled(t *testing.T, account *login.Account, waits <-chan struct
 	case err := <-ended:
 		t.Fatalf("the login ended before it was cancelled: %v", err)
 	case <-enough:
-		t.Fatal("nobody was asked")
+		t.Fatal("got no request")
 	}
 	cancel()
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("got a token that nobody gave")
+			t.Error("got a token from no server")
 		}
 	case <-enough:
 		t.Fatal("the login waits for an answer although it is cancelled")
@@ -87,7 +87,7 @@ func TestALoginEndsWhenItIsCancelled(t *testing.T) {
 	}
 }
 
-// Not parallel: the Azure CLI is found by PATH.
+// Not parallel: the login finds the Azure CLI on PATH.
 func TestALoginDoesNotWaitForTheAzureCLIWhenItIsCancelled(t *testing.T) {
 	folder := t.TempDir()
 	release, started := filepath.Join(folder, "release"), filepath.Join(folder, "started")

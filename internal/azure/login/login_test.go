@@ -36,7 +36,7 @@ const (
 	audience  = "api://AzureADTokenExchange"
 )
 
-// rsaKey is the key of every client and issuer in these tests: making one takes long.
+// rsaKey is the key of every client and issuer in these tests, because generating one is slow.
 var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 func must(t *testing.T, err error) {
@@ -72,7 +72,7 @@ func clientCertificate(t *testing.T) (*x509.Certificate, string) {
 type world struct {
 	emulator.Endpoints
 	roots       *x509.CertPool
-	certificate string // file
+	certificate string // a file
 	base        login.Settings
 }
 
@@ -93,7 +93,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// federated makes a token of the other issuer.
+// federated returns a token of the other issuer.
 func federated(t *testing.T, changes jwt.MapClaims) string {
 	t.Helper()
 	key, err := rsaKey()
@@ -110,7 +110,7 @@ func federated(t *testing.T, changes jwt.MapClaims) string {
 	return text
 }
 
-// visit logs in and reads the subscription at Resource Manager.
+// visit logs in and reads the subscription from Resource Manager.
 func (w *world) visit(t *testing.T, s login.Settings) error {
 	t.Helper()
 	account, err := login.New(s, w.roots)
@@ -175,7 +175,7 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 	}
 }
 
-// The authorities of caFile are those of the described cloud, not of every issuer.
+// The authorities of caFile apply to the described cloud, not to every issuer.
 func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -196,7 +196,7 @@ func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 func TestLoginsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, stranger := clientCertificate(t)
+	_, unknown := clientCertificate(t)
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	must(t, os.WriteFile(garbage, []byte("nothing"), 0o600))
 	const secret = "not-the-secret"
@@ -208,9 +208,9 @@ func TestLoginsAreRefused(t *testing.T) {
 		"another tenant": {func(s *login.Settings) {
 			s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff"
 		}, "AADSTS90002"},
-		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" },
+		"another client": {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "another" },
 			"AADSTS700016"},
-		"a stranger's certificate": {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
+		"an unknown certificate": {func(s *login.Settings) { s.ClientCertificatePath = unknown }, "AADSTS700027"},
 		"a file of no certificate": {func(s *login.Settings) { s.ClientCertificatePath = garbage },
 			"clientCertificatePath"},
 		"a file that is not there": {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" },
@@ -237,7 +237,7 @@ func TestLoginsAreRefused(t *testing.T) {
 		}, "AADSTS70021"},
 		"no tenant": {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" },
 			"ARM_TENANT_ID"},
-		"a cloud that nobody knows": {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" },
+		"an unknown cloud": {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" },
 			"moon"},
 		"a host that describes nothing": {func(s *login.Settings) {
 			s.MetadataHost = strings.TrimPrefix(w.Data, "https://")
@@ -254,14 +254,14 @@ func TestLoginsAreRefused(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 			if err != nil && strings.Contains(err.Error(), secret) {
-				t.Errorf("the error tells a secret: %v", err)
+				t.Errorf("the error contains a secret: %v", err)
 			}
 		})
 	}
 }
 
-// A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked
-// for.
+// A token for an auxiliary tenant is requested from that tenant, which this cloud does not know; any other tenant gets
+// no request.
 func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -273,7 +273,7 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
-				t.Run(tenant, func(t *testing.T) {
+				t.Run(fmt.Sprintf("%q", tenant), func(t *testing.T) {
 					s := w.base
 					if set(&s); tenant != "" {
 						s.AuxiliaryTenantIDs = []string{tenant}
@@ -292,8 +292,8 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	}
 }
 
-// Not parallel: the environment says where managed identities are (App Service's form of it).
-func TestALoginAsTheMachine(t *testing.T) {
+// Not parallel: environment variables locate the managed identities (in App Service's format).
+func TestALoginWithAManagedIdentity(t *testing.T) {
 	w := newWorld(t)
 	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if query := r.URL.Query(); r.Header.Get("X-IDENTITY-HEADER") != "header" ||
@@ -330,7 +330,7 @@ func TestALoginAsTheMachine(t *testing.T) {
 	}
 }
 
-// Not parallel: the Azure CLI is found by PATH.
+// Not parallel: the login finds the Azure CLI on PATH.
 func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	w := newWorld(t)
 	account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID,
@@ -360,7 +360,7 @@ func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	}
 }
 
-// Not parallel: the Azure SDK's default chain reads the environment itself.
+// Not parallel: the default chain of the Azure SDK reads the environment.
 func TestALoginByTheDefaultChain(t *testing.T) {
 	w := newWorld(t)
 	for name, value := range map[string]string{"AZURE_TENANT_ID": w.TenantID, "AZURE_CLIENT_ID": w.ClientID,

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"evenkeel/internal/azure/login"
 )
 
-func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
+func TestVariablesCompleteTheConfiguration(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
 		"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", "ARM_CLIENT_SECRET": "s", "ARM_SUBSCRIPTION_ID": "sub",
@@ -34,7 +35,7 @@ func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 		return s
 	}
 	for name, test := range map[string]struct{ given, want login.Settings }{
-		"nothing said": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
+		"no setting": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
 		"settings come first": {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"},
 			with(func(s *login.Settings) {
 				s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", ""
@@ -66,7 +67,7 @@ func TestCloudsAreFoundByName(t *testing.T) {
 		"AzureUSGovernment": "https://management.usgovcloudapi.net", "china": "https://management.chinacloudapi.cn",
 		"AzureChinaCloud": "https://management.chinacloudapi.cn",
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			account, err := login.New(login.Settings{Environment: name}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -90,8 +91,8 @@ func TestAConfiguredAuthorityHostTakesPrecedence(t *testing.T) {
 	}
 }
 
-// azure-native looks for ways to log in in this order, when variables name several.
-func TestWaysToLogInHaveAnOrder(t *testing.T) {
+// azure-native tries the logins in this order if variables name several.
+func TestLoginsHaveAnOrder(t *testing.T) {
 	t.Parallel()
 	missing := login.Settings{TenantID: "t", ClientID: "c", ClientCertificatePath: "/nowhere.pem", ClientSecret: "s",
 		UseOIDC: true, UseMSI: true}

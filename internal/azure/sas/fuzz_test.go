@@ -8,7 +8,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// FuzzParse: whatever is sent as a token is read or refused, and nobody gets in without the key.
+// FuzzParse: any token is parsed or rejected, and none is valid without the key.
 func FuzzParse(f *testing.F) {
 	expiry := time.Unix(1_800_000_000, 0)
 	good, err := sas.New("hub-1.azure-devices.net/devices/d 1", "device", key, expiry)
@@ -39,7 +39,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzNew: what is made is read back.
+// FuzzNew: what New returns can be parsed.
 func FuzzNew(f *testing.F) {
 	f.Add("hub-1.azure-devices.net", "iothubowner", int64(1_800_000_000))
 	f.Add("hub-1.azure-devices.net/devices/a&b=c%d", "", int64(1))
@@ -50,7 +50,7 @@ func FuzzNew(f *testing.F) {
 		}
 		token, err := sas.Parse(made)
 		if err != nil {
-			return // too long, or of a time that no service would take
+			return // too long, or of a time that no service would accept
 		}
 		if token.Resource != resource || token.KeyName != name || token.Expiry.Unix() != expiry {
 			t.Errorf("got %+v of %q, %q, %d", token, resource, name, expiry)

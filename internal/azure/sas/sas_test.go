@@ -85,8 +85,8 @@ func TestTheSignatureCoversTheResourceAsSent(t *testing.T) {
 
 func TestRawSlashesAndAnyFieldOrderAreAccepted(t *testing.T) {
 	t.Parallel()
-	// Made outside this package (openssl dgst -sha256 -mac HMAC) over the raw "0ne1/registrations/d" and se 1767330245,
-	// with key.
+	// Signed outside this package (openssl dgst -sha256 -mac HMAC) over the raw "0ne1/registrations/d" and se
+	// 1767330245, with key.
 	const sig = "DBw%2BxlM0tvunutVOOxP7Tqt4PN%2BTFJngdaS/0TbVKGM%3D"
 	token, err := sas.Parse("SharedAccessSignature se=1767330245&skn=registration&sr=0ne1/registrations/d&sig=" + sig)
 	if err != nil {
@@ -110,7 +110,7 @@ func TestMalformedTokensAreRefused(t *testing.T) {
 		"SharedAccessSignature sr=a&sig=YQ==&se=-1", "SharedAccessSignature sr=a&sr=b&sig=YQ==&se=1",
 		"SharedAccessSignature sr=" + strings.Repeat("a", 9000) + "&sig=YQ==&se=1",
 	} {
-		t.Run(fmt.Sprintf("%.40s", text), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%.40q", text), func(t *testing.T) {
 			if _, err := sas.Parse(text); !errors.Is(err, sas.ErrMalformed) {
 				t.Errorf("parse %.40q: got %v, want %v", text, err, sas.ErrMalformed)
 			}

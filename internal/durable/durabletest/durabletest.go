@@ -1,7 +1,7 @@
-// Package durabletest has a file system for tests of what survives a loss of power: it forgets everything that was not
-// synced, and can refuse writes as a full disk does.
+// Package durabletest has a file system for tests that cut the power: it forgets everything that was not synced, and
+// can refuse writes as a full disk does.
 //
-// It is no fake of one file system's faults: what is kept of unsynced data is nothing at all, or seeded chance.
+// It does not imitate one file system: of unsynced data it keeps nothing, or a seeded random part.
 package durabletest
 
 import (

@@ -3,6 +3,7 @@ package deviceca_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ func open(t *testing.T, dir string, at time.Time) *deviceca.Authority {
 	return a
 }
 
-func TestADevicesCertificateBearsItsNameAndLeadsToTheRoot(t *testing.T) {
+func TestADevicesCertificateHasItsNameAndChainsToTheRoot(t *testing.T) {
 	t.Parallel()
 	a := open(t, t.TempDir(), now)
 	chain, key, err := a.Issue("device-1", now)
@@ -41,15 +42,17 @@ func TestADevicesCertificateBearsItsNameAndLeadsToTheRoot(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(a.PEM())
 	for at, valid := range map[time.Duration]bool{0: true, -time.Minute: true, deviceca.LeafLife + time.Minute: false} {
-		_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(at),
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-		if (err == nil) != valid {
-			t.Errorf("%s after it was made: got %v, want valid %v", at, err, valid)
-		}
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(at),
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+			if (err == nil) != valid {
+				t.Errorf("%s after it was made: got %v, want valid %v", at, err, valid)
+			}
+		})
 	}
 }
 
-func TestTheAuthorityIsMadeOnceAndItsKeyKeptPrivate(t *testing.T) {
+func TestTheAuthorityIsCreatedOnceAndItsKeyIsPrivate(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "authority")
 	first := string(open(t, dir, now).PEM())
@@ -68,7 +71,7 @@ func TestTheAuthorityIsMadeOnceAndItsKeyKeptPrivate(t *testing.T) {
 	}
 }
 
-func TestABrokenAuthorityIsSaidAndLeftAlone(t *testing.T) {
+func TestADamagedAuthorityIsReportedAndNotReplaced(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(dir string) error

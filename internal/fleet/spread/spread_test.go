@@ -23,11 +23,13 @@ func TestTheBandIsTheMiddleOfTheBinomialDistribution(t *testing.T) {
 		{"alone", 1, 0, 200, 200, 200},
 		{"no device", 1, 1, 0, 0, 0},
 	} {
-		hubs := []spread.Hub{{Weight: tc.weight, Devices: tc.devices}, {Weight: tc.other}}
-		spread.Expect(hubs)
-		if got := hubs[0]; got.Low != tc.wantLow || got.High != tc.wantUp {
-			t.Errorf("%s: got %d to %d, want %d to %d", tc.name, got.Low, got.High, tc.wantLow, tc.wantUp)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			hubs := []spread.Hub{{Weight: tc.weight, Devices: tc.devices}, {Weight: tc.other}}
+			spread.Expect(hubs)
+			if got := hubs[0]; got.Low != tc.wantLow || got.High != tc.wantUp {
+				t.Errorf("%s: got %d to %d, want %d to %d", tc.name, got.Low, got.High, tc.wantLow, tc.wantUp)
+			}
+		})
 	}
 }
 

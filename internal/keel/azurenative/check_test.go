@@ -53,7 +53,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestLocationFallsBackToTheGroups(t *testing.T) {
+func TestLocationDefaultsToTheGroups(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
 	e.up(groupType, "env", groupInputs())
@@ -197,7 +197,7 @@ func TestDiffs(t *testing.T) {
 			want: map[string]plugin.DiffKind{"tags": plugin.DiffDelete}},
 		"policies in another order": {old: ordered, key: "properties", value: policies("b", "a"),
 			want: map[string]plugin.DiffKind{}},
-		"one policy gone, one joined": {old: ordered, key: "properties", value: policies("b", "c"),
+		"one policy removed, one added": {old: ordered, key: "properties", value: policies("b", "c"),
 			want: map[string]plugin.DiffKind{"properties.authorizationPolicies[0]": plugin.DiffDelete,
 				"properties.authorizationPolicies[1]": plugin.DiffAdd}},
 	} {

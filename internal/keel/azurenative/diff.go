@@ -31,7 +31,7 @@ func (a *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 	}
 	c := comparison{res: res, found: map[string]*pulumirpc.PropertyDiff{}}
 	c.objects(nil, res.Inputs, oldInputs, news)
-	c.forgiveAdoptedNames(oldInputs, news, state)
+	c.ignoreAdoptedInputs(oldInputs, news, state)
 	return c.response(oldInputs), nil
 }
 
@@ -162,8 +162,8 @@ func (c *comparison) note(at resource.PropertyPath, kind pulumirpc.PropertyDiff_
 	c.found[at.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
 }
 
-// forgiveAdoptedNames ignores inputs that the program now sets to the value that the state already has.
-func (c *comparison) forgiveAdoptedNames(olds, news, state resource.PropertyMap) {
+// ignoreAdoptedInputs ignores inputs that the program now sets to the value that the state already has.
+func (c *comparison) ignoreAdoptedInputs(olds, news, state resource.PropertyMap) {
 	for path, found := range c.found {
 		key := resource.PropertyKey(path)
 		output, ok := state[key]

@@ -25,14 +25,14 @@ var errNoSecret = errors.New(RefusesSecret +
 	": its state is older than this keel, or the secret is new since; nothing was changed. " +
 	"`keel up` puts it into the state")
 
-// beforeConfigure are the calls that strangers get an answer to. They tell nothing that the caller does not send
+// beforeConfigure are the calls that need no secret. Their answers contain nothing that the caller does not send
 // itself. The engine compares configurations (DiffConfig) before it configures.
 var beforeConfigure = []string{
 	"Handshake", "Attach", "GetPluginInfo", "GetSchema", "CheckConfig", "DiffConfig", "Configure",
 }
 
-// door refuses every other call until Configure has seen the secret.
-func (a *azureNative) door(
+// requireSecret refuses every other call until Configure has seen the secret.
+func (a *azureNative) requireSecret(
 	ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (any, error) {
 	if err := a.admit(info.FullMethod); err != nil {

@@ -2,6 +2,7 @@ package azurenative_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"reflect"
 	"strings"
@@ -19,18 +20,18 @@ import (
 	"evenkeel/internal/keel/azurenative"
 )
 
-// TestStrangersGetNoAnswer makes every call of Pulumi's protocol as somebody who does not hold the secret.
-func TestStrangersGetNoAnswer(t *testing.T) {
+// TestCallsWithoutTheSecretAreRejected makes every call of Pulumi's protocol without the secret.
+func TestCallsWithoutTheSecretAreRejected(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())
 	answered := map[string]bool{"CheckConfig": true, "DiffConfig": true, "GetPluginInfo": true}
-	absent := map[string]bool{"Handshake": true, "GetSchema": true, "Cancel": true} // not for want of the secret
+	absent := map[string]bool{"Handshake": true, "GetSchema": true, "Cancel": true} // rejected for another reason
 	client := reflect.TypeFor[pulumirpc.ResourceProviderClient]()
 	for i := range client.NumMethod() {
 		name := client.Method(i).Name
 		if name == "Configure" || name == "Attach" {
-			continue // in the tests below
+			continue // other tests call these
 		}
 		method := reflect.ValueOf(dial(t, address)).MethodByName(name)
 		request := reflect.New(method.Type().In(1).Elem())
@@ -53,39 +54,41 @@ func TestStrangersGetNoAnswer(t *testing.T) {
 		}
 	}
 	if calls := arm.requests(); len(calls) > 0 {
-		t.Errorf("got the requests %v of strangers, want none", calls)
+		t.Errorf("got the requests %v of clients without the secret, want none", calls)
 	}
 }
 
-// TestConfigureAsksForTheSecret: nothing but the emulator's client secret opens the plugin, and a connection that was
-// refused stays shut.
-func TestConfigureAsksForTheSecret(t *testing.T) {
+// TestConfigureRequiresTheSecret: the plugin accepts only the emulator's client secret, and a rejected connection stays
+// closed.
+func TestConfigureRequiresTheSecret(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())
 	for name, secret := range map[string]string{
 		"none": "", "another": "another", "a part": clientSecret[:5], "the subscription": subscription,
 	} {
-		p := dial(t, address)
-		variables := map[string]string{"azure-native:config:subscriptionId": subscription}
-		if secret != "" {
-			variables["azure-native:config:clientSecret"] = secret
-		}
-		//lint:ignore SA1019 engines still send the flat form, which the plugin reads
-		_, err := p.Configure(await.Context(t), &pulumirpc.ConfigureRequest{Variables: variables})
-		if err == nil || !strings.Contains(err.Error(), azurenative.RefusesSecret) || secret != "" &&
-			strings.Contains(err.Error(), secret) {
-			t.Errorf("%s: got %v, want a refusal that does not quote it", name, err)
-		}
-		if _, err := p.Invoke(
-			await.Context(t), &pulumirpc.InvokeRequest{}); status.Code(err) != codes.FailedPrecondition {
-			t.Errorf("%s: Invoke after it: got %v, want a refusal", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := dial(t, address)
+			variables := map[string]string{"azure-native:config:subscriptionId": subscription}
+			if secret != "" {
+				variables["azure-native:config:clientSecret"] = secret
+			}
+			//lint:ignore SA1019 engines still send the flat form, which the plugin reads
+			_, err := p.Configure(await.Context(t), &pulumirpc.ConfigureRequest{Variables: variables})
+			if err == nil || !strings.Contains(err.Error(), azurenative.RefusesSecret) || secret != "" &&
+				strings.Contains(err.Error(), secret) {
+				t.Errorf("%s: got %v, want a refusal that does not quote it", name, err)
+			}
+			if _, err := p.Invoke(
+				await.Context(t), &pulumirpc.InvokeRequest{}); status.Code(err) != codes.FailedPrecondition {
+				t.Errorf("%s: Invoke after it: got %v, want a refusal", name, err)
+			}
+		})
 	}
 }
 
 // TestAStateWithoutTheSecretIsUpdated plays an engine on a stack of an earlier version: the program's provider has the
-// secret and the state's has not. It sees no difference, and configures with the state, as it does then.
+// secret, and the state's has none. The engine sees no difference, and configures the plugin from the state.
 func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
@@ -113,39 +116,41 @@ func TestAStateWithoutTheSecretIsUpdated(t *testing.T) {
 		"another version of azure-dps": {resource.PropertyMap{"subscriptionId": plain["subscriptionId"],
 			"version": resource.NewStringProperty("2.91.0")}, with(clientSecret), plugin.DiffUnknown, true},
 	} {
-		p := plugin.NewProviderWithClient(nil, dial(t, address), false)
-		checked, err := p.CheckConfig(context.Background(), plugin.CheckConfigRequest{URN: provider, Olds: tc.state,
-			News: tc.program, AllowUnknowns: true})
-		if err != nil {
-			t.Fatalf("%s: check: %v", name, err)
-		}
-		if given, ok := checked.Properties["clientSecret"]; ok && !given.IsComputed() && !given.IsSecret() {
-			t.Errorf("%s: got a secret in plain text for the state, want a secret", name)
-		}
-		diff, err := p.DiffConfig(context.Background(), plugin.DiffConfigRequest{
-			URN: provider, OldInputs: tc.state, OldOutputs: tc.state, NewInputs: checked.Properties,
-			AllowUnknowns: true,
+		t.Run(name, func(t *testing.T) {
+			p := plugin.NewProviderWithClient(nil, dial(t, address), false)
+			checked, err := p.CheckConfig(context.Background(), plugin.CheckConfigRequest{URN: provider, Olds: tc.state,
+				News: tc.program, AllowUnknowns: true})
+			if err != nil {
+				t.Fatalf("%s: check: %v", name, err)
+			}
+			if given, ok := checked.Properties["clientSecret"]; ok && !given.IsComputed() && !given.IsSecret() {
+				t.Errorf("%s: got a secret in plain text for the state, want a secret", name)
+			}
+			diff, err := p.DiffConfig(context.Background(), plugin.DiffConfigRequest{
+				URN: provider, OldInputs: tc.state, OldOutputs: tc.state, NewInputs: checked.Properties,
+				AllowUnknowns: true,
+			})
+			if err != nil || diff.Changes != tc.changes || len(diff.ReplaceKeys) > 0 {
+				t.Errorf("%s: got %v, %v, want %v and no replacement", name, diff, err, tc.changes)
+			}
+			request := plugin.ConfigureRequest{Inputs: tc.state}
+			request.URN, request.Name, request.Type, request.ID = ptr(provider), ptr("emulator"), ptr(provider.Type()),
+				ptr(resource.ID("id"))
+			_, err = p.Configure(context.Background(), request)
+			if err == nil { // Pulumi's client waits for Configure only here
+				_, err = p.Invoke(context.Background(),
+					plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
+			}
+			if tc.isServed != (err == nil) {
+				t.Errorf("%s: configure and invoke: got %v, want it served: %v", name, err, tc.isServed)
+			}
 		})
-		if err != nil || diff.Changes != tc.changes || len(diff.ReplaceKeys) > 0 {
-			t.Errorf("%s: got %v, %v, want %v and nothing replaced", name, diff, err, tc.changes)
-		}
-		request := plugin.ConfigureRequest{Inputs: tc.state}
-		request.URN, request.Name, request.Type, request.ID = ptr(provider), ptr("emulator"), ptr(provider.Type()),
-			ptr(resource.ID("id"))
-		_, err = p.Configure(context.Background(), request)
-		if err == nil { // Pulumi's client waits for it only here
-			_, err = p.Invoke(context.Background(),
-				plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
-		}
-		if tc.isServed != (err == nil) {
-			t.Errorf("%s: configure and invoke: got %v, want it served: %v", name, err, tc.isServed)
-		}
 	}
 }
 
-// TestAttachDialsThisMachineOnly: an engine listens on a loopback address. The plugin reports to no other, whatever
-// form it has.
-func TestAttachDialsThisMachineOnly(t *testing.T) {
+// TestAttachDialsLoopbackAddressesOnly: an engine listens on a loopback address. The plugin connects to no other
+// address, whatever its format.
+func TestAttachDialsLoopbackAddressesOnly(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	p := dial(t, servePlugin(t, arm.URL, arm.Client()))
@@ -158,15 +163,17 @@ func TestAttachDialsThisMachineOnly(t *testing.T) {
 		"passthrough:///192.0.2.1:4711": false, "unix:///tmp/socket": false, "127.0.0.1": false, "": false,
 		":4711": false,
 	} {
-		if _, err := p.Attach(await.Context(t), &pulumirpc.PluginAttach{Address: address}); want != (err == nil) {
-			t.Errorf("%q: got %v, want it taken: %v", address, err, want)
-		}
+		t.Run(fmt.Sprintf("%q", address), func(t *testing.T) {
+			if _, err := p.Attach(await.Context(t), &pulumirpc.PluginAttach{Address: address}); want != (err == nil) {
+				t.Errorf("%q: got %v, want it taken: %v", address, err, want)
+			}
+		})
 	}
 }
 
-// TestStrangersCannotFillThePlugin: before Configure little is read, after it no message beyond what ARM would take,
-// and connections are counted.
-func TestStrangersCannotFillThePlugin(t *testing.T) {
+// TestResourceLimitsOfThePlugin: before Configure the plugin reads little, after it no message that is larger than
+// ARM accepts, and the number of connections is limited.
+func TestResourceLimitsOfThePlugin(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())
@@ -210,7 +217,7 @@ func TestStrangersCannotFillThePlugin(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, c)
-		go func() { // gRPC greets whom it serves; whom it does not gets the end
+		go func() { // gRPC answers the clients that it serves and closes the other connections
 			var greeting [9]byte
 			if _, err := c.Read(greeting[:]); err != nil {
 				ended <- struct{}{}

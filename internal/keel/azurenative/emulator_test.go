@@ -19,7 +19,7 @@ import (
 	"evenkeel/internal/keel/azurenative"
 )
 
-// serveEmulated starts the plugin in front of an emulator and returns its address.
+// serveEmulated starts the plugin with an emulator as its ARM and returns the plugin's address.
 func serveEmulated(t *testing.T) string {
 	t.Helper()
 	at := emulator.RunT(t).Endpoints()

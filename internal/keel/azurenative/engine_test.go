@@ -41,7 +41,7 @@ const (
 	groupVersion   = "2022-09-01"
 )
 
-// credential hands out one unsigned token.
+// credential returns one unsigned token.
 type credential struct{}
 
 func (credential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -50,7 +50,7 @@ func (credential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.
 	return azcore.AccessToken{Token: text, ExpiresOn: time.Now().Add(time.Hour)}, err
 }
 
-// servePlugin starts the plugin in front of ARM and returns its address.
+// servePlugin starts the plugin with this ARM and returns the plugin's address.
 func servePlugin(t *testing.T, endpoint string, transport *http.Client) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -74,13 +74,13 @@ func servePlugin(t *testing.T, endpoint string, transport *http.Client) string {
 	return listener.Addr().String()
 }
 
-// engine is Pulumi's own client of a plugin, so that secrets are taken off and put back as in a real run.
+// engine is Pulumi's own client of a plugin, which removes and restores secrets as in a real run.
 type engine struct {
 	plugin.Provider
 	t *testing.T
 }
 
-// attach connects a configured engine.
+// attach connects an engine that is configured.
 func attach(t *testing.T, address string, config resource.PropertyMap) *engine {
 	t.Helper()
 	complete := resource.PropertyMap{
@@ -99,7 +99,7 @@ func attach(t *testing.T, address string, config resource.PropertyMap) *engine {
 	return &engine{Provider: p, t: t}
 }
 
-// dial connects to the plugin, which is not configured yet.
+// dial connects to the plugin and does not configure it.
 func dial(t *testing.T, address string) pulumirpc.ResourceProviderClient {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -138,7 +138,7 @@ func TestAStackThatIsNotLocalIsRejected(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
-// start is an engine in front of a fresh fake.
+// start returns an engine and a new fake ARM.
 func start(t *testing.T) (*engine, *fakeARM) {
 	t.Helper()
 	arm := newFakeARM(t)
@@ -149,7 +149,7 @@ func urn(typ, name string) resource.URN {
 	return resource.NewURN("local", "evenkeel", "", tokens.Type(typ), name)
 }
 
-// thing is a resource as a checkpoint holds it.
+// thing is a resource as a checkpoint stores it.
 type thing struct {
 	urn             resource.URN
 	id              resource.ID

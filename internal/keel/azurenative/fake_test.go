@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fakeARM is a small Azure Resource Manager: it keeps bodies by id, runs hub and provisioning-service changes as
+// fakeARM is a small Azure Resource Manager: it stores bodies by id, changes hubs and provisioning services in
 // long-running operations, masks the keys of linked hubs, never returns authorization policies, and logs requests.
 type fakeARM struct {
 	*httptest.Server
@@ -22,7 +22,7 @@ type fakeARM struct {
 	log       []string                  // "METHOD path api-version"
 	bodies    []map[string]any          // of the PUTs, in order
 	failNext  map[string]refusal        // by "METHOD" and lower-case id
-	failedOps map[string]bool           // ids whose operation ends as failed
+	failedOps map[string]bool           // ids whose operation fails
 	hold      map[string]chan struct{}  // by method and lower-case id: the request waits until the channel is closed
 	held      chan string
 }
@@ -121,7 +121,7 @@ func (f *fakeARM) put(w http.ResponseWriter, r *http.Request, id string) {
 	answer(w, status, shown(thing))
 }
 
-// start announces an operation that is running for two polls.
+// start begins an operation that takes two polls.
 func (f *fakeARM) start(w http.ResponseWriter, id string) {
 	f.polls[id] = 2
 	w.Header().Set("Azure-AsyncOperation", f.URL+"/operations"+id+"?api-version=polled")
@@ -156,7 +156,7 @@ func (f *fakeARM) remove(w http.ResponseWriter, id string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// shown is what a GET reveals of a thing.
+// shown is what a GET returns of a thing.
 func shown(thing map[string]any) map[string]any {
 	raw, _ := json.Marshal(thing)
 	var out map[string]any
@@ -185,7 +185,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// requests returns and forgets the log.
+// requests returns the log and clears it.
 func (f *fakeARM) requests() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -194,7 +194,7 @@ func (f *fakeARM) requests() []string {
 	return out
 }
 
-// change edits a stored thing behind the plugin's back.
+// change edits a stored thing without the plugin.
 func (f *fakeARM) change(id string, edit func(thing map[string]any)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -96,7 +96,7 @@ func TestEveryOperationSendsTheRequestsOfTheRealPlugin(t *testing.T) {
 	}
 }
 
-func TestTheBodyHoldsInputsWithoutThePathAndWithoutThePluginsOwn(t *testing.T) {
+func TestTheBodyHasTheInputsExceptThoseOfThePathAndThePlugin(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
 	in := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"},
@@ -113,7 +113,7 @@ func TestTheBodyHoldsInputsWithoutThePathAndWithoutThePluginsOwn(t *testing.T) {
 	}
 }
 
-func TestStateHoldsOutputsVersionAndSecretInputs(t *testing.T) {
+func TestTheStateHasOutputsTheVersionAndSecretInputs(t *testing.T) {
 	t.Parallel()
 	e, _ := start(t)
 	made := e.up(hubType, "hub-1", hubInputs())
@@ -141,7 +141,7 @@ func TestStateHoldsOutputsVersionAndSecretInputs(t *testing.T) {
 	noPlainKey(t, "refreshed outputs", refreshed.outputs)
 }
 
-// noPlainKey walks values as a checkpoint is written: what is not within a secret would be readable in the state.
+// noPlainKey walks values as a checkpoint stores them: those outside secrets are readable in the state.
 func noPlainKey(t *testing.T, what string, values resource.PropertyMap) {
 	t.Helper()
 	var walk func(path string, v resource.PropertyValue)
@@ -180,7 +180,7 @@ func TestRefreshWithoutAChangeChangesNothing(t *testing.T) {
 	}
 }
 
-func TestRefreshShowsAChangeMadeInAzureAndAnUpdateHealsIt(t *testing.T) {
+func TestRefreshReportsAChangeInAzureAndAnUpdateRevertsIt(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
 	made := e.up(hubType, "hub-1", hubInputs())
@@ -224,9 +224,11 @@ func TestImportReadsInputsFromTheIDAndTheAnswer(t *testing.T) {
 	}
 	want := map[string]any{"resourceGroupName": "env", "provisioningServiceName": "dps", "location": "westeurope"}
 	for key, value := range want {
-		if v := got.Inputs[resource.PropertyKey(key)]; !v.DeepEquals(resource.NewPropertyValue(value)) {
-			t.Errorf("%s: got %v, want %v", key, v, value)
-		}
+		t.Run(key, func(t *testing.T) {
+			if v := got.Inputs[resource.PropertyKey(key)]; !v.DeepEquals(resource.NewPropertyValue(value)) {
+				t.Errorf("%s: got %v, want %v", key, v, value)
+			}
+		})
 	}
 	if got.Inputs["properties"].ObjectValue().HasValue("hostName") {
 		t.Error("a read-only output became an input")
@@ -345,7 +347,7 @@ func TestCancelEndsAHangingRequestAndRecordsWhatMayExist(t *testing.T) {
 	if err := e.SignalCancellation(context.Background()); err != nil {
 		t.Fatalf("Cancel: %v", err)
 	}
-	o := await.Next(t, created, "the end of the cancelled operation") // the request is still held
+	o := await.Next(t, created, "the end of the cancelled operation") // the fake ARM still holds the request
 	if o.err == nil || o.got.Status != resource.StatusPartialFailure || o.got.ID != hubID {
 		t.Errorf("got %+v and %v, want a partial failure of %s", o.got, o.err, hubID)
 	}
@@ -382,7 +384,7 @@ func TestACancelledUpdateKeepsTheOutputsAndTheNewInputs(t *testing.T) {
 	noPlainKey(t, "partial state", o.got.Properties)
 }
 
-func TestEnginesDoNotTouchEachOther(t *testing.T) {
+func TestEnginesAreIndependent(t *testing.T) {
 	t.Parallel()
 	arm := newFakeARM(t)
 	address := servePlugin(t, arm.URL, arm.Client())

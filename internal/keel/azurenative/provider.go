@@ -48,8 +48,8 @@ type Options struct {
 	// SubscriptionID is the only subscription that the plugin serves. It rejects an engine whose provider configuration
 	// does not have it, because the stack is not a local one.
 	SubscriptionID string
-	// Secret must be the clientSecret of an engine's provider: the secret of Credential, so that the plugin allows
-	// nobody more than they can do without it.
+	// Secret must be the clientSecret of an engine's provider: the secret of Credential, so that a client can do no
+	// more through the plugin than without it.
 	Secret string
 	// Logger logs connections, and never a property value or a token; nil means no log.
 	Logger *slog.Logger

@@ -2,6 +2,7 @@ package azurenative_test
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -51,9 +52,11 @@ func TestARoleOfAnIdentityAtAHub(t *testing.T) {
 		"scope": string(hub.id), "principalId": principal.StringValue(), "roleDefinitionId": hubDataRole,
 		"principalType": "ServicePrincipal", "name": name,
 	} {
-		if got := role.outputs[key]; !got.IsString() || got.StringValue() != want {
-			t.Errorf("role: got %s %v, want %s", key, got, want)
-		}
+		t.Run(fmt.Sprint(key), func(t *testing.T) {
+			if got := role.outputs[key]; !got.IsString() || got.StringValue() != want {
+				t.Errorf("role: got %s %v, want %s", key, got, want)
+			}
+		})
 	}
 	for _, made := range []thing{identity, role} {
 		after := e.refresh(made)

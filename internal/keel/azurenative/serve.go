@@ -61,7 +61,7 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 		case places <- struct{}{}:
 		default:
 			log.Warn("local azure-native plugin: a connection was closed, for there are too many", "most", maxEngines)
-			_ = conn.Close() // nobody is at the other end whom it would concern
+			_ = conn.Close() // no client needs an error here
 			continue
 		}
 		engines.Go(func() {
@@ -81,7 +81,7 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 		return err
 	}
 	defer p.close()
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.door),
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.requireSecret),
 		grpc.StreamInterceptor(p.streamDoor))
 	pulumirpc.RegisterResourceProviderServer(server, p)
 	unlink := context.AfterFunc(ctx, func() {

@@ -1,10 +1,10 @@
 // Package background keeps one detached process per folder: it starts it, waits until it is ready, finds it again from
 // another command, and ends it.
 //
-// The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number
-// that was given to somebody else is never taken for it. Those who look share the lock for a moment: they never take
-// one another for the process. A record is only there while its writer holds the lock, or until somebody finds the lock
-// free. The package does not know what the process does.
+// The process holds a file lock while it runs. The system releases the lock even after a crash or kill -9, so another
+// process that gets its id is never mistaken for it. Commands that look for the process share the lock for a moment,
+// and are not mistaken for it either. The process's record exists only while the process holds the lock, or until a
+// command finds the lock free. The package does not know what the process does.
 package background
 
 import (
@@ -47,7 +47,7 @@ type Record struct {
 	Build string `json:"build"`
 	// Ready is a URL that answers 200 while the process works.
 	Ready string `json:"ready"`
-	// Detail is the process's own; no secret stands in it.
+	// Detail belongs to the process. It must contain no secret.
 	Detail json.RawMessage `json:"detail"`
 }
 
@@ -112,8 +112,8 @@ func (p Process) Announce(ready string, detail any) error {
 	return nil
 }
 
-// Fingerprint tells builds of a Go program apart by its size and its beginning, where the linker writes the build id.
-// (The time of the file does not: the go command renews it without a change.) It is "" for a file that cannot be read.
+// Fingerprint identifies a build of a Go program by its size and its beginning, where the linker writes the build id.
+// The time of the file identifies nothing: the go command renews it without a change. It is "" for an unreadable file.
 func Fingerprint(program string) string {
 	file, err := os.Open(program)
 	if err != nil {
@@ -157,8 +157,8 @@ func (p Process) Find() (Record, error) {
 	return record, nil
 }
 
-// free reports whether no process runs. A record that is left over from one that died is removed: while the lock is
-// shared nobody can be announcing itself.
+// free reports whether no process runs. It removes the record of a dead process: while the lock is shared, no process
+// can be announcing itself.
 func (p Process) free() (bool, error) {
 	switch _, err := os.Stat(p.lockFile()); {
 	case errors.Is(err, fs.ErrPermission):

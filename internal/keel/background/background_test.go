@@ -24,9 +24,9 @@ import (
 	"evenkeel/internal/keel/background"
 )
 
-// TestMain lets the test binary play the background process: "serve" announces itself and ends on SIGTERM, "slow" does
-// so half a second later than a claim is waited for, "stubborn" does not end, "mute" claims the folder and never
-// announces itself, "fail" complains and dies.
+// TestMain makes the test binary the background process: "serve" announces itself and ends on SIGTERM, "slow" does so
+// half a second later than a start waits for the claim, "stubborn" does not end, "mute" claims the folder and never
+// announces itself, "fail" prints an error and ends.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Getenv("BACKGROUND_TEST") != "" {
 		os.Exit(play(os.Args[1], os.Args[2]))
@@ -62,7 +62,7 @@ func play(role, folder string) int {
 		return 1
 	}
 	go func() {
-		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // ends with the process
+		_ = http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	}()
 	if err := process.Announce("http://"+listener.Addr().String(), map[string]string{"role": role}); err != nil {
 		return 1
@@ -137,7 +137,7 @@ func TestAStubbornProcessIsKilledAndAKilledOneIsReplaced(t *testing.T) {
 	if stopped, err := p.Stop(t.Context(), 100*time.Millisecond); err != nil || !stopped {
 		t.Fatalf("got %v, %v, want it killed", stopped, err)
 	}
-	// As after any kill -9, its record is there until somebody finds the lock free.
+	// As after any kill -9, its record stays until a process finds the lock free.
 	if _, err := p.Find(); !errors.Is(err, background.ErrStopped) {
 		t.Errorf("got %v, want ErrStopped", err)
 	}
@@ -147,7 +147,7 @@ func TestAStubbornProcessIsKilledAndAKilledOneIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAProcessThatDiesShowsTheEndOfItsLog(t *testing.T) {
+func TestTheErrorForAProcessThatDiesHasTheEndOfItsLog(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	_, _, err := start(t, p, "fail")
@@ -156,7 +156,7 @@ func TestAProcessThatDiesShowsTheEndOfItsLog(t *testing.T) {
 	}
 }
 
-// leave writes the record of a process that was killed, and whose number somebody else has now.
+// leave writes the record of a process that was killed and whose id another process has now.
 func leave(t *testing.T, p background.Process, pid int) {
 	t.Helper()
 	text := fmt.Sprintf(`{"pid":%d,"started":"2026-01-02T03:04:05Z","ready":"http://127.0.0.1:1"}`, pid)
@@ -187,7 +187,7 @@ func TestAReusedProcessIDIsNotMistakenForTheProcess(t *testing.T) {
 	}
 }
 
-// TestAProbeIsNotMistakenForTheProcess: the lock that is shared for a moment is no proof of life.
+// TestAProbeIsNotMistakenForTheProcess: a short shared lock does not mean that the process runs.
 func TestAProbeIsNotMistakenForTheProcess(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
@@ -208,7 +208,8 @@ func TestAProbeIsNotMistakenForTheProcess(t *testing.T) {
 	}
 }
 
-// TestConcurrentProbesNeverFindADeadProcess: many look while its record is left over, and again and again.
+// TestConcurrentProbesNeverFindADeadProcess: many probes run at once, repeatedly, while the record of a dead process is
+// left.
 func TestConcurrentProbesNeverFindADeadProcess(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
@@ -232,7 +233,7 @@ func TestConcurrentProbesNeverFindADeadProcess(t *testing.T) {
 	}
 }
 
-// TestAProbeDoesNotPreventAClaim: others look all the time.
+// TestAProbeDoesNotPreventAClaim while others probe continuously.
 func TestAProbeDoesNotPreventAClaim(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
@@ -246,7 +247,7 @@ func TestAProbeDoesNotPreventAClaim(t *testing.T) {
 				case <-done:
 					return
 				default:
-					_, _ = p.Find() // what it finds is another test's matter
+					_, _ = p.Find() // the result is checked in another test
 				}
 			}
 		})
@@ -284,9 +285,9 @@ func TestOfTwoConcurrentStartsTheSecondWaits(t *testing.T) {
 	}
 }
 
-// TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt: that one was started in another way, as by hand, and takes
-// longer than its rival's child tries to get the claim.
-func TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt(t *testing.T) {
+// TestAStartWaitsForARunningProcessToBecomeReady: that process was started in another way, such as by hand, and
+// takes longer than the child of the second start waits for the claim.
+func TestAStartWaitsForARunningProcessToBecomeReady(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	self, err := os.Executable()
@@ -380,7 +381,7 @@ func TestAnAnnouncementThatCannotBeWrittenIsAnError(t *testing.T) {
 	if found, err := p.Find(); err != nil || found.PID != os.Getpid() {
 		t.Errorf("got %+v, %v, want this process", found, err)
 	}
-	// The cleanup must not end the test.
+	// The cleanup must not end the test binary.
 	if err := os.Remove(record); err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +390,7 @@ func TestAnAnnouncementThatCannotBeWrittenIsAnError(t *testing.T) {
 func TestTheHolderOfAPortIsNamed(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells")
+		t.Skip("only Linux reports the holder")
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -403,6 +404,6 @@ func TestTheHolderOfAPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := background.Holder(port); got != "" {
-		t.Errorf("closed port: got %q, want nobody", got)
+		t.Errorf("closed port: got %q, want no holder", got)
 	}
 }

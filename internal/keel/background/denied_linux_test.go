@@ -15,9 +15,9 @@ import (
 	"evenkeel/internal/keel/background"
 )
 
-// asNobody runs do without the right to pass over permissions: root gives it up for the thread, and others never have
-// it.
-func asNobody(t *testing.T, do func()) {
+// withoutPrivileges runs do without the right to bypass permissions: root gives it up for the thread, and other users
+// do not have it.
+func withoutPrivileges(t *testing.T, do func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		do()
@@ -25,14 +25,14 @@ func asNobody(t *testing.T, do func()) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// The kernel answers the former user, also where it changes nothing, so the error says nothing.
+	// The kernel returns the previous user id even if it changes nothing, so the error is meaningless.
 	_, _ = unix.SetfsuidRetUid(65534)
 	defer func() { _, _ = unix.SetfsuidRetUid(0) }()
 	do()
 }
 
-// TestTheProcessOfAnotherUserIsNotCalledStopped: whoever may not look does not know whether it runs.
-func TestTheProcessOfAnotherUserIsNotCalledStopped(t *testing.T) {
+// TestTheProcessOfAnotherUserIsNotReportedAsStopped: without permission to look, keel does not know whether it runs.
+func TestTheProcessOfAnotherUserIsNotReportedAsStopped(t *testing.T) {
 	t.Parallel()
 	for name, closed := range map[string]func(folder string) error{
 		"a folder that cannot be entered": func(folder string) error { return os.Chmod(folder, 0) },
@@ -51,14 +51,14 @@ func TestTheProcessOfAnotherUserIsNotCalledStopped(t *testing.T) {
 			t.Cleanup(func() { _ = os.Chmod(folder, 0o700); release() })
 			for parent := filepath.Dir(folder); strings.HasPrefix(parent, os.TempDir()) &&
 				parent != os.TempDir(); parent = filepath.Dir(parent) {
-				if err := os.Chmod(parent, 0o755); err != nil { // the test's own folders are no part of the case
+				if err := os.Chmod(parent, 0o755); err != nil { // the test's own folders do not belong to the case
 					t.Fatal(err)
 				}
 			}
 			if err := closed(folder); err != nil {
 				t.Fatal(err)
 			}
-			asNobody(t, func() {
+			withoutPrivileges(t, func() {
 				_, err = p.Find()
 				if !errors.Is(err, fs.ErrPermission) || errors.Is(err, background.ErrStopped) ||
 					!strings.Contains(hint.Of(err), "as that user") {

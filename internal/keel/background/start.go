@@ -125,7 +125,7 @@ func (p Process) await(ctx context.Context, c *child, begin int64) (Record, erro
 				err,
 			)
 		}
-		select { // somebody else's is not ready yet
+		select { // another start's process is not ready yet
 		case <-ctx.Done():
 		case <-tick.C:
 		}

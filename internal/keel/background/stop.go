@@ -36,9 +36,9 @@ func (p Process) Stop(ctx context.Context, patience time.Duration) (stopped bool
 	return err == nil, err
 }
 
-// open returns the running process. The record is looked at once more after the process was opened: it was the
-// process's own then, and what is opened stays the same process (where the system has handles of processes), whoever
-// gets its number afterwards.
+// open returns the running process. It reads the record again after opening the process: at that time the id belonged
+// to the process, and the opened process stays the same (on systems with process handles) even if another process gets
+// its id afterwards.
 func (p Process) open() (*os.Process, error) {
 	record, err := p.Find()
 	if err != nil {

@@ -155,8 +155,7 @@ func (c *Claim) Release() {
 	_ = c.lock.Unlock()
 }
 
-// Holders returns who holds the claim of a path, as far as they can be found out, the eldest first. Notes of the dead
-// are removed.
+// Holders returns the known holders of the claim of a path, the oldest first. It removes the notes of dead processes.
 func Holders(path string) []Holder {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -204,7 +203,7 @@ func (n note) read() (Holder, bool) {
 	dead, err := look.TryRLock()
 	if dead {
 		_ = look.Unlock()
-		n.remove() // names are used once: nobody is signing it
+		n.remove() // a name is used once: no process is writing this note
 		return Holder{}, false
 	}
 	var h Holder

@@ -17,7 +17,7 @@ import (
 	"evenkeel/internal/keel/claim"
 )
 
-// TestMain lets the test binary hold a claim until its standard input ends.
+// TestMain makes the test binary hold a claim until its standard input ends.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("CLAIM_TEST"); path != "" {
 		os.Exit(hold(path))
@@ -41,7 +41,7 @@ func hold(path string) int {
 	return 0
 }
 
-// holder starts a process that holds a claim; it returns the claim's token and how to kill it.
+// holder starts a process that holds a claim, and returns the claim's token and a function that kills the process.
 func holder(t *testing.T, path string, env ...string) (token string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
@@ -73,10 +73,10 @@ func holder(t *testing.T, path string, env ...string) (token string, kill func()
 	return strings.TrimSpace(line), kill
 }
 
-// soon is an option set that waits for nobody.
+// soon are options that do not wait.
 var soon = claim.Options{Command: "keel down"}
 
-func TestABusyClaimNamesItsHolderAndIsFreeWhenThatDies(t *testing.T) {
+func TestABusyClaimNamesItsHolderAndIsFreeAfterItDies(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "claims", "local.lock")
 	_, kill := holder(t, path)
@@ -96,14 +96,14 @@ func TestABusyClaimNamesItsHolderAndIsFreeWhenThatDies(t *testing.T) {
 	}
 	c.Release()
 	if got := claim.Holders(path); got != nil {
-		t.Errorf("after the release: got %v, want nobody", got)
+		t.Errorf("after the release: got %v, want no holder", got)
 	}
 	if left, err := filepath.Glob(path + ".*"); err != nil || left != nil {
 		t.Errorf("got %v, %v left over, want no note", left, err)
 	}
 }
 
-func TestSharedClaimsExcludeOnlyThoseThatAreNot(t *testing.T) {
+func TestSharedClaimsExcludeOnlyExclusiveOnes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emulator.lock")
 	_, kill := holder(t, path, "CLAIM_SHARED=1")
@@ -130,7 +130,7 @@ func TestSharedClaimsExcludeOnlyThoseThatAreNot(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
+func TestAWaitEndsWithTheHolderOrTimesOut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	_, kill := holder(t, path)
@@ -150,10 +150,10 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	select {
 	case h := <-waits:
 		if len(h) != 1 || h[0].Command != "keel up" {
-			t.Errorf("told of %v, want the holder", h)
+			t.Errorf("got a notice of %v, want the holder", h)
 		}
 	case err := <-got:
-		t.Fatalf("got %v, want it to wait and to tell for whom", err)
+		t.Fatalf("got %v, want it to wait and to name the holder", err)
 	}
 	kill()
 	if err := <-got; err != nil {
@@ -165,11 +165,7 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	}
 	defer c.Release()
 	busy := (*claim.BusyError)(nil)
-	if _, err := claim.Take(
-		t.Context(),
-		path,
-		claim.Options{Patience: 1100 * time.Millisecond},
-	); !errors.As(
+	if _, err := claim.Take(t.Context(), path, claim.Options{Patience: 1100 * time.Millisecond}); !errors.As(
 		err,
 		&busy,
 	) {
@@ -182,7 +178,7 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	}
 }
 
-func TestAnHeirOfAClaimDoesNotWaitForIt(t *testing.T) {
+func TestAChildThatInheritsAClaimDoesNotWaitForIt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	token, kill := holder(t, path)
@@ -202,11 +198,11 @@ func TestAnHeirOfAClaimDoesNotWaitForIt(t *testing.T) {
 	}
 	defer own.Release()
 	if own.Token() == "" || own.Token() == token {
-		t.Errorf("got token %q: a dead process's claim is nobody's", own.Token())
+		t.Errorf("got token %q: a claim of a dead process has no holder", own.Token())
 	}
 }
 
-// TestConcurrentProbesDoNotDisturbEachOther: many look for holders at once, while claims come and go.
+// TestConcurrentProbesDoNotDisturbEachOther: many processes look for holders at once while claims begin and end.
 func TestConcurrentProbesDoNotDisturbEachOther(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
@@ -219,9 +215,7 @@ func TestConcurrentProbesDoNotDisturbEachOther(t *testing.T) {
 	for range 8 {
 		looking.Go(func() {
 			for range 200 {
-				if got := claim.Holders(
-					path,
-				); len(got) != 1 ||
+				if got := claim.Holders(path); len(got) != 1 ||
 					!slices.ContainsFunc(got, func(h claim.Holder) bool { return h.Token == c.Token() }) {
 					t.Errorf("got %v, want the one holder", got)
 					return

@@ -178,8 +178,10 @@ func responseError(response *http.Response, text []byte) error {
 	}
 	err := fmt.Errorf("%s: %s", response.Status, said.Error)
 	if response.StatusCode == http.StatusUnauthorized {
-		return hint.To(err, "start the emulator again, which makes the file of the token when it is gone: "+
-			"keel emulator stop, and keel emulator start")
+		return hint.To(err, TokenAdvice)
 	}
 	return err
 }
+
+// TokenAdvice is the hint of an error about the token of the control port.
+const TokenAdvice = "restart the emulator, which creates a missing token: keel emulator stop && keel emulator start"

@@ -3,6 +3,7 @@ package controlapi_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,8 +20,8 @@ func clientOf(e *emulator.Emulator) controlapi.Client {
 	return controlapi.Client{Control: e.Endpoints().Control, TokenFile: e.Endpoints().ControlTokenFile}
 }
 
-// TestTheTokenIsSent: a client without it, or with another, is refused and told what to do; one of an emulator that
-// asks for none sends none.
+// TestTheTokenIsSent: the error for a client without the token, or with a wrong one, has a hint; a client of an
+// emulator that needs no token sends none.
 func TestTheTokenIsSent(t *testing.T) {
 	t.Parallel()
 	c := clientOf(emulator.RunT(t))
@@ -28,13 +29,15 @@ func TestTheTokenIsSent(t *testing.T) {
 	if err := os.WriteFile(another, []byte("another\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{"none": "", "a file that is gone": another + "-gone",
+	for name, file := range map[string]string{"none": "", "a missing file": another + "-gone",
 		"another one": another} {
-		err := controlapi.Client{Control: c.Control, TokenFile: file}.Reset(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "401") ||
-			!strings.Contains(hint.Of(err), "keel emulator start") {
-			t.Errorf("%s: got %v with the hint %q, want a refusal that says what to do", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			err := controlapi.Client{Control: c.Control, TokenFile: file}.Reset(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "401") ||
+				!strings.Contains(hint.Of(err), "keel emulator start") {
+				t.Errorf("%s: got %v with the hint %q, want a refusal that says what to do", name, err, hint.Of(err))
+			}
+		})
 	}
 	if err := c.Reset(t.Context()); err != nil {
 		t.Errorf("the right one: got %v", err)
@@ -50,7 +53,7 @@ func TestTheTokenIsSent(t *testing.T) {
 	}
 }
 
-func TestAnEmulatorWithoutAddressesOfItsOwnNamesNone(t *testing.T) {
+func TestAnEmulatorWithoutLoopbackNamesHasNoAddresses(t *testing.T) {
 	t.Parallel()
 	c := clientOf(emulator.RunT(t))
 	if got, err := c.Addresses(t.Context()); err != nil || len(got) != 0 {
@@ -100,16 +103,18 @@ func TestErrorsOfTheControlPortAreReturned(t *testing.T) {
 	for body, want := range map[string]string{`{"error":"no such thing"}`: "no such thing", "plain": "plain"} {
 		t.Run(body, func(t *testing.T) {
 			for status, absent := range map[int]bool{http.StatusNotFound: true, http.StatusConflict: false} {
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					w.WriteHeader(status)
-					_, _ = w.Write([]byte(body))
-				}))
-				err := controlapi.Client{Control: server.URL}.Reset(t.Context())
-				server.Close()
-				if err == nil || !strings.Contains(err.Error(), want) ||
-					errors.Is(err, controlapi.ErrNotFound) != absent {
-					t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
-				}
+				t.Run(fmt.Sprint(status), func(t *testing.T) {
+					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						w.WriteHeader(status)
+						_, _ = w.Write([]byte(body))
+					}))
+					err := controlapi.Client{Control: server.URL}.Reset(t.Context())
+					server.Close()
+					if err == nil || !strings.Contains(err.Error(), want) ||
+						errors.Is(err, controlapi.ErrNotFound) != absent {
+						t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
+					}
+				})
 			}
 		})
 	}

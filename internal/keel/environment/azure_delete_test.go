@@ -21,13 +21,13 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// refusal is what Azure answers to a deletion.
+// refusal is an answer of Azure to a deletion.
 type refusal struct {
 	status int
 	body   string
 }
 
-// manager is a Resource Manager that refuses deletions, each with the next refusal and then with the last one, and
+// manager is a Resource Manager that rejects deletions with the refusals in order, repeating the last one, and that
 // lists locks.
 type manager struct {
 	mu       sync.Mutex
@@ -58,7 +58,7 @@ func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, next.body)
 }
 
-// azureOf returns a client of a manager that tries again every millisecond.
+// azureOf returns a client of a manager that retries every millisecond.
 func azureOf(t *testing.T, m *manager) *environment.ResourceManager {
 	t.Helper()
 	server := httptest.NewTLSServer(m)
@@ -96,12 +96,12 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 			{404, `{"error":{"code":"ResourceNotFound"}}`}}, 3, ""},
 		"a group that is being deleted": {[]refusal{{409, beingGone},
 			{404, `{"error":{"code":"ResourceGroupNotFound"}}`}}, 2, ""},
-		"an operation of somebody else's": {[]refusal{{409, inProgress}, {404, "{}"}}, 2, ""},
-		"a lock":                          {[]refusal{{409, locked}}, 1, "prevents it"},
+		"an operation of another client": {[]refusal{{409, inProgress}, {404, "{}"}}, 2, ""},
+		"a lock":                         {[]refusal{{409, locked}}, 1, "prevents it"},
 		"a name in use": {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1,
 			"Conflict"},
 		"a number that we do not know": {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
-		"no code at all":               {[]refusal{{409, "busy"}}, 1, "409"},
+		"no code":                      {[]refusal{{409, "busy"}}, 1, "409"},
 		"no permission": {[]refusal{{403, `{"error":{"code":"AuthorizationFailed"}}`}}, 1,
 			"AuthorizationFailed"},
 	} {
@@ -178,8 +178,8 @@ func TestALockErrorHintsAtTheCommandThatRemovesIt(t *testing.T) {
 	}
 }
 
-// TestALockThatPulumiMeetsIsExplained: a destroy fails for it.
-func TestALockThatPulumiMeetsIsExplained(t *testing.T) {
+// TestAnErrorOfPulumiAboutALockIsExplained: a destroy fails because of it.
+func TestAnErrorOfPulumiAboutALockIsExplained(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(

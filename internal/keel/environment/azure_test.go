@@ -1,6 +1,7 @@
 package environment_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// endpoints are those of an emulator in which changes take a moment.
+// endpoints returns those of an emulator in which changes take a moment.
 func endpoints(t *testing.T) environment.Endpoints {
 	t.Helper()
 	e := emulator.RunT(t, emulator.Options{LRODelay: 300 * time.Millisecond}).Endpoints()
@@ -63,7 +64,7 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not waited for: recovery meets resources that are still being made.
+	// The test does not wait: a recovery finds resources that are still being created.
 	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "mine", "half-made", armiothub.Description{
 		Location: to.Ptr("westeurope"), Tags: map[string]*string{"stack": to.Ptr("local")},
 		SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
@@ -88,8 +89,8 @@ func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
 		t.Errorf("got %v, %v, want no such group, and no error", there, err)
 	}
-	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
-		t.Run(id, func(t *testing.T) { // what is absent is no error
+	for i, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
+		t.Run(fmt.Sprintf("deletion %d", i+1), func(t *testing.T) { // deleting an absent resource succeeds
 			if err := azure.Delete(t.Context(), id); err != nil {
 				t.Errorf("delete %s: %v", id, err)
 			}
@@ -184,6 +185,6 @@ func TestHubNamesAreChecked(t *testing.T) {
 		t.Errorf("a free name: got %q, %v", taken, err)
 	}
 	if taken, err := azure.HubName(t.Context(), "a_b"); err != nil || taken == "" {
-		t.Errorf("a name that is none: got %q, %v", taken, err)
+		t.Errorf("an invalid name: got %q, %v", taken, err)
 	}
 }

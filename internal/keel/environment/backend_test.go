@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// remote returns an environment whose backend is no folder, and where the paper pulumi reads what it answers.
+// remote returns an environment whose backend is not a folder, and the folder of the fake pulumi's answers.
 func remote(t *testing.T) (*environment.Environment, string) {
 	t.Helper()
 	e := newEnvironment(t)
@@ -61,14 +61,16 @@ func TestOtherBackendsAreReadThroughPulumi(t *testing.T) {
 	if there, err := e.Exists(t.Context()); err != nil || !there {
 		t.Errorf("got %v, %v, want it there", there, err)
 	}
-	ran(t, e)
 	if err := e.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, e), []string{"stack ls --json"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q: the stack is there", got, want)
+	if got := ran(t, e); slices.ContainsFunc(got, isInit) {
+		t.Errorf("got %q run, want no new stack, since it exists", got)
 	}
 }
+
+// isInit reports whether a call of Pulumi creates a stack.
+func isInit(call string) bool { return strings.HasPrefix(call, "stack init") }
 
 func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	t.Parallel()
@@ -93,7 +95,7 @@ func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	}
 }
 
-// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: with any other trouble nobody knows what there is.
+// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: after any other error it is unknown what exists.
 func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 	t.Parallel()
 	for complaint, absent := range map[string]bool{
@@ -109,7 +111,7 @@ func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 			write(t, filepath.Join(folder, "unreadable"), complaint)
 			for name, err := range map[string]error{
 				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}),
-				"strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
+				"resources": e.ConfirmUnknownResources(t.Context(), &cloud{}),
 			} {
 				t.Run(name, func(t *testing.T) {
 					if (err == nil) != absent {
@@ -134,15 +136,12 @@ func TestAStateThatIsNotInFilesIsReadThroughPulumi(t *testing.T) {
 	if err != nil || got.Name != "local" || got.Resources != 1 || !slices.Equal(got.Hubs, []string{"hub-1"}) {
 		t.Errorf("got %+v, %v, want the one hub", got, err)
 	}
-	if got, want := ran(t, e), []string{"stack export --stack local"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q", got, want)
-	}
 }
 
 func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
 	t.Parallel()
 	if roots, err := (environment.Endpoints{}).Roots(); err != nil || roots != nil {
-		t.Errorf("got %v, %v, want none of its own", roots, err)
+		t.Errorf("got %v, %v, want no additional roots", roots, err)
 	}
 	if _, err := (environment.Endpoints{CAFile: filepath.Join(t.TempDir(), "absent")}).Roots(); err == nil {
 		t.Error("got no error for a certificate that is not there")
@@ -160,24 +159,26 @@ func TestOriginsDependOnTheBackendAndNotOnCredentials(t *testing.T) {
 		{"azblob://other?storage_account=mine", "c"}, {"https://api.pulumi.com", "d"},
 		{"https://token@API.pulumi.com/", "d"}, {"s3://states?region=x", "e"},
 	} {
-		e.Backend = tc.backend
-		got, err := e.Origin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first, known := origins[tc.same]; known && first != got {
-			t.Errorf("%s: got %s, want %s", tc.backend, got, first)
-		}
-		for same, origin := range origins {
-			if same != tc.same && origin == got {
-				t.Errorf("%s has the origin of another backend", tc.backend)
+		t.Run(tc.backend, func(t *testing.T) {
+			e.Backend = tc.backend
+			got, err := e.Origin(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		origins[tc.same] = got
+			if first, known := origins[tc.same]; known && first != got {
+				t.Errorf("%s: got %s, want %s", tc.backend, got, first)
+			}
+			for same, origin := range origins {
+				if same != tc.same && origin == got {
+					t.Errorf("%s has the origin of another backend", tc.backend)
+				}
+			}
+			origins[tc.same] = got
+		})
 	}
 	e.Backend = "no backend"
 	if _, err := e.Origin(t.Context()); err == nil {
-		t.Error("got no error for what is no URL")
+		t.Error("got no error for an invalid URL")
 	}
 }
 
@@ -223,7 +224,7 @@ func TestOnlyLocksOfDeadLocalProcessesAreRemoved(t *testing.T) {
 			calls := ran(t, e)
 			if err != nil || locked == nil || len(notices) != 1 || calls[len(calls)-1] != "up --yes" {
 				t.Errorf(
-					"%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done",
+					"%s: got %v, lock %v, %q run, notices %q, want no lock and the operation done",
 					name,
 					err,
 					locked,
@@ -265,15 +266,15 @@ func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 			strings.HasPrefix(pair, "PULUMI_CONFIG_PASSPHRASE_FILE") ||
 			pair == "PULUMI_STACK=theirs"
 	}) || e.Dropped() != nil {
-		t.Errorf("got %q, dropped %v, want nothing of local runs", env, e.Dropped())
+		t.Errorf("got %q, dropped %v, want no variables of local runs", env, e.Dropped())
 	}
 	write(t, filepath.Join(folder, "stackls"), `[]`)
 	ran(t, e)
 	if err := e.Ensure(t.Context(), environment.Setting{Key: "target", Value: "azure"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, e), []string{"stack ls --json", "stack init local"}; !slices.Equal(got, want) {
-		t.Errorf("got %q run, want %q", got, want)
+	if got := ran(t, e); !slices.Contains(got, "stack init local") {
+		t.Errorf("got %q run, want a new stack with the secrets provider of the backend", got)
 	}
 	if _, err := os.Stat(e.Folder.Passphrase()); err == nil {
 		t.Error("got a passphrase file, want the user's own")
@@ -298,14 +299,14 @@ func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 		s.cloud,
 	); err == nil || !strings.Contains(hint.Of(err), "wait for the Pulumi that holds the lock of stack local") ||
 		s.cloud.deleted != nil {
-		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
+		t.Errorf("got %v, hint %q, %v deleted, want it refused without changes", err, hint.Of(err), s.cloud.deleted)
 	}
 	if got := s.pending(t); !slices.Equal(got, []string{"creating"}) {
 		t.Errorf("got %v pending, want the create still there", got)
 	}
 }
 
-// TestRecoveryRemovesAStaleLock: the first operation that meets it is the one that deletes.
+// TestRecoveryRemovesAStaleLock: the first operation that finds the lock deletes it.
 func TestRecoveryRemovesAStaleLock(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()

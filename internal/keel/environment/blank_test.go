@@ -10,9 +10,9 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestAFileThatALossOfPowerEmptiedIsNamed empties what cannot be made again: the passphrase and the identity of a
+// TestTheErrorForAnEmptyFileNamesIt empties files that keel cannot recreate: the passphrase and the identity of a
 // backend.
-func TestAFileThatALossOfPowerEmptiedIsNamed(t *testing.T) {
+func TestTheErrorForAnEmptyFileNamesIt(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: myproject\nruntime: go\n"),

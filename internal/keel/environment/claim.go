@@ -106,6 +106,17 @@ func (f Folder) ClaimReaping(ctx context.Context, command string) (release func(
 	return c.Release, nil
 }
 
+// ClaimReprovision makes sure that only one command at a time asks the devices of the environment to register again.
+// The cause of the error is a claim.BusyError if another command does.
+func (e *Environment) ClaimReprovision(ctx context.Context) (release func(), err error) {
+	c, err := claim.Take(ctx, filepath.Join(e.Folder.Claims(), e.Stack+".reprovision"),
+		claim.Options{Command: cmp.Or(e.Command, "another keel")})
+	if err != nil {
+		return nil, fmt.Errorf("claim the devices of environment %q: %w", e.Stack, err)
+	}
+	return c.Release, nil
+}
+
 func (f Folder) claimEmulator(ctx context.Context, o claim.Options) (release func(), err error) {
 	c, err := claim.Take(ctx, f.in("emulator-users"), o)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// noOrganization is what Pulumi says where no default organization is set (pkg/v3/cmd/pulumi/org/org.go of v3.250.0).
+// noOrganization is Pulumi's message if no default organization is set (pkg/v3/cmd/pulumi/org/org.go of v3.250.0).
 const noOrganization = "No Default Org Specified\n"
 
-func TestOnPulumiCloudEachOrganizationIsAnOriginOfItsOwn(t *testing.T) {
+func TestOnPulumiCloudEachOrganizationIsASeparateOrigin(t *testing.T) {
 	t.Parallel()
 	origin := func(backend, organization, user string) string {
 		t.Helper()
@@ -39,12 +39,12 @@ func TestOnPulumiCloudEachOrganizationIsAnOriginOfItsOwn(t *testing.T) {
 		backend, organization, user string
 		same                        bool
 	}{
-		"a colleague":          {"", "acme\n", "you", true},
-		"told by its address":  {"https://api.pulumi.com", "Acme\n", "me", true},
-		"another organization": {"", "other\n", "me", false},
-		"the user's own":       {"", noOrganization, "me", false},
-		"a user of that name":  {"", noOrganization, "acme", true},
-		"somebody's own cloud": {"https://api.acme.example", "acme\n", "me", false},
+		"a colleague":               {"", "acme\n", "you", true},
+		"recognized by its address": {"https://api.pulumi.com", "Acme\n", "me", true},
+		"another organization":      {"", "other\n", "me", false},
+		"the user's own":            {"", noOrganization, "me", false},
+		"a user of that name":       {"", noOrganization, "acme", true},
+		"another cloud":             {"https://api.acme.example", "acme\n", "me", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := origin(tc.backend, tc.organization, tc.user); (got == acme) != tc.same {
@@ -69,7 +69,7 @@ func TestPulumisLoginToPulumiCloudIsLeftToPulumi(t *testing.T) {
 	if slices.ContainsFunc(e.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "PULUMI_BACKEND_URL=")
 	}) {
-		t.Errorf("got %q, want no backend: the page of a user is none", e.Environ())
+		t.Errorf("got %q, want no backend: the page of a user is not a backend", e.Environ())
 	}
 	if got := e.BackendName(); got != "https://app.pulumi.com/me" {
 		t.Errorf("got the name %q, want the user's page", got)

@@ -21,11 +21,11 @@ func live(t *testing.T) scene {
 	return s
 }
 
-func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
+func TestAStateWithoutItsResourceGroupIsExplained(t *testing.T) {
 	t.Parallel()
 	s := live(t)
 	if err := s.Confirm(t.Context(), s.cloud); err != nil || ran(t, s.Environment) != nil {
-		t.Errorf("with its group: got %v, want nothing done", err)
+		t.Errorf("with its group: got %v, want no change", err)
 	}
 	delete(s.cloud.groups, subscription+"mine")
 	err := s.Confirm(t.Context(), s.cloud)
@@ -54,6 +54,6 @@ func TestTheTagKeepIsCopiedToTheConfigurationOnce(t *testing.T) {
 	}
 	write(t, filepath.Join(s.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:keep: \"true\"\n")
 	if err := s.Confirm(t.Context(), s.cloud); err != nil || ran(t, s.Environment) != nil {
-		t.Errorf("configured: got %v, want nothing done", err)
+		t.Errorf("configured: got %v, want no change", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newEnvironment returns an environment in a checkout of its own, with spaces in its path, and the paper pulumi.
+// newEnvironment returns an environment in its own checkout, whose path contains spaces, with the fake pulumi.
 func newEnvironment(t *testing.T) *environment.Environment {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "a checkout")
@@ -38,7 +39,7 @@ func newEnvironment(t *testing.T) *environment.Environment {
 	}
 }
 
-// ran returns what the paper pulumi was asked for since the last call.
+// ran returns the calls of the fake pulumi since the last call of ran.
 func ran(t *testing.T, e *environment.Environment) []string {
 	t.Helper()
 	file := filepath.Join(filepath.Dir(e.Pulumi), "log")
@@ -52,7 +53,7 @@ func ran(t *testing.T, e *environment.Environment) []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-func TestTheCheckoutIsFoundFromBelow(t *testing.T) {
+func TestTheCheckoutIsFoundFromItsFolders(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	got, err := environment.Find(filepath.Join(e.Folder.Root, "deep", "er"))
@@ -64,7 +65,7 @@ func TestTheCheckoutIsFoundFromBelow(t *testing.T) {
 	}
 }
 
-func TestThePassphraseIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
+func TestThePassphraseIsCreatedOnceAndForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for _, want := range []bool{true, false} {
@@ -176,22 +177,24 @@ func TestTheStackIsCreatedOnceAndOnlyDifferencesAreWritten(t *testing.T) {
 			"other:target: x\n",
 			[]string{"config set-all --plaintext caFile=/a b/ca.pem"}},
 	} {
-		if step.config != "" {
-			if err := os.WriteFile(file, []byte(step.config), 0o600); err != nil {
-				t.Fatal(err)
+		t.Run(step.name, func(t *testing.T) {
+			if step.config != "" {
+				if err := os.WriteFile(file, []byte(step.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if err := e.Ensure(t.Context(), settings...); err != nil {
-			t.Fatalf("%s: %v", step.name, err)
-		}
-		if got := ran(t, e); !slices.Equal(got, step.want) {
-			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
-		}
-		if text, err := os.ReadFile(file); step.name == "first" &&
-			string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: "+
-				"local\n" {
-			t.Errorf("got the stack file %q, %v, want all settings", text, err)
-		}
+			if err := e.Ensure(t.Context(), settings...); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if got := ran(t, e); !slices.Equal(got, step.want) {
+				t.Errorf("%s: got %q, want %q", step.name, got, step.want)
+			}
+			if text, err := os.ReadFile(file); step.name == "first" &&
+				string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: "+
+					"local\n" {
+				t.Errorf("got the stack file %q, %v, want all settings", text, err)
+			}
+		})
 	}
 }
 
@@ -256,19 +259,21 @@ func TestAWrongPassphraseIsExplained(t *testing.T) {
 func TestLocalLogsAreOffUnlessTheirFolderExists(t *testing.T) {
 	t.Parallel()
 	for wanted, folder := range map[bool]environment.Folder{false: {Root: t.TempDir()}, true: {Root: t.TempDir()}} {
-		logs := filepath.Join(folder.PulumiHome(), "logs")
-		if wanted {
-			if err := os.MkdirAll(logs, 0o700); err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprintf("folder=%t", wanted), func(t *testing.T) {
+			logs := filepath.Join(folder.PulumiHome(), "logs")
+			if wanted {
+				if err := os.MkdirAll(logs, 0o700); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		for range 2 {
-			if _, err := folder.Prepare(); err != nil {
-				t.Fatal(err)
+			for range 2 {
+				if _, err := folder.Prepare(); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if info, err := os.Stat(logs); err != nil || info.IsDir() != wanted {
-			t.Errorf("a folder: %t: got %v, %v, want it left as it is or a file", wanted, info, err)
-		}
+			if info, err := os.Stat(logs); err != nil || info.IsDir() != wanted {
+				t.Errorf("a folder: %t: got %v, %v, want it left as it is or a file", wanted, info, err)
+			}
+		})
 	}
 }

@@ -80,6 +80,11 @@ func (f Folder) DeviceAuthority(stack string) string {
 // Certificates is the folder of certificates and keys of an environment's devices.
 func (f Folder) Certificates(stack string) string { return filepath.Join(f.in("devices"), stack) }
 
+// Reprovision is the file with the progress of a run that asks an environment's devices to register again.
+func (f Folder) Reprovision(stack string) string {
+	return filepath.Join(f.in("devices"), stack, "reprovision.jsonl")
+}
+
 // EmulatorSettings is the file with the remembered settings of the emulator.
 func (f Folder) EmulatorSettings() string { return f.in("emulator-settings.json") }
 
@@ -91,6 +96,9 @@ func (f Folder) Background() string { return f.in("background") }
 
 // Claims is the folder of the locks with which commands claim an environment.
 func (f Folder) Claims() string { return f.in("claims") }
+
+// Check is the file that names the devices of a check of an environment, as long as they are not removed.
+func (f Folder) Check(stack string) string { return filepath.Join(f.in("checks"), stack+".json") }
 
 func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel", name) }
 

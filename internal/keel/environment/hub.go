@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strconv"
 )
 
 // The settings that take a hub out of service: with Drain no new devices are assigned to it, Remove unlinks and deletes
@@ -48,6 +49,34 @@ func (e *Environment) SetHub(ctx context.Context, hub, flag string, on bool) err
 	}
 	if _, err := e.output(ctx, args...); err != nil {
 		return fmt.Errorf("configure %s of %s: %w", flag, hub, err)
+	}
+	return nil
+}
+
+// DefaultHubs is the number of hubs of a stack whose configuration does not set it.
+const DefaultHubs = 2
+
+// HubCount returns the configured number of hubs, removed ones included: they are hub-1 to hub-n.
+func (e *Environment) HubCount() (int, error) {
+	settings, err := e.Settings()
+	if err != nil {
+		return 0, err
+	}
+	text, set := settings["hubs"]
+	if !set {
+		return DefaultHubs, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("read the configuration of stack %q: hubs is %q, not a number", e.Stack, text)
+	}
+	return n, nil
+}
+
+// SetHubCount sets the number of hubs in the configuration. The next up applies it.
+func (e *Environment) SetHubCount(ctx context.Context, n int) error {
+	if _, err := e.output(ctx, "config", "set", "--plaintext", "hubs", strconv.Itoa(n)); err != nil {
+		return fmt.Errorf("configure %d hubs: %w", n, err)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func TestSettingsAreCopiedOnlyFromAnExistingToANewEnvironment(t *testing.T) {
 				t.Errorf("%s from %s: got %v, want failure %v", stack, c.from, err, c.fails)
 			}
 			if _, err := os.Stat(filepath.Join(f.Root, "stacks", "Pulumi."+stack+".yaml")); err == nil {
-				t.Errorf("%s from %s: got a stack file all the same", stack, c.from)
+				t.Errorf("%s from %s: got a stack file", stack, c.from)
 			}
 		})
 	}

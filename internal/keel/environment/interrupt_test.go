@@ -15,8 +15,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestAChildIsInterruptedOnce: whoever interrupts keel's process group, a terminal or a pipeline, means the child too,
-// which Pulumi's orderly end depends on: a second interrupt makes it stop at once, with an untrue state.
+// TestAChildIsInterruptedOnce: a terminal or a pipeline that interrupts keel's process group interrupts the child too.
+// A second interrupt makes Pulumi stop at once, with a wrong state.
 func TestAChildIsInterruptedOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

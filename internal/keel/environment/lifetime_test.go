@@ -71,15 +71,9 @@ func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	if err := e.Ensure(t.Context(), later...); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(
-		t,
-		e,
-	), []string{
+	if got, want := ran(t, e), []string{
 		"config set-all --plaintext expiresAt=2026-02-03T00:00:00Z",
-	}; !slices.Equal(
-		got,
-		want,
-	) {
+	}; !slices.Equal(got, want) {
 		t.Errorf("a stack without an end: got %q run, want %q", got, want)
 	}
 	l, err := e.Lifetime()
@@ -88,7 +82,7 @@ func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	}
 }
 
-// tags notes what is tagged, and whether the lock was held.
+// tags records what is tagged, and whether the lock was held.
 type tags struct {
 	pulumi   string
 	noted    []string
@@ -101,7 +95,8 @@ func (t *tags) Tag(_ context.Context, group, name, value string) error {
 	return nil
 }
 
-// lived is a state with outputs, which %s is the end among; secrets are as the state has them once they are decrypted.
+// lived is a state with outputs, of which %s is the end of the lifetime; secrets are in the form that a decrypted state
+// has.
 const lived = `{"resources":[
  {"urn":"urn:s","type":"pulumi:pulumi:Stack","outputs":{"expiresAt":%q,"hubs":[{"weight":1}],"n":null,
   "key":{"4dabf18193072939515e22adb298388d":"1b47061264138c4ac30d75fd1eb44270","plaintext":"[\"a\",{\"b\":true}]"}}},
@@ -109,7 +104,7 @@ const lived = `{"resources":[
 
 func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 	t.Parallel()
-	for _, ended := range []bool{false, true} { // whether somebody else's operation ends just before
+	for _, ended := range []bool{false, true} { // whether another operation ends just before
 		e := newEnvironment(t)
 		folder := filepath.Dir(e.Pulumi)
 		state := fmt.Sprintf(lived, "2020-01-01T00:00:00Z", "")
@@ -138,7 +133,7 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 			t.Errorf("got %q tagged, without the lock %v, want %q with it", tagged.noted, tagged.unlocked, want)
 		}
 		if !slices.Contains(ran(t, e), "config set-all --plaintext expiresAt=2026-05-04T03:02:01Z") {
-			t.Error("the setting has not moved")
+			t.Error("the setting has not changed")
 		}
 		text, err := os.ReadFile(filepath.Join(folder, "registered"))
 		if err != nil {
@@ -164,23 +159,18 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 				"value":                            []any{"a", map[string]any{"b": true}},
 			},
 		}
-		if diff := cmp.Diff(
-			want,
-			registered.Outputs,
-		); diff != "" ||
+		if diff := cmp.Diff(want, registered.Outputs); diff != "" ||
 			registered.URN != "pulumi:pulumi:Stack::myproject-local" {
 			t.Errorf("got outputs of %s:\n%s", registered.URN, diff)
 		}
-		if text, err := os.ReadFile(
-			filepath.Join(folder, "export"),
-		); err != nil ||
+		if text, err := os.ReadFile(filepath.Join(folder, "export")); err != nil ||
 			strings.Contains(string(text), "urn:new") != ended {
-			t.Errorf("got the state %s, %v, want nothing of it rolled back", text, err)
+			t.Errorf("got the state %s, %v, want no change undone", text, err)
 		}
 	}
 }
 
-func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
+func TestNothingIsExtendedWhileAnotherUpdateHasTheLock(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	folder := filepath.Dir(e.Pulumi)
@@ -198,11 +188,11 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 		t.Errorf("got %v, hint %q, %q tagged, want it refused", err, hint.Of(err), tagged.noted)
 	}
 	if slices.ContainsFunc(ran(t, e), func(call string) bool { return strings.HasPrefix(call, "config") }) {
-		t.Error("the setting has moved all the same")
+		t.Error("the setting has changed")
 	}
 }
 
-func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
+func TestAStackIsSummarizedFromItsFiles(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	write(
@@ -235,7 +225,7 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	}
 }
 
-func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
+func TestATeamsMaximumLimitsTheLifetime(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for config, want := range map[string]time.Duration{

@@ -12,7 +12,7 @@ func TestEveryTextGetsItsOwnName(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"anna": "anna", "Anna": "anna", "pr-12": "pr-12",
 		strings.Repeat("a", 40): strings.Repeat("a", 40)} {
-		t.Run(text, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			if got := environment.NameFor(text); got != want {
 				t.Errorf("%q: got %s, want it as it is", text, got)
 			}
@@ -24,7 +24,7 @@ func TestEveryTextGetsItsOwnName(t *testing.T) {
 		strings.Repeat("a", 41), strings.Repeat("a", 42),
 		strings.Repeat("a-", 30), "-", "--",
 	} {
-		t.Run(text, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			got := environment.NameFor(text)
 			if !environment.ValidName(got) {
 				t.Errorf("%q: got %q, which names no environment", text, got)

@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// registrar knows the names that are taken.
+// registrar knows which names are taken.
 type registrar struct {
 	taken map[string]string
 	err   error
@@ -27,7 +27,7 @@ func (r *registrar) HubName(_ context.Context, name string) (string, error) {
 const namedHub = `{"checkpoint":{"latest":{"resources":[{"urn":"1","custom":true,"type":"azure-native:devices:IotHubResource",
  "id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/iotHubs/press-x1"}]}}}`
 
-// A name that is taken is told before anything is made (Azure-Samples/iot-devkit-web-simulator issue 17).
+// A name that is taken is reported before anything is created (Azure-Samples/iot-devkit-web-simulator issue 17).
 func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -69,10 +69,10 @@ func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 		filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"),
 		"config:\n  myproject:hubSettings: {hub-1: {name: x}}\n",
 	)
-	var told []string
-	e.Notice = func(text string) { told = append(told, text) }
-	if err := e.CheckNames(t.Context(), &registrar{err: errors.New("403")}); err != nil || len(told) != 1 {
-		t.Errorf("who may not ask: got %v, notices %q", err, told)
+	var notices []string
+	e.Notice = func(text string) { notices = append(notices, text) }
+	if err := e.CheckNames(t.Context(), &registrar{err: errors.New("403")}); err != nil || len(notices) != 1 {
+		t.Errorf("without the permission to ask: got %v, notices %q", err, notices)
 	}
 	var _ environment.Registrar = &environment.ResourceManager{}
 }

@@ -64,12 +64,12 @@ func (e *Environment) findRemains(ctx context.Context, azure Cloud, state deploy
 	}
 	var all []remains
 	for _, group := range groups {
-		made, strangers, err := e.resourcesOutsideState(ctx, azure, group, state)
+		made, unknown, err := e.resourcesOutsideState(ctx, azure, group, state)
 		if err != nil {
 			return nil, err
 		}
 		r := remains{group: group, isInState: state.hasResource(group.ID), isPendingCreate: state.isCreating(group.ID),
-			others: strangers}
+			others: unknown}
 		for _, m := range made {
 			if state.isCreating(m.ID) {
 				r.orphans = append(r.orphans, m)

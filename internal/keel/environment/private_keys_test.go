@@ -9,7 +9,7 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Pulumi writes the configuration of each operation into the stack's history, whether the operation succeeds or not.
+// Pulumi stores the configuration of each operation in the stack's history, whether the operation succeeds or not.
 func TestAPrivateKeyInTheConfigurationIsRejectedBeforePulumiStoresIt(t *testing.T) {
 	t.Parallel()
 	const key = `-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n`

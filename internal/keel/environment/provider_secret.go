@@ -36,8 +36,8 @@ func (e *Environment) lacksSecret() bool {
 	return err == nil && provider != nil && provider["clientSecret"] == nil
 }
 
-// localProvider returns the inputs of the first explicit azure-native provider of a checkpoint, nil where there is
-// none. It stands among the first resources, and the rest, which may be large, is not read.
+// localProvider returns the inputs of the first explicit azure-native provider of a checkpoint, or nil. The provider is
+// among the first resources, and the rest, which may be large, is not read.
 func localProvider(checkpoint io.Reader) (map[string]json.RawMessage, error) {
 	decoder := json.NewDecoder(checkpoint)
 	for {

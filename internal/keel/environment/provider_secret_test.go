@@ -9,8 +9,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// TestPulumiRunsTheProgramForStatesOfEarlierVersions: refresh and destroy of a state whose provider has no secret take
-// the provider from the program.
+// TestPulumiRunsTheProgramForStatesOfEarlierVersions: if the provider in the state has no secret, refresh and destroy
+// take the provider from the program.
 func TestPulumiRunsTheProgramForStatesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	const stack = `{"urn":"urn:pulumi:local::p::pulumi:pulumi:Stack::p-local","type":"pulumi:pulumi:Stack"},`
@@ -31,20 +31,22 @@ func TestPulumiRunsTheProgramForStatesOfEarlierVersions(t *testing.T) {
 		"damaged":                     {`{`, "", false},
 		"on Azure, where none is due": {provider("emulator", `{}`), environment.Azure, false},
 	} {
-		e := newEnvironment(t)
-		e.Target = tc.target
-		folder := filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject")
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		text := `{"version":3,"checkpoint":{"stack":"x","latest":{"manifest":{"resources":"no"},"resources":[` +
-			tc.resources + `]}}}`
-		if err := os.WriteFile(filepath.Join(folder, e.Stack+".json"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := slices.Contains(e.Environ(), "PULUMI_RUN_PROGRAM=true"); got != tc.want {
-			t.Errorf("%s: got that Pulumi runs the program: %v, want %v", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			e.Target = tc.target
+			folder := filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject")
+			if err := os.MkdirAll(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			text := `{"version":3,"checkpoint":{"stack":"x","latest":{"manifest":{"resources":"no"},"resources":[` +
+				tc.resources + `]}}}`
+			if err := os.WriteFile(filepath.Join(folder, e.Stack+".json"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Contains(e.Environ(), "PULUMI_RUN_PROGRAM=true"); got != tc.want {
+				t.Errorf("%s: got that Pulumi runs the program: %v, want %v", name, got, tc.want)
+			}
+		})
 	}
 	if environ := newEnvironment(t).Environ(); slices.Contains(environ, "PULUMI_RUN_PROGRAM=true") {
 		t.Error("a stack that is not there yet: got that Pulumi runs the program")

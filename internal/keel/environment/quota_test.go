@@ -16,7 +16,7 @@ const deployedHubs = `{"checkpoint":{"latest":{"resources":[
  {"urn":"2","id":"/2","custom":true,"type":"azure-native:devices:IotHubResource","inputs":{"sku":{"name":"F1"}}},
  {"urn":"3","id":"/3","custom":true,"type":"azure-native:devices:IotDpsResource","inputs":{"sku":"not what it was"}}]}}}`
 
-func TestTheNeedOfAnUpIsTheConfigurationMinusTheState(t *testing.T) {
+func TestAnUpNeedsTheConfigurationMinusTheState(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config string
@@ -51,7 +51,7 @@ func TestTheNeedOfAnUpIsTheConfigurationMinusTheState(t *testing.T) {
 	}
 }
 
-// meter tells a quota.
+// meter returns a quota.
 type meter struct {
 	quota environment.Quota
 	err   error
@@ -122,11 +122,11 @@ func TestATeamsLimitOfServicesOverridesTheDefault(t *testing.T) {
 func TestTheQuotaIsReadOnlyForAdditionsAndMayBeUnreadable(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	var told []string
-	e.Notice = func(text string) { told = append(told, text) }
+	var notices []string
+	e.Notice = func(text string) { notices = append(notices, text) }
 	m := &meter{err: errors.New("403")}
-	if err := e.CheckQuota(t.Context(), m); err != nil || len(told) != 1 || m.asked != 1 {
-		t.Errorf("got %v, notices %q, want it told and no error", err, told)
+	if err := e.CheckQuota(t.Context(), m); err != nil || len(notices) != 1 || m.asked != 1 {
+		t.Errorf("got %v, notices %q, want one notice and no error", err, notices)
 	}
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), deployedHubs)
 	write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:hubs: 1\n")

@@ -27,7 +27,7 @@ func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 		"expired":               {environment.Lifetime{Owner: "me", Created: past, Expires: past}, "me", true},
 		"this very moment":      {environment.Lifetime{Owner: "me", Created: past, Expires: now}, "me", true},
 		"still alive":           {environment.Lifetime{Owner: "me", Created: past, Expires: future}, "me", false},
-		"for ever":              {environment.Lifetime{Owner: "me", Created: past}, "me", false},
+		"without an end":        {environment.Lifetime{Owner: "me", Created: past}, "me", false},
 		"without creation time": {environment.Lifetime{Owner: "me", Expires: past}, "me", false},
 		"another's":             {environment.Lifetime{Owner: "you", Created: past, Expires: past}, "me", false},
 		"nobody's":              {environment.Lifetime{Created: past, Expires: past}, "me", false},
@@ -45,8 +45,8 @@ func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	told := make(chan string, 1)
-	e.Notice = func(text string) { told <- text }
+	notices := make(chan string, 1)
+	e.Notice = func(text string) { notices <- text }
 	release, err := e.Claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 		got <- err
 	}()
 	select {
-	case text := <-told:
+	case text := <-notices:
 		if !strings.Contains(text, "environment local is in use by another keel (process ") {
 			t.Errorf("got notice %q", text)
 		}
@@ -91,7 +91,7 @@ func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	}
 }
 
-func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
+func TestAChildOfAClaimsHolderDoesNotWait(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	e.Command = "keel exec"
@@ -109,7 +109,7 @@ func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
 	busy := (*claim.BusyError)(nil)
 	if _, err := e.ClaimNow(t.Context()); !errors.As(err, &busy) ||
 		!strings.Contains(err.Error(), "keel exec (process ") || hint.Of(err) == "" {
-		t.Errorf("anybody else: got %v, hint %q, want the holder named", err, hint.Of(err))
+		t.Errorf("another keel: got %v, hint %q, want the holder named", err, hint.Of(err))
 	}
 	release()
 	if env := e.Environ(); slices.ContainsFunc(env,
@@ -167,7 +167,7 @@ func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 			environment.Deployed, false},
 		"configured elsewhere, expired": {&environment.Stack{Name: "a"}, group("a", "expiresat", past),
 			environment.Deployed, true},
-		"configured elsewhere, for ever": {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
+		"configured elsewhere, without end": {&environment.Stack{Name: "a"}, group("a"), environment.Deployed, false},
 		"configured elsewhere, of another": {&environment.Stack{Name: "a"}, group("a", "expiresat", past, "owner",
 			"you"), environment.Deployed, false},
 		"endless here, whatever the tag": {&environment.Stack{Name: "a", Configured: true,

@@ -117,7 +117,7 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
 	if !stale && len(state.Pending) == 0 {
-		well, err := e.endedWell(ctx)
+		well, err := e.lastUpdateSucceeded(ctx)
 		if err != nil || well {
 			return err
 		}
@@ -224,9 +224,9 @@ func readState(file string) (deployment, error) {
 	return *state.Checkpoint.Latest, nil
 }
 
-// endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes no entry, but
-// leaves its lock; an interrupted or failed one writes its result.
-func (e *Environment) endedWell(ctx context.Context) (bool, error) {
+// lastUpdateSucceeded reports whether the newest entry of the stack's history is a success. A killed engine writes no
+// entry, but leaves its lock; an interrupted or failed one writes its result.
+func (e *Environment) lastUpdateSucceeded(ctx context.Context) (bool, error) {
 	newest, err := e.newest(ctx)
 	return newest == (update{}) || newest.Result == "succeeded", err
 }

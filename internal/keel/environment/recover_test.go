@@ -22,7 +22,7 @@ import (
 
 const subscription = "/subscriptions/0/resourceGroups/"
 
-// cloud is an Azure of maps. Its hooks let things happen while a command is at work.
+// cloud is an Azure in maps. Its hooks change things while a command runs.
 type cloud struct {
 	groups  map[string]map[string]string    // tags by group id
 	holds   map[string][]environment.Tagged // resources by group id
@@ -73,7 +73,7 @@ func (c *cloud) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// scene is a stack in a certain state, and a cloud with more in it than the state knows.
+// scene is a stack with a state, and a cloud that has more than the state.
 type scene struct {
 	*environment.Environment
 	cloud   *cloud
@@ -82,13 +82,13 @@ type scene struct {
 
 const (
 	hubs = "/providers/Microsoft.Devices/IotHubs/"
-	// known is what the state of a scene knows, with more of it and pending operations to be added.
+	// known is the state of a scene, with places for more resources and for pending operations.
 	known = `"resources":[{"urn":"urn:g","id":"/subscriptions/0/resourceGroups/mine","custom":true,"type":"azure-native:resources:ResourceGroup"},
  {"urn":"urn:h","id":"/subscriptions/0/resourcegroups/mine/providers/Microsoft.Devices/IotHubs/known","custom":true},
  {"urn":"urn:s","custom":false}%s],"big":12345678901234567890,"pending_operations":[%s]`
 )
 
-// creating is a pending create: of a hub in the group mine, or of a group.
+// creating returns a pending create: of a hub in the group mine, or of a group.
 func creating(kind, name string) string {
 	inputs := fmt.Sprintf(`{"resourceGroupName":"mine","resourceName":%q}`, name)
 	if kind == "azure-native:resources:ResourceGroup" {
@@ -107,7 +107,7 @@ const (
 	groupType = "azure-native:resources:ResourceGroup"
 )
 
-// setState makes what is inside the braces of a deployment the state, wherever it is read.
+// setState makes the text, the members of a deployment, the state wherever it is read.
 func (s scene) setState(t *testing.T, inside string) {
 	t.Helper()
 	write(
@@ -118,7 +118,7 @@ func (s scene) setState(t *testing.T, inside string) {
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "export"), `{"version":3,"deployment":{`+inside+`}}`)
 }
 
-// pending returns the types of the operations that are pending in the state of the paper pulumi.
+// pending returns the types of the operations that are pending in the state of the fake pulumi.
 func (s scene) pending(t *testing.T) (types []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(s.Pulumi), "export"))
@@ -136,7 +136,7 @@ func (s scene) pending(t *testing.T) (types []string) {
 	return types
 }
 
-// fail makes the newest operation of the history one that failed.
+// fail makes the newest operation of the history a failed one.
 func (s scene) fail(t *testing.T) {
 	t.Helper()
 	write(
@@ -147,8 +147,8 @@ func (s scene) fail(t *testing.T) {
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "stackhistory"), `[{"kind":"update","result":"failed"}]`)
 }
 
-// newScene has two hubs in the group mine that the state does not know, orphan and leftover, and a group mine-too; all
-// with the environment's tags.
+// newScene has two hubs in the group mine that are not in the state, orphan and leftover, and a group mine-too; all
+// have the environment's tags.
 func newScene(t *testing.T, pending ...string) scene {
 	t.Helper()
 	e := newEnvironment(t)
@@ -188,7 +188,7 @@ func newScene(t *testing.T, pending ...string) scene {
 	return s
 }
 
-// remoteScene is a scene whose backend is no folder.
+// remoteScene is a scene whose backend is not a folder.
 func remoteScene(t *testing.T, pending ...string) scene {
 	t.Helper()
 	s := newScene(t, pending...)
@@ -225,16 +225,16 @@ func TestRecoveryDoesNothingAfterASuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.cloud.deleted != nil || ran(t, s.Environment) != nil {
-		t.Errorf("got %v deleted, want nothing touched", s.cloud.deleted)
+		t.Errorf("got %v deleted, want no change", s.cloud.deleted)
 	}
 }
 
-// TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent: the rest may have been taken out of the state on purpose, or
-// be somebody else's.
+// TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent: a user may have removed the others from the state on
+// purpose, or they have another owner.
 func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 	t.Parallel()
 	mineToo := subscription + "mine-too"
-	inMine := stranger("mine")
+	inMine := foreign("mine")
 	for name, tc := range map[string]struct {
 		pending []string
 		consent func([]string) (bool, error)
@@ -249,7 +249,7 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 			`"theirs"`)}, nil, nil},
 		"a hub that the state knows": {[]string{creating(hubType, "Known")}, nil, nil},
 		"a type that we do not know": {[]string{creating("azure-native:storage:StorageAccount", "orphan")}, nil, nil},
-		"a name that is not told": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"orphan"}`,
+		"an unknown name": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"orphan"}`,
 			`{"4dabf18193072939515e22adb298388d":"x"}}`)}, nil, nil},
 		"an update": {[]string{strings.ReplaceAll(creating(hubType, "orphan"), "creating",
 			"updating")}, nil, nil},
@@ -264,7 +264,7 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			scenes := []scene{newScene(t, tc.pending...)}
-			if len(tc.want) > 1 { // each paper pulumi takes its time
+			if len(tc.want) > 1 { // each start of the fake pulumi takes time
 				scenes = append(scenes, remoteScene(t, tc.pending...))
 			}
 			for _, s := range scenes {
@@ -281,19 +281,16 @@ func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 				if got := s.pending(t); slices.Contains(got, "creating") {
 					t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
 				}
-				if told := strings.Join(
-					*s.notices,
-					"\n",
-				); tc.consent == nil &&
-					!strings.Contains(told, "kept resources of resource group mine that are not in stack local") {
-					t.Errorf("%s: got notices %q, want it told what stays", name, told)
+				if notices := strings.Join(*s.notices, "\n"); tc.consent == nil &&
+					!strings.Contains(notices, "kept resources of resource group mine that are not in stack local") {
+					t.Errorf("%s: got notices %q, want a notice of what stays", name, notices)
 				}
 			}
 		})
 	}
 }
 
-// TestAnOrphanedGroupWithForeignResourcesStays: its own resources go, it and the others stay.
+// TestAnOrphanedGroupWithForeignResourcesStays: its own resources are deleted; the group and the foreign ones stay.
 func TestAnOrphanedGroupWithForeignResourcesStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(
@@ -304,7 +301,7 @@ func TestAnOrphanedGroupWithForeignResourcesStays(t *testing.T) {
 	inside := subscription + "mine-too" + hubs + "orphan"
 	s.cloud.holds[subscription+"mine-too"] = []environment.Tagged{
 		{ID: inside, Tags: s.cloud.groups[subscription+"mine"]},
-		stranger("mine-too"),
+		foreign("mine-too"),
 	}
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
@@ -314,8 +311,8 @@ func TestAnOrphanedGroupWithForeignResourcesStays(t *testing.T) {
 	}
 }
 
-// TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile: somebody else's operation is at work at the first look,
-// and ends before the recovery has the lock, or between its looks.
+// TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile: another operation runs when the recovery looks first, and ends
+// before the recovery has the lock, or between two of its looks.
 func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	made := fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+orphan+`","custom":true}`, "")
@@ -327,7 +324,7 @@ func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 				t.Fatal(err)
 			}
 			if s.cloud.deleted != nil {
-				t.Errorf("%s: got %v deleted, which is in the state by now", name, s.cloud.deleted)
+				t.Errorf("%s: got %v deleted, which is in the state now", name, s.cloud.deleted)
 			}
 			// The lock was removed by force while it was held.
 			s = open(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
@@ -338,18 +335,15 @@ func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 			if err := s.Recover(t.Context(), s.cloud); err != nil {
 				t.Fatal(err)
 			}
-			if want := []string{
-				orphan,
-			}; !slices.Equal(s.cloud.deleted, want) ||
+			if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) ||
 				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed in the meantime") {
-				t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
+				t.Errorf("got %v deleted, notices %q, want %v and a notice", s.cloud.deleted, *s.notices, want)
 			}
 		})
 	}
 }
 
-// TestRecoveryRollsBackNoConcurrentUpdate: the state that somebody else's operation leaves is there after the
-// recovery.
+// TestRecoveryRollsBackNoConcurrentUpdate: the state after another operation is still there after the recovery.
 func TestRecoveryRollsBackNoConcurrentUpdate(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
@@ -370,20 +364,20 @@ func TestRecoveryRollsBackNoConcurrentUpdate(t *testing.T) {
 	}
 }
 
-// TestADeletionIsCancelledWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must
+// TestADeletionIsCancelledWithKeel: an interrupt from the terminal reaches Pulumi and keel, and the next deletion must
 // not begin.
 func TestADeletionIsCancelledWithKeel(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
-	s.OwnInterrupts = true // Pulumi, of paper, does not get it
+	s.OwnInterrupts = true // the fake pulumi does not get it
 	ctx, cancel := context.WithCancel(t.Context())
 	s.cloud.deleting = func(ctx context.Context, _ string) error {
 		cancel()
 		select {
 		case <-ctx.Done():
-			return nil // this one is done all the same
+			return nil // this deletion succeeds nevertheless
 		case <-time.After(time.Minute):
-			return errors.New("the deletion goes on for a minute after the interrupt")
+			return errors.New("the deletion still runs a minute after the interrupt")
 		}
 	}
 	if err := s.Recover(ctx, s.cloud); !errors.Is(err, context.Canceled) || len(s.cloud.deleted) != 1 {
@@ -394,8 +388,8 @@ func TestADeletionIsCancelledWithKeel(t *testing.T) {
 	}
 }
 
-// TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported: nobody can keep Pulumi's own edit of the state from
-// undoing it.
+// TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported: keel cannot prevent that Pulumi's edit of the state
+// undoes the update.
 func TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "gone"))
@@ -408,7 +402,7 @@ func TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported(t *testing.T) {
 	err := s.Recover(t.Context(), s.cloud)
 	if err == nil || !strings.Contains(err.Error(), "may be missing from the state") ||
 		!strings.Contains(hint.Of(err), "pulumi stack history") {
-		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
+		t.Errorf("got %v, hint %q, want an error with a hint", err, hint.Of(err))
 	}
 }
 
@@ -420,14 +414,14 @@ func TestALockedOrphanIsReportedAndKeepsItsPendingCreate(t *testing.T) {
 	}
 	err := s.Recover(t.Context(), s.cloud)
 	if err == nil || !strings.Contains(err.Error(), "the lock forbids it") || hint.Of(err) != "az lock delete --ids x" {
-		t.Errorf("got %v, hint %q, want the lock told", err, hint.Of(err))
+		t.Errorf("got %v, hint %q, want the lock named", err, hint.Of(err))
 	}
 	if got := s.pending(t); !slices.Equal(got, []string{"creating"}) || holds(s.Pulumi) {
 		t.Errorf("got %v pending, held %v, want the create still pending and the stack free", got, holds(s.Pulumi))
 	}
 }
 
-// TestADeletionIsCancelledWithThePulumiThatHoldsTheLock: it was killed, and the next deletion must not begin.
+// TestADeletionIsCancelledWithThePulumiThatHoldsTheLock: that process was killed, and the next deletion must not begin.
 func TestADeletionIsCancelledWithThePulumiThatHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
@@ -449,9 +443,9 @@ func TestADeletionIsCancelledWithThePulumiThatHoldsTheLock(t *testing.T) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil // this one is done all the same
+			return nil // this deletion succeeds nevertheless
 		case <-time.After(time.Minute):
-			return errors.New("the deletion goes on for a minute without the lock")
+			return errors.New("the deletion still runs a minute after the lock was lost")
 		}
 	}
 	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, context.Canceled) {
@@ -462,7 +456,7 @@ func TestADeletionIsCancelledWithThePulumiThatHoldsTheLock(t *testing.T) {
 	}
 }
 
-// lock writes a lock as the file backend does.
+// lock writes a lock in the format of the file backend.
 func lock(t *testing.T, e *environment.Environment, pid int, host string) string {
 	t.Helper()
 	file := filepath.Join(e.Folder.Backend(), ".pulumi", "locks", "organization", "myproject", "local", "x.json")
@@ -483,16 +477,16 @@ func TestTheLockOfADeadPulumiIsRemovedAndOrphansAreSought(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := lock(t, s.Environment, dead.Process.Pid, host)
-	half := file + ".18ea88a018ad429e.tmp" // as the backend names what it has not written whole
+	half := file + ".18ea88a018ad429e.tmp" // the name of a file that the backend has not written completely
 	write(t, half, `{"pi`)
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want the lock gone", err)
+		t.Errorf("got %v, want no lock", err)
 	}
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want the half-written lock gone", err)
+		t.Errorf("got %v, want no half-written lock", err)
 	}
 	if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) {
 		t.Errorf("got %v deleted, want %v", s.cloud.deleted, want)
@@ -536,8 +530,8 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 	}
 }
 
-// stranger is what somebody has put into a group of the environment by hand.
-func stranger(group string) environment.Tagged {
+// foreign returns a resource that a user has created by hand in a group of the environment.
+func foreign(group string) environment.Tagged {
 	return environment.Tagged{
 		ID:   subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group,
 		Tags: map[string]string{"purpose": "mine"},
@@ -547,14 +541,14 @@ func stranger(group string) environment.Tagged {
 func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
 	for name, consent := range map[string]func(ids []string) (bool, error){
-		"nobody to ask": nil,
-		"no":            func([]string) (bool, error) { return false, nil },
-		"yes":           func([]string) (bool, error) { return true, nil },
+		"no terminal": nil,
+		"no":          func([]string) (bool, error) { return false, nil },
+		"yes":         func([]string) (bool, error) { return true, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			for _, group := range []string{"mine", "mine-too"} {
-				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
+				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], foreign(group))
 			}
 			s.Consent = consent
 			err := s.ConfirmUnknownResources(t.Context(), s.cloud)
@@ -569,14 +563,11 @@ func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 func TestAnUnreadableAnswerStopsTheRecovery(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"))
-	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))
+	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], foreign("mine"))
 	broken := errors.New("no terminal")
 	s.Consent = func([]string) (bool, error) { return false, broken }
-	if err := s.Recover(
-		t.Context(),
-		s.cloud,
-	); !errors.Is(err, broken) || s.cloud.deleted != nil ||
+	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, broken) || s.cloud.deleted != nil ||
 		ran(t, s.Environment) != nil {
-		t.Errorf("got %v, %v deleted, want nothing touched", err, s.cloud.deleted)
+		t.Errorf("got %v, %v deleted, want no change", err, s.cloud.deleted)
 	}
 }

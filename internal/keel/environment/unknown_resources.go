@@ -27,11 +27,11 @@ func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagg
 	}
 	var all []Tagged
 	for _, group := range groups {
-		_, strangers, err := e.resourcesOutsideState(ctx, azure, group, state)
+		_, unknown, err := e.resourcesOutsideState(ctx, azure, group, state)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, strangers...)
+		all = append(all, unknown...)
 	}
 	return all, nil
 }
@@ -39,16 +39,16 @@ func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagg
 // ConfirmUnknownResources asks the user whether the resources that UnknownResources returns may be deleted with the
 // environment, and returns an error without consent.
 func (e *Environment) ConfirmUnknownResources(ctx context.Context, azure Cloud) error {
-	strangers, err := e.UnknownResources(ctx, azure)
-	if err != nil || len(strangers) == 0 {
+	unknown, err := e.UnknownResources(ctx, azure)
+	if err != nil || len(unknown) == 0 {
 		return err
 	}
-	agreed, err := e.consent(strangers)
+	agreed, err := e.consent(unknown)
 	if err != nil || agreed {
 		return err
 	}
 	return hint.To(fmt.Errorf("the resource group of stack %q contains resources that keel did not create, and that "+
-		"would be deleted with it: %s", e.Stack, namesOf(strangers)),
+		"would be deleted with it: %s", e.Stack, namesOf(unknown)),
 		"move them to another resource group, or delete them with the environment: keel down %s --yes", e.Stack)
 }
 
@@ -68,7 +68,7 @@ func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, err
 // resourcesOutsideState returns the resources of a group that are not in the state: those that the program created, by
 // their tags, and all others.
 func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, group Tagged, state deployment) (made,
-	strangers []Tagged, err error) {
+	unknown []Tagged, err error) {
 	inside, err := azure.Resources(ctx, group.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the resources of %s: %w", group.ID, err)
@@ -80,10 +80,10 @@ func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, gr
 		case r.hasTags(own):
 			made = append(made, r)
 		default:
-			strangers = append(strangers, r)
+			unknown = append(unknown, r)
 		}
 	}
-	return made, strangers, nil
+	return made, unknown, nil
 }
 
 // consent asks the user whether resources may be deleted. Without a way to ask, the answer is no.

@@ -118,12 +118,14 @@ func TestViewsOfTheEmulatorsResources(t *testing.T) {
 	}
 	service, hub := look()
 	for name, got := range map[string]hublink.View{"service": service, "hub": hub} {
-		if got.LocalAuthDisabled || len(got.Hidden) > 0 {
-			t.Errorf("a new %s: got %+v, want nothing of note", name, got)
-		}
-		if got.Version < "2026-11-01" {
-			t.Errorf("a new %s: got version %s, want the newest", name, got.Version)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got.LocalAuthDisabled || len(got.Hidden) > 0 {
+				t.Errorf("a new %s: got %+v, want nothing of note", name, got)
+			}
+			if got.Version < "2026-11-01" {
+				t.Errorf("a new %s: got version %s, want the newest", name, got.Version)
+			}
+		})
 	}
 	put(devices+"/IotHubs/hub-1", "2026-11-01", `{`+sku+`,"properties":{"disableLocalAuth":true}}`)
 	put(devices+"/provisioningServices/dps-1", "2026-08-31", `{`+sku+`,"properties":{"disableLocalAuth":true}}`)

@@ -30,7 +30,7 @@ func TestEveryEntryIsCompleteAndUnique(t *testing.T) {
 			t.Errorf("got %+v, want a code of an error, a source, and sentences", e)
 		}
 		if k := (key{e.Code, e.Source, e.Name}); seen[k] {
-			t.Errorf("%d of %s stands twice", e.Code, e.Source)
+			t.Errorf("%d of %s is duplicated", e.Code, e.Source)
 		} else {
 			seen[k] = true
 		}
@@ -51,13 +51,13 @@ func TestACodeIsFoundByNumberByNameAndAsMessagesWriteIt(t *testing.T) {
 	}
 }
 
-// sources are the services of testdata/azure.txt and what their entries say.
+// sources are the services in testdata/azure.txt and the names that the entries have for them.
 var sources = map[string][]errorcodes.Source{
 	"dps": {errorcodes.Service, errorcodes.Both}, "hub": {errorcodes.Hub, errorcodes.Both},
 	"arm": {errorcodes.Management},
 }
 
-func TestEveryCodeOfAzureIsExplainedForTheServiceThatGivesIt(t *testing.T) {
+func TestEveryCodeOfAzureIsExplainedForTheServiceThatReturnsIt(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("testdata/azure.txt")
 	if err != nil {

@@ -90,8 +90,9 @@ func CanBuild(o Options) error {
 	return nil
 }
 
-// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go
-// command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and, unless the language host
+// builds it, the program main.go. The go command decides what is stale. A lock file in bin keeps two commands of one
+// checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
@@ -101,6 +102,9 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 		tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
 		if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
 			return err
+		}
+		if o.HostBuilds {
+			return setStamp(bin, inputs)
 		}
 		if err := goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."}); err != nil {
 			return err
@@ -136,7 +140,8 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 }
 
 // BuildFlags returns the flags of every build: of Pulumi, its language host, keel, the plugin and the program. They
-// share most of their packages, and a flag that differs compiles these again; the Makefile sets the same in GOFLAGS.
+// share most of their packages, and a flag that differs compiles these again. OwnGo sets them in GOFLAGS, which also
+// reaches the language host of an installed Pulumi; the Makefile sets the same.
 //
 // The build does not stamp the commit: that would link again after each one, and git refuses to read a checkout of
 // another user. The tag is pureUser.
@@ -152,7 +157,7 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 		return fmt.Errorf("build %s: %w", what, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := command(ctx, folder, o.Env, slices.Concat([]string{"build"}, BuildFlags(), args)...)
+	cmd := command(ctx, folder, o.Env, append([]string{"build"}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -73,11 +73,11 @@ func command(ctx context.Context, folder string, env []string, args ...string) *
 // keptFlags are the parts of GOFLAGS that change how the go command works and not what it builds.
 var keptFlags = []string{"-p=", "-v", "-x", "-modcacherw"}
 
-// OwnGo returns an environment in which the go command builds this project's modules for this machine, and ignores
-// settings of other projects: a workspace above the checkout, GOFLAGS, another system. It sets the variables instead of
-// removing them, because `go env -w` may have set them too.
+// OwnGo returns an environment in which the go command builds this project's modules for this machine, with BuildFlags,
+// and ignores settings of other projects: a workspace above the checkout, GOFLAGS, another system. It sets the
+// variables instead of removing them, because `go env -w` may have set them too.
 func OwnGo(env []string) []string {
-	flags := []string{"-mod=readonly"}
+	flags := append([]string{"-mod=readonly"}, BuildFlags()...)
 	for _, flag := range strings.Fields(variable(env, "GOFLAGS")) {
 		if slices.ContainsFunc(keptFlags, func(kept string) bool {
 			return flag == kept || strings.HasSuffix(kept, "=") && strings.HasPrefix(flag, kept)

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// What is around the checkout, or in the environment, is for other projects (golang/go issue 51604).
+// Settings outside the checkout or in the environment belong to other projects (golang/go issue 51604).
 func TestABuildIgnoresGoSettingsOfOtherProjects(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -68,13 +68,11 @@ func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n",
 		"cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
-		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(folder, name)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
-				os.WriteFile(file, []byte(text), 0o600)); err != nil {
-				t.Fatal(err)
-			}
-		})
+		file := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, env := range map[string][]string{
 		"no HOME": nil, "one that cannot be written": {"HOME=" + filepath.Join(folder, "file", "home")},
@@ -89,7 +87,7 @@ func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	}
 }
 
-// buildWithoutTags builds a program as earlier versions built the tools: with the C library and no build tag.
+// buildWithoutTags builds a program as earlier versions built the tools: with the C library and without a build tag.
 func (b *bench) buildWithoutTags() string {
 	b.t.Helper()
 	folder := b.t.TempDir()
@@ -108,7 +106,7 @@ func (b *bench) buildWithoutTags() string {
 	return filepath.Join(folder, "old")
 }
 
-// A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
+// A container that runs with any user id has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
 // issue 7201).
 func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	t.Parallel()
@@ -121,11 +119,9 @@ func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	}
 	old := b.buildWithoutTags()
 	for _, name := range []string{"pulumi", "pulumi-language-go", "pulumi-language-go-real"} {
-		t.Run(name, func(t *testing.T) {
-			if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
-				t.Fatal(err)
-			}
-		})
+		if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
 		t.Errorf("a user with an entry: got %v, %v, want the tools that are there", there, err)
@@ -146,7 +142,7 @@ func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	}
 }
 
-// Without HOME there is no cache folder (pulumi/pulumi issue 15159); only what lies there misses it.
+// Without HOME there is no cache folder (pulumi/pulumi issue 15159); only tools in that folder need it.
 func TestOnlyBuildsOfPulumiNeedACacheFolder(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "FAKE_PULUMI=v3.260.0")
@@ -172,24 +168,25 @@ func TestAReadOnlyCacheFolderIsAnErrorWithAHint(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	file := b.put("file", "")
-	b.options.Cache = filepath.Join(file, "cache") // below a file no folder can be, for root neither
+	b.options.Cache = filepath.Join(file, "cache") // not even root can create a folder below a file
 	_, err := toolchain.Ensure(t.Context(), b.options)
 	if err == nil || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") {
 		t.Errorf("got %v, hint %q", err, hint.Of(err))
 	}
 	if err := toolchain.CanBuild(b.options); err == nil || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") {
-		t.Errorf("got %v, hint %q, want it told before", err, hint.Of(err))
+		t.Errorf("got %v, hint %q, want the same error before a build", err, hint.Of(err))
 	}
 	b.options.Cache = filepath.Join(t.TempDir(), "a", "b")
 	if err := toolchain.CanBuild(b.options); err != nil {
-		t.Errorf("a folder that can be made: got %v", err)
+		t.Errorf("a folder that can be created: got %v", err)
 	}
 	if _, err := os.Stat(filepath.Dir(b.options.Cache)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want nothing made", err)
+		t.Errorf("got %v, want nothing created", err)
 	}
 }
 
-// Make and keel build the same packages one after the other: with other flags the second compiles them again.
+// Make and keel build the same packages one after the other: with other flags the second compiles them again. A program
+// that go run starts has other flags too, since it has no debug information.
 func TestMakeBuildsWithTheFlagsOfKeel(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "Makefile"))
@@ -199,6 +196,10 @@ func TestMakeBuildsWithTheFlagsOfKeel(t *testing.T) {
 	flags := strings.Join(toolchain.BuildFlags(), " ")
 	if want := "\nexport GOFLAGS := $(GOFLAGS) " + flags + "\n"; !strings.Contains(string(text), want) {
 		t.Errorf("the Makefile has no line %q", want)
+	}
+	if !strings.Contains(string(text), " go build -o .evenkeel/bin/ ./cmd/keel ") ||
+		strings.Contains(string(text), "go run ./cmd/") {
+		t.Error("want the Makefile to build keel to where keel builds it, and to run no command with go run")
 	}
 	for line := range strings.Lines(string(text)) {
 		_, tags, found := strings.Cut(line, "-tags ")
@@ -227,11 +228,12 @@ func TestEveryBuildHasTheSameFlags(t *testing.T) {
 		t.Errorf("got %d builds, want those of the host, its wrapper, the CLI, keel with the plugin, and the program",
 			len(lines))
 	}
-	want := "build " + strings.Join(toolchain.BuildFlags(), " ") + " -o "
+	want := "GOFLAGS=-mod=readonly " + strings.Join(toolchain.BuildFlags(), " ")
 	for _, line := range lines {
 		// Flags of the linker compile nothing again.
-		if !strings.HasPrefix(line, want) || strings.Contains(line, "-trimpath") || strings.Contains(line, "-gcflags") {
-			t.Errorf("got %q, want it to begin with %q and to have no other flag of the compiler", line, want)
+		if !strings.HasSuffix(line, want) || strings.Contains(line, "-trimpath") ||
+			strings.Contains(line, "-gcflags") || strings.Count(line, "-tags") != 1 {
+			t.Errorf("got %q, want it to end with %q and to have no other flag of the compiler", line, want)
 		}
 	}
 }

@@ -29,12 +29,16 @@ func Fresh(o Options, bin string) bool {
 		return false
 	}
 	want, err := stamp(o)
-	return err == nil && string(have) == want && built(bin)
+	return err == nil && string(have) == want && o.built(bin)
 }
 
 // built reports whether bin has every program of the project. A program that a power cut left blank counts as missing.
-func built(bin string) bool {
-	for _, name := range []string{"keel", "pulumi-resource-azure-dps", "program"} {
+func (o Options) built(bin string) bool {
+	names := []string{"keel", "pulumi-resource-azure-dps"}
+	if !o.HostBuilds {
+		names = append(names, "program")
+	}
+	for _, name := range names {
 		if begins, err := beginning(filepath.Join(bin, executable(name))); err != nil || durable.IsBlank(begins) {
 			return false
 		}

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// put writes a file of the bench's project.
+// put writes a file to the bench's project.
 func (b *bench) put(name, text string) string {
 	b.t.Helper()
 	file := filepath.Join(b.options.Root, name)
@@ -56,10 +56,10 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 			return nil
 		}, true},
 		"an embedded file": {func(b *bench, _ string) error { b.put("internal/table.json", "[1]"); return nil }, false},
-		"a source is gone": {func(b *bench, _ string) error {
+		"a source was removed": {func(b *bench, _ string) error {
 			return os.Remove(filepath.Join(b.options.Root, "main.go"))
 		}, false},
-		"a program is gone": {func(_ *bench, bin string) error {
+		"a program was removed": {func(_ *bench, bin string) error {
 			return os.Remove(filepath.Join(bin, "pulumi-resource-azure-dps"))
 		}, false},
 		"a program is blank": {func(_ *bench,
@@ -114,6 +114,28 @@ func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 	}
 }
 
+// TestTheProgramIsNotBuiltForAHostThatBuildsIt: an installed Pulumi would build it a second time.
+func TestTheProgramIsNotBuiltForAHostThatBuildsIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("main.go", "package main")
+	bin := filepath.Join(b.options.Root, ".evenkeel", "bin")
+	b.options.HostBuilds = true
+	if err := toolchain.BuildProject(t.Context(), b.options, bin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(toolchain.Program(bin)); err == nil || b.builds() != 1 {
+		t.Errorf("got %d builds, the program: %v; want only keel with the plugin", b.builds(), err)
+	}
+	if !toolchain.Fresh(b.options, bin) {
+		t.Error("got it stale, want it fresh without the program")
+	}
+	b.options.HostBuilds = false
+	if toolchain.Fresh(b.options, bin) {
+		t.Error("got it fresh for the pinned Pulumi, which needs the program")
+	}
+}
+
 func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -124,7 +146,7 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	heard := &listener{heard: cancel} // the wait is given up as soon as it is said
+	heard := &listener{heard: cancel} // the test stops waiting as soon as the report arrives
 	options := b.options
 	options.Report = toolchain.Reporter{Out: heard, Quiet: time.Millisecond}
 	if err := toolchain.BuildKeel(ctx, options, bin); !errors.Is(err, context.Canceled) {
@@ -137,11 +159,11 @@ func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := b.out.String(); got != "" {
-		t.Errorf("got %q said, want nothing: nobody builds", got)
+		t.Errorf("got %q reported, want nothing, since no other build runs", got)
 	}
 }
 
-// listener takes the first thing that is said and tells that it was.
+// listener calls its function at the first report.
 type listener struct {
 	text  string
 	heard func()
@@ -168,7 +190,7 @@ func TestACheckoutThatIsMovedStaysFresh(t *testing.T) {
 	}
 	bin := filepath.Join(moved.Root, ".evenkeel", "bin")
 	if !toolchain.Fresh(moved, bin) {
-		t.Error("got it stale, want it fresh: nothing but the folder's name has changed")
+		t.Error("got it stale, want it fresh: only the folder's name has changed")
 	}
 	b.options = moved
 	b.put("internal/new.go", "package internal")

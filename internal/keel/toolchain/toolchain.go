@@ -61,6 +61,9 @@ type Options struct {
 	Path string
 	// Explicit is the path of a pulumi that the user asked for, or "". Nothing else is tried then.
 	Explicit string
+	// HostBuilds is set if the language host builds the program, as that of an installed Pulumi does. Then BuildProject
+	// does not, and Fresh does not look for it.
+	HostBuilds bool
 	// Env is the environment of child processes.
 	Env []string
 	// Report receives progress.

@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// TestMain lets the test binary play pulumi and go, under whose names the tests link it.
+// TestMain makes the test binary pulumi or go if it is started under that name.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "pulumi":
@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeGo answers `go env GOVERSION` and writes what `go build -o` would; each build leaves a mark in FAKE_LOG.
+// fakeGo answers `go env GOVERSION` and writes what `go build -o` would; each build adds a line with its arguments and
+// GOFLAGS to FAKE_LOG.
 func fakeGo(args []string) int {
 	if args[0] == "env" {
 		fmt.Println(os.Getenv("FAKE_GO"))
@@ -40,7 +41,7 @@ func fakeGo(args []string) int {
 	if err != nil {
 		return 3
 	}
-	fmt.Fprintln(log, strings.Join(args, " "))
+	fmt.Fprintln(log, strings.Join(args, " "), "GOFLAGS="+os.Getenv("GOFLAGS"))
 	if os.Getenv("FAKE_FAIL") != "" {
 		fmt.Fprintln(os.Stderr, "x.go:1:2: undefined: y")
 		return 1
@@ -113,7 +114,7 @@ func (b *bench) install(folder string, names ...string) string {
 }
 
 func (b *bench) builds() int {
-	text, _ := os.ReadFile(b.log) // absent: none
+	text, _ := os.ReadFile(b.log) // empty if absent
 	return strings.Count(string(text), "\n")
 }
 
@@ -192,7 +193,7 @@ func TestAnExplicitPulumiOutOfRangeIsAnError(t *testing.T) {
 	}
 }
 
-func TestMissingToolsAreBuiltOnceByTwoAtATime(t *testing.T) {
+func TestTwoConcurrentBuildsBuildMissingToolsOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.options.Report = toolchain.Reporter{}

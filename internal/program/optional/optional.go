@@ -4,8 +4,6 @@
 package optional
 
 import (
-	"fmt"
-
 	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -29,14 +27,6 @@ func BeforeEnrollments(ctx *pulumi.Context, cfg *topology.Topology, hubs topolog
 	provider *azuredps.Provider, cloud target.Cloud) ([]pulumi.Resource, error) {
 	var made []pulumi.Resource
 	for _, h := range cfg.Separate(hubs) {
-		if h.DisableLocalAuth {
-			err := ctx.Log.Warn(fmt.Sprintf("%s has disableLocalAuth, and its link signs with a key, which the hub "+
-				"refuses: no device can register there until the link uses a managed identity. `keel doctor` shows "+
-				"when it does", h.Name), nil)
-			if err != nil {
-				return nil, err
-			}
-		}
 		link, err := azuredps.NewLinkedHub(ctx, h.Name, h.LinkTo(service), pulumi.Provider(provider))
 		if err != nil {
 			return nil, err

@@ -1,6 +1,6 @@
 // Package target makes sure that a stack is deployed to its own target: a local stack only to the emulator, and an
-// Azure stack never to the emulator. It stops the program before the first resource, so that nobody pays for a
-// forgotten variable. It also checks updates that would drop links of others or change the tier of a hub.
+// Azure stack never to the emulator. It stops the program before the first resource, so that a forgotten
+// variable costs nothing. It also checks updates that would drop links of others or change the tier of a hub.
 //
 // It does not decide what is deployed.
 package target
@@ -87,7 +87,7 @@ func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 		}
 		emulator, err := azurenative.NewProvider(ctx, "emulator", &azurenative.ProviderArgs{
 			SubscriptionId: pulumi.String(Subscription),
-			// The local plugin serves nobody who does not hold it.
+			// The local plugin rejects clients without it.
 			ClientSecret: pulumi.ToSecret(pulumi.String(secret)).(pulumi.StringOutput),
 		})
 		if err != nil {

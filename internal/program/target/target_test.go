@@ -20,7 +20,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// emulator answers TLS on loopback; the result is its address and the file of its CA.
+// emulator serves TLS on loopback and returns its address and the file of its CA.
 func emulator(t *testing.T) (endpoint, caFile string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
@@ -33,7 +33,7 @@ func emulator(t *testing.T) (endpoint, caFile string) {
 	return server.URL, caFile
 }
 
-// certificate writes a certificate that signed nothing.
+// certificate writes a certificate that has signed nothing.
 func certificate(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -70,10 +70,10 @@ func TestTargetAndPluginMustBelongTogether(t *testing.T) {
 		"local, not attached":          {topology.Local, endpoint, caFile, "", "keel exec -- pulumi"},
 		"local, another one attached": {topology.Local, endpoint, caFile, "azure-native-extra:1",
 			"keel exec -- pulumi"},
-		"azure, attached":               {topology.Azure, "", "", "azure-native:4711", "keel env --unset"},
-		"local, emulator gone":          {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
-		"local, somebody else's answer": {topology.Local, endpoint, otherCA, "azure-native:1", "keel emulator start"},
-		"local, CA file gone":           {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
+		"azure, attached":       {topology.Azure, "", "", "azure-native:4711", "keel env --unset"},
+		"local, no emulator":    {topology.Local, gone, goneCA, "azure-native:1", "keel emulator start"},
+		"local, another answer": {topology.Local, endpoint, otherCA, "azure-native:1", "keel emulator start"},
+		"local, no CA file":     {topology.Local, endpoint, caFile + ".gone", "azure-native:1", "read its CA"},
 		"local, endpoint without scheme": {topology.Local, "127.0.0.1:1", caFile, "azure-native:1",
 			"not an https address"},
 	} {

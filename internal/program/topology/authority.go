@@ -100,7 +100,7 @@ func (r *reader) signer(text string) (*x509.Certificate, error) {
 var CreateFirst = pulumi.DeleteBeforeReplace(false)
 
 // Certificate returns the arguments of the authority's certificate at the provisioning service. It is declared as
-// verified: whoever deploys the service decides whom it trusts, without a proof of possession.
+// verified, without a proof of possession, since the owner of the service decides which authorities it trusts.
 func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs {
 	return &devices.DpsCertificateArgs{
 		ResourceGroupName:       service.group,

@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// faultsOf are what is said of a local configuration, as "path: message".
+// faultsOf returns the errors of a local configuration, as "path: message".
 func faultsOf(t *testing.T, config stack) []string {
 	t.Helper()
 	_, err := topology.Parse(local(config), "local")
@@ -23,11 +23,11 @@ func faultsOf(t *testing.T, config stack) []string {
 	if err != nil && !errors.As(err, &faults) {
 		t.Fatal(err)
 	}
-	var told []string
+	var messages []string
 	for _, f := range faults.List {
-		told = append(told, f.Error())
+		messages = append(messages, f.Error())
 	}
-	return told
+	return messages
 }
 
 func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
@@ -85,9 +85,9 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 	}
 }
 
-// `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and
+// `pulumi config set --path` writes numbers and booleans where users mean strings (pulumi/pulumi issues 4295 and
 // 17586).
-func TestNumbersAreAcceptedAsTexts(t *testing.T) {
+func TestNumbersAreAcceptedAsStrings(t *testing.T) {
 	t.Parallel()
 	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
 		!strings.HasPrefix(got[0], "hubSettings.HUB-2: unknown hub") {
@@ -139,7 +139,7 @@ func TestALocationHasOneSpelling(t *testing.T) {
 	}
 }
 
-// TestNoConfigurationShowsAPrivateKey puts one, alone and beside a certificate, wherever a text is taken.
+// TestNoConfigurationShowsAPrivateKey puts a private key, alone and beside a certificate, into every string.
 func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 	t.Parallel()
 	a, err := deviceca.Open(t.TempDir(), time.Now())
@@ -179,24 +179,24 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 				"rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
 			} {
 				t.Run(name, func(t *testing.T) {
-					told := faultsOf(t, config)
-					if len(told) == 0 {
+					faults := faultsOf(t, config)
+					if len(faults) == 0 {
 						t.Errorf("%s: a private key was taken", name)
 					}
-					if strings.Contains(strings.Join(told, "\n"), mark) {
-						t.Errorf("%s: the fault shows the key: %s", name, told)
+					if strings.Contains(strings.Join(faults, "\n"), mark) {
+						t.Errorf("%s: the fault shows the key: %s", name, faults)
 					}
 				})
 			}
 		})
 	}
-	told := faultsOf(
+	faults := faultsOf(
 		t,
 		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
 	)
-	if len(told) != 1 ||
-		!strings.HasPrefix(told[0], "devices[0].certificate: contains a private key: remove it") {
-		t.Errorf("got %q, want what is wrong with the certificate alone", told)
+	if len(faults) != 1 ||
+		!strings.HasPrefix(faults[0], "devices[0].certificate: contains a private key: remove it") {
+		t.Errorf("got %q, want what is wrong with the certificate alone", faults)
 	}
 }
 

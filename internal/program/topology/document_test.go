@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// inSources returns what the patterns find in the package's sources, sorted.
+// inSources returns what the pattern matches in the package's sources, sorted.
 func inSources(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")

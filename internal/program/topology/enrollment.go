@@ -32,8 +32,8 @@ type entry struct {
 	primary, secondary string
 	// authority signs the certificates of devices without a key or certificate here; nil with symmetric keys.
 	authority *Authority
-	// guest is set if another stack owns the service. Registrations are then deleted with the enrollment, since nobody
-	// else would delete them.
+	// guest is set if another stack owns the service. Registrations are then deleted with the enrollment, since the
+	// owner's stack does not delete them.
 	guest bool
 	// policy overrides the allocation policy of the service; empty keeps it. It is never empty if hubs is set.
 	policy string

@@ -57,7 +57,7 @@ type hubSettings struct {
 }
 
 func (r *reader) hubs(location string) []Hub {
-	count := r.whole("hubs", 2, 1, maxHubs)
+	count := r.integer("hubs", 2, 1, maxHubs)
 	settings := map[string]hubSettings{}
 	if value := r.text("hubSettings", ""); value != "" {
 		r.decode("hubSettings", value, &settings)
@@ -74,7 +74,7 @@ func (r *reader) hubs(location string) []Hub {
 	for _, id := range slices.Sorted(maps.Keys(settings)) {
 		r.fault("hubSettings."+id, "unknown hub: `hubs` declares hub-1 to hub-%d", count)
 	}
-	r.someAccept(hubs)
+	r.requireAcceptingHub(hubs)
 	r.namesDiffer(hubs)
 	return hubs
 }
@@ -142,8 +142,8 @@ func (r *reader) namesDiffer(hubs []Hub) {
 	}
 }
 
-// someAccept checks that at least one hub remains and accepts new devices.
-func (r *reader) someAccept(hubs []Hub) {
+// requireAcceptingHub checks that at least one hub remains and accepts new devices.
+func (r *reader) requireAcceptingHub(hubs []Hub) {
 	if len(hubs) == 0 {
 		r.fault("hubSettings", "removes every hub: keep at least one")
 		return
@@ -153,14 +153,13 @@ func (r *reader) someAccept(hubs []Hub) {
 	}
 }
 
-// localAuth refuses hubs that would not accept the key of their link. The stack's own provisioning service can link
-// hubs by key only: the api-version that the program declares it with has no links by identity.
+// localAuth refuses hubs that would not accept the key of their link.
 func (r *reader) localAuth(t *Topology) {
 	for _, h := range t.Hubs {
-		if h.DisableLocalAuth && t.Existing == nil {
+		if h.DisableLocalAuth && !t.linking.byIdentity() {
 			r.fault("hubSettings."+h.Name+".disableLocalAuth",
 				"the hub would refuse the key of its link, so that no device could register: remove the setting, or "+
-					"use a provisioning service that another stack or tool declares (`provisioningService`)")
+					"link the stack's hubs by a managed identity (`linkAuthentication`)")
 		}
 	}
 }

@@ -25,9 +25,11 @@ func TestEnrollmentsNameTheirCertificatePolicy(t *testing.T) {
 		"Issuing": {group.CertificateAuthorityName, named.CertificateAuthorityName},
 		"leafs":   {group.CertificatePolicyName, named.CertificatePolicyName},
 	} {
-		if !slices.Equal(value, []pulumi.StringPtrInput{pulumi.String(name), pulumi.String(name)}) {
-			t.Errorf("got %v, want %s for the group and the device", value, name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !slices.Equal(value, []pulumi.StringPtrInput{pulumi.String(name), pulumi.String(name)}) {
+				t.Errorf("got %v, want %s for the group and the device", value, name)
+			}
+		})
 	}
 	if bare.NamespaceName != nil || bare.CertificateAuthorityName != nil || bare.CertificatePolicyName != nil {
 		t.Errorf("got %v for a device without names, want none", bare)
@@ -38,15 +40,20 @@ func TestNamesOfCertificatePoliciesAreChecked(t *testing.T) {
 	t.Parallel()
 	for member, text := range map[string]string{"namespaceName": "Ns-1", "certificateAuthorityName": "-ca",
 		"certificatePolicyName": "30"} {
-		for key, at := range map[string]string{"enrollmentGroup": "enrollmentGroup", "devices": "devices[0]"} {
-			value := fmt.Sprintf(`{"id":"a",%q:%q}`, member, text)
-			if key == "devices" {
-				value = "[" + value + "]"
+		t.Run(member, func(t *testing.T) {
+			for key, at := range map[string]string{"enrollmentGroup": "enrollmentGroup", "devices": "devices[0]"} {
+				t.Run(key, func(t *testing.T) {
+					value := fmt.Sprintf(`{"id":"a",%q:%q}`, member, text)
+					if key == "devices" {
+						value = "[" + value + "]"
+					}
+					faults := faultsOf(t, stack{key: value})
+					if len(faults) != 1 || !strings.HasPrefix(faults[0], at+"."+member+": ") ||
+						!strings.Contains(faults[0], text) {
+						t.Errorf("got %q, want the error of %s", faults, member)
+					}
+				})
 			}
-			told := faultsOf(t, stack{key: value})
-			if len(told) != 1 || !strings.HasPrefix(told[0], at+"."+member+": ") || !strings.Contains(told[0], text) {
-				t.Errorf("%s: got %q, want the fault of %s", key, told, member)
-			}
-		}
+		})
 	}
 }

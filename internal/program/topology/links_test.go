@@ -10,8 +10,8 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// service are the inputs of a provisioning service with links, each the host name of a hub with "=key" or "=****"
-// behind it.
+// service returns the inputs of a provisioning service with links: each text is the host name of a hub, followed by
+// "=key" or "=****".
 func service(links ...string) resource.PropertyMap {
 	list := []resource.PropertyValue{}
 	for _, link := range links {
@@ -53,7 +53,7 @@ func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
 			"would drop the links of x, which this stack does not declare"},
 		"a link of another, after a look": {false, []string{"a=k", "x=****"}, []string{"a=k"}, []string{"a", "x"},
 			"would drop the links of x, which this stack does not declare"},
-		"not shared any more": {false, []string{"a=****"}, []string{"a=k"}, []string{"a"},
+		"no longer shared": {false, []string{"a=****"}, []string{"a=k"}, []string{"a"},
 			"a is linked by a separate resource"},
 		"not shared, never looked at": {false, nil, []string{"a=k"}, []string{"a"},
 			"a is linked by a separate resource"},
@@ -62,9 +62,9 @@ func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
 		"shared, a link since": {true, []string{"a=****"}, []string{"a=****"}, []string{"x", "a", "b"},
 			"would drop the links of b, x, which were added"},
 		"shared, never looked at": {true, nil, nil, []string{"a"}, "`pulumi up --refresh` to keep them"},
-		"shared, a link gone": {true, []string{"a=****", "b=****"}, []string{"a=****", "b=****"},
+		"shared, a link removed": {true, []string{"a=****", "b=****"}, []string{"a=****", "b=****"},
 			[]string{"a"}, "the links of b were removed"},
-		"shared after links of its own": {true, []string{"a=k"}, []string{"a=k"}, []string{"a"},
+		"shared after it declared links": {true, []string{"a=k"}, []string{"a=k"}, []string{"a"},
 			"still declares the links of a,"},
 		"shared, with a hub not yet known": {true, []string{}, []string{}, nil, ""},
 		"linked under the name for devices": {false, []string{classic + "=k"}, []string{classic + "=k"},

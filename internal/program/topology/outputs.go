@@ -11,7 +11,7 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, 
 	byName, operators := pulumi.Map{}, pulumi.StringMap{}
 	for _, h := range hubs {
 		byName[h.Name] = pulumi.Map{"hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain)}
-		if !h.DisableLocalAuth { // keel logs in with Microsoft Entra ID where there is none
+		if !h.DisableLocalAuth { // keel then logs in with Microsoft Entra ID
 			operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
 		}
 	}

@@ -70,7 +70,7 @@ func (r *reader) choice(key, fallback string, allowed ...string) string {
 	return fallback
 }
 
-func (r *reader) whole(key string, fallback, low, high int) int {
+func (r *reader) integer(key string, fallback, low, high int) int {
 	value := r.text(key, strconv.Itoa(fallback))
 	n, err := strconv.Atoi(value)
 	if err != nil {

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -63,7 +64,7 @@ func leaf(t *testing.T) string {
 	return string(chain)
 }
 
-// local completes a configuration with what keel writes for a local stack.
+// local adds to a configuration what keel writes for a local stack.
 func local(more stack) stack {
 	s := stack{"endpoint": "https://127.0.0.1:1", "caFile": "/ca.pem"}
 	for key, value := range more {
@@ -111,15 +112,16 @@ func TestHubSettingsApplyToTheirHubAndARemovedOneLeavesTheOthersAlone(t *testing
 	}
 }
 
-func TestAHubThatRefusesKeysNeedsAnothersService(t *testing.T) {
+func TestAHubThatRefusesKeysIsLinkedByIdentity(t *testing.T) {
 	t.Parallel()
 	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/theirs"
 	for name, tc := range map[string]struct {
 		settings stack
 		want     bool
 	}{
-		"refused keys": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
-		"accepted":     {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
+		"refused keys": {stack{"provisioningService": id, "linkAuthentication": "SystemAssigned",
+			"hubSettings": `{"hub-1":{"disableLocalAuth":true}}`}, true},
+		"accepted": {stack{"provisioningService": id, "hubSettings": `{"hub-1":{"disableLocalAuth":false}}`}, false},
 		"removed, of a service of its own": {stack{
 			"hubSettings": `{"hub-1":{"disableLocalAuth":true,"remove":true}}`}, false},
 	} {
@@ -149,6 +151,9 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"too many hubs": {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
 		"hubs in words": {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
 		"a hub that refuses the key of its link": {stack{"hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
+			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
+		"the same at another's service": {stack{"target": "azure", "endpoint": "", "caFile": "",
+			"provisioningService": serviceID, "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
 			[]string{"hubSettings.hub-2.disableLocalAuth: the hub would refuse the key of its link"}},
 		"the same in a stack that shares its service": {stack{"target": "azure", "endpoint": "", "caFile": "",
 			"shared": "true", "hubSettings": `{"hub-2":{"disableLocalAuth":true}}`},
@@ -302,7 +307,7 @@ func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
 		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name),
 			given.Thumbprint)
 	}
-	// A private key beside it is not passed on, so nothing differs.
+	// The private key beside it is not passed on, so nothing changes.
 	if diff := cmp.Diff(given, parse(
 		"ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
 		cmp.AllowUnexported(topology.Authority{})); diff != "" {
@@ -322,8 +327,7 @@ func TestAFaultNeverShowsAKey(t *testing.T) {
 	}
 }
 
-// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is
-// registered.
+// TestADeviceThatTheManifestDeclaresTooIsRefused, in every format of the manifest, before any resource is registered.
 func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -341,7 +345,7 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 			} {
 				t.Run(form, func(t *testing.T) {
 					if form == "text" && strings.HasPrefix(text, "\ufeff") {
-						return // a configuration value has no byte order mark
+						return // a configuration value cannot begin with a byte order mark
 					}
 					_, err := topology.Parse(source, "dev")
 					if err == nil || !strings.Contains(err.Error(), "manifest: ") ||
@@ -368,12 +372,14 @@ func TestTheEmulatorsSecretIsReadFromItsFile(t *testing.T) {
 		return nil, fs.ErrNotExist
 	}
 	for file, want := range map[string]string{"/secret": "the-secret", "/gone": "", "": ""} {
-		got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "keel up") {
-			t.Errorf("%q: got %v, want what writes it", file, err)
-		}
+		t.Run(fmt.Sprintf("%q", file), func(t *testing.T) {
+			got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
+			if got != want || (err == nil) != (want != "") {
+				t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "keel up") {
+				t.Errorf("%q: got %v, want what writes it", file, err)
+			}
+		})
 	}
 }

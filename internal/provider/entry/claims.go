@@ -129,9 +129,9 @@ func (c *Claims) RivalOf(o Owner, key ClaimKey) *rival {
 	return nil
 }
 
-// Turn waits until no other operation works on any of the ids. It takes them in a fixed order, so that two operations
+// Lock waits until no other operation works on any of the ids. It takes them in a fixed order, so that two operations
 // never wait for each other. A cancelled operation stops waiting.
-func (c *Claims) Turn(ctx context.Context, keys ...ClaimKey) (done func(), err error) {
+func (c *Claims) Lock(ctx context.Context, keys ...ClaimKey) (done func(), err error) {
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, func(a, b ClaimKey) int {
 		return strings.Compare(a.collection+"/"+a.id, b.collection+"/"+b.id)

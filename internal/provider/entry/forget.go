@@ -47,12 +47,12 @@ func deleteEntry(ctx context.Context, k Kind, id string, known Held, forget bool
 	if err != nil {
 		return err
 	}
-	done, err := l.Claims.Turn(ctx, ClaimOf(k.collection, entry))
+	done, err := l.Claims.Lock(ctx, ClaimOf(k.collection, entry))
 	if err != nil {
 		return l.Failure("delete", entry, err)
 	}
 	defer done()
-	if kept, err := l.yields(ctx, entry, Owner{l.URN, Text(known.Instance)}); kept || err != nil {
+	if kept, err := l.isLeftToOther(ctx, entry, Owner{l.URN, Text(known.Instance)}); kept || err != nil {
 		return err
 	}
 	if known.isUnconfirmed() {

@@ -36,8 +36,8 @@ func makeKey(urn, slot string) (string, error) {
 	return base64.StdEncoding.EncodeToString(append(raw, keyMark(raw, urn, slot)...)), nil
 }
 
-// isMadeFor reports whether the key was made by makeKey for the same slot of the same resource.
-func isMadeFor(key, urn, slot string) bool {
+// isGeneratedFor reports whether the key was made by makeKey for the same slot of the same resource.
+func isGeneratedFor(key, urn, slot string) bool {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(raw) == sas.GeneratedKeyBytes &&
 		hmac.Equal(raw[randomBytes:], keyMark(raw[:randomBytes], urn, slot))
@@ -74,7 +74,7 @@ func isOurs(held, given, urn, slot string) bool {
 	if given != "" {
 		return held == given
 	}
-	return isMadeFor(held, urn, slot)
+	return isGeneratedFor(held, urn, slot)
 }
 
 // CleanKey removes line breaks from a key that a program or a user gives.

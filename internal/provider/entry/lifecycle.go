@@ -86,7 +86,7 @@ func (l Lifecycle) Fetch(ctx context.Context, id string) (Held, error) {
 // create creates the entry. An existing one is taken over if this resource owns it: the entry of a replaced instance,
 // or one that an interrupted creation left.
 func (l Lifecycle) create(ctx context.Context, want Declared) (Held, error) {
-	done, err := l.Claims.Turn(ctx, ClaimOf(l.collection, want.ID))
+	done, err := l.Claims.Lock(ctx, ClaimOf(l.collection, want.ID))
 	if err != nil {
 		return Held{}, l.Failure("create", want.ID, err)
 	}
@@ -213,7 +213,7 @@ func (l Lifecycle) read(ctx context.Context, id string, want Declared, known Hel
 // update sends the whole entry with the keys it holds, on condition that it is still the version of the state.
 func (l Lifecycle) update(ctx context.Context, want Declared, known Held) (Held, error) {
 	key := ClaimOf(l.collection, want.ID)
-	done, err := l.Claims.Turn(ctx, key)
+	done, err := l.Claims.Lock(ctx, key)
 	if err != nil {
 		return Held{}, l.Failure("update", want.ID, err)
 	}

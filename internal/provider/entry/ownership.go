@@ -102,7 +102,7 @@ func (l Lifecycle) MayDelete(ctx context.Context, id string, c Change) error {
 	switch {
 	case c.IsCreatedAgain:
 		why = "it was deleted and created again"
-	case isMadeFor(c.PrimaryKey, l.Mark, primarySlot), isMadeFor(c.SecondaryKey, l.Mark, secondarySlot):
+	case isGeneratedFor(c.PrimaryKey, l.Mark, primarySlot), isGeneratedFor(c.SecondaryKey, l.Mark, secondarySlot):
 		why = "a replacement of this resource has renewed its keys"
 	}
 	if why != "" {
@@ -173,9 +173,9 @@ func (l Lifecycle) rewritten(id string) error {
 		"if no other resource declares it, run `pulumi refresh` and delete it again", id, l.Host, l.URN)
 }
 
-// yields reports whether an entry to delete is left to another resource of this run, and logs that. It fails if the
-// other resource declares the entry but does not have it.
-func (l Lifecycle) yields(ctx context.Context, id string, known Owner) (bool, error) {
+// isLeftToOther reports whether an entry to delete is left to another resource of this run, and logs that. It fails if
+// the other resource declares the entry but does not have it.
+func (l Lifecycle) isLeftToOther(ctx context.Context, id string, known Owner) (bool, error) {
 	rival := l.Claims.RivalOf(known, ClaimOf(l.collection, id))
 	switch {
 	case rival == nil:

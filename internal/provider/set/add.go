@@ -14,7 +14,7 @@ import (
 // add creates enrollments with one bulk operation, and splits it when the service refuses it as a whole. An existing
 // enrollment is taken over if this creation created it, now or in an interrupted run.
 func (r *run) add(ctx context.Context, want []entry.Declared) {
-	done, err := r.Claims.Turn(ctx, r.keys(idsOf(want))...)
+	done, err := r.Claims.Lock(ctx, r.keys(idsOf(want))...)
 	if err != nil {
 		return // canceled, which apply reports
 	}
@@ -33,14 +33,14 @@ func (r *run) addBulk(ctx context.Context, want []entry.Declared) {
 		entries[i], sent[i] = entry.ToService(w, keys), r.record(w, keys, "")
 	}
 	result, err := r.Entries.Bulk(ctx, dpsservice.BulkCreate, entries)
-	if isRefusedWhole(err) && len(want) > 1 {
+	if isRefusedAsWhole(err) && len(want) > 1 {
 		r.addBulk(ctx, want[:len(want)/2])
 		r.addBulk(ctx, want[len(want)/2:])
 		return
 	}
 	if err != nil {
 		for i, w := range want {
-			r.doubt(w.ID, sent[i], err)
+			r.recordUnconfirmed(w.ID, sent[i], err)
 			r.fail(ctx, r.Failure("create", w.ID, err))
 		}
 		return
@@ -62,9 +62,9 @@ func (r *run) addBulk(ctx context.Context, want []entry.Declared) {
 	}
 }
 
-// isRefusedWhole reports whether the service refused a whole bulk operation because of one of its entries, which it
+// isRefusedAsWhole reports whether the service refused a whole bulk operation because of one of its entries, which it
 // does not name, or because of its size.
-func isRefusedWhole(err error) bool {
+func isRefusedAsWhole(err error) bool {
 	var refusal *dpsservice.Error
 	return errors.As(err, &refusal) && !errors.Is(err, dpsservice.ErrUncertain) &&
 		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusRequestEntityTooLarge)
@@ -79,8 +79,9 @@ func (r *run) keysFor(want entry.Declared) (dpsservice.SymmetricKey, error) {
 	return entry.CompleteKeys(entry.GivenKeys(want.Attestation), r.of(want.ID).Mark)
 }
 
-// doubt records an enrollment whose creation failed without an answer, so that it is unknown whether it exists.
-func (r *run) doubt(id string, sent record, err error) {
+// recordUnconfirmed records an enrollment whose creation failed without an answer, so that it is unknown whether it
+// exists.
+func (r *run) recordUnconfirmed(id string, sent record, err error) {
 	if errors.Is(err, dpsservice.ErrUncertain) {
 		sent.etag = entry.Unanswered
 		r.note(id, sent)
@@ -115,7 +116,7 @@ func (r *run) adopt(ctx context.Context, want entry.Declared, sent record) {
 	}
 	stored, err := l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), found.Etag)
 	if err != nil {
-		r.doubt(want.ID, r.record(want, keys, ""), err)
+		r.recordUnconfirmed(want.ID, r.record(want, keys, ""), err)
 		r.fail(ctx, l.Failure("create", want.ID, err))
 		return
 	}

@@ -11,7 +11,7 @@ import (
 
 // change sends an enrollment with the keys that it holds, on condition that it is still the version of the state.
 func (r *run) change(ctx context.Context, want entry.Declared) error {
-	done, err := r.Claims.Turn(ctx, r.key(want.ID))
+	done, err := r.Claims.Lock(ctx, r.key(want.ID))
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (r *run) change(ctx context.Context, want entry.Declared) error {
 		return r.movedMeanwhile(want.ID) // settle did not change it
 	}
 	if known.kind != entry.AttestationType(want.Attestation) {
-		return r.remake(ctx, l, want, known)
+		return r.recreate(ctx, l, want, known)
 	}
 	keys := entry.GivenKeys(want.Attestation)
 	if known.kind == dpsservice.SymmetricKeyAttestation {
@@ -33,7 +33,7 @@ func (r *run) change(ctx context.Context, want entry.Declared) error {
 	}
 	stored, err := l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), known.etag)
 	if errors.Is(err, dpsservice.ErrPrecondition) {
-		stored, err = r.putAgain(ctx, l, want, keys, known)
+		stored, err = r.resolveConflict(ctx, l, want, keys, known)
 	}
 	if err != nil {
 		return r.updateFailure(want.ID, err)
@@ -47,9 +47,9 @@ func (r *run) answered(want entry.Declared, keys dpsservice.SymmetricKey, stored
 	return r.stamped(r.record(want, keys, ""), stored.Etag, stored.CreatedDateTimeUtc, stored.LastUpdatedDateTimeUtc)
 }
 
-// putAgain decides about an enrollment whose version differs from the state's. It may be the result of this update,
-// whose answer was lost, or differ in nothing that would be overwritten.
-func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declared, keys dpsservice.SymmetricKey,
+// resolveConflict decides about an enrollment whose version differs from the state's. It may be the result of this
+// update, whose answer was lost, or differ in nothing that would be overwritten.
+func (r *run) resolveConflict(ctx context.Context, l entry.Lifecycle, want entry.Declared, keys dpsservice.SymmetricKey,
 	known record) (dpsservice.Enrollment, error) {
 	found, err := l.Fetch(ctx, want.ID)
 	switch {
@@ -66,9 +66,9 @@ func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declar
 	return l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), found.Etag)
 }
 
-// remake deletes an enrollment whose kind of attestation changes, unless another client changed it, and creates it
+// recreate deletes an enrollment whose kind of attestation changes, unless another client changed it, and creates it
 // again.
-func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared, known record) error {
+func (r *run) recreate(ctx context.Context, l entry.Lifecycle, want entry.Declared, known record) error {
 	found, err := l.Fetch(ctx, want.ID)
 	if err == nil && !r.reread(found, known).same(known) {
 		err = &movedError{r.reread(found, known).differences(known)}
@@ -92,7 +92,7 @@ func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared
 	}
 	stored, err := l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), "")
 	if err != nil {
-		r.doubt(want.ID, r.record(want, keys, ""), err)
+		r.recordUnconfirmed(want.ID, r.record(want, keys, ""), err)
 		return l.Failure("create", want.ID, err)
 	}
 	r.note(want.ID, r.answered(want, keys, stored))

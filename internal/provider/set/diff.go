@@ -40,7 +40,7 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 func heldKeys(devices map[string]string) iter.Seq[entry.ClaimKey] {
 	return func(yield func(entry.ClaimKey) bool) {
 		for id, text := range devices {
-			if parseRecord(text).isMade() && !yield(entry.ClaimOf(entry.IndividualsName, id)) {
+			if parseRecord(text).isCreated() && !yield(entry.ClaimOf(entry.IndividualsName, id)) {
 				return
 			}
 		}

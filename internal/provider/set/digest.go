@@ -79,10 +79,10 @@ func parseRecord(s string) record {
 }
 
 // isSettled reports whether the record is of an enrollment that exists in a known version.
-func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
+func (r record) isSettled() bool { return r.etag != "" && r.isCreated() }
 
-// isMade reports whether the record is of an enrollment that certainly existed when it was last read or written.
-func (r record) isMade() bool { return r.etag != entry.Unanswered && r.etag != gone }
+// isCreated reports whether the record is of an enrollment that certainly existed when it was last read or written.
+func (r record) isCreated() bool { return r.etag != entry.Unanswered && r.etag != gone }
 
 // same reports whether both records are of the same enrollment, in whatever versions.
 func (r record) same(other record) bool {

@@ -29,7 +29,7 @@ func planFor(want []entry.Declared, devices map[string]string, d digester) plan 
 		wanted[id] = true
 		text, exists := known[id]
 		switch record := parseRecord(text); {
-		case !exists || !record.isMade():
+		case !exists || !record.isCreated():
 			plan.added = append(plan.added, w)
 		case !d.agrees(w, record):
 			plan.changed = append(plan.changed, w)

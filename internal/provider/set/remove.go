@@ -14,7 +14,7 @@ import (
 // next attempt, and again afterwards: a device may have registered in between. Devices whose second deletion failed are
 // kept as gone.
 func (r *run) removal(ctx context.Context, ids []string) {
-	done, err := r.Claims.Turn(ctx, r.keys(ids)...)
+	done, err := r.Claims.Lock(ctx, r.keys(ids)...)
 	if err != nil {
 		return // canceled, which apply reports
 	}

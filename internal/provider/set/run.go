@@ -127,7 +127,7 @@ func (r *run) apply(ctx context.Context, plan plan) error {
 	})
 	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsservice.BulkSize)),
 		func(want []entry.Declared) { r.add(ctx, want) })
-	if err := r.learnEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
+	if err := r.completeEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
 		r.failures = append(r.failures, fmt.Sprintf("read the etags of new enrollments: %v", err))
 	}
 	r.report(ctx)

@@ -40,7 +40,7 @@ func (r *run) survey(ctx context.Context, ids []string, visit func(id string, fo
 			}
 			visit(id, found)
 			if delete(wanted, key); len(wanted) == 0 {
-				break // the other pages contain none of ours
+				break // the other pages contain none of these devices
 			}
 		}
 		return nil
@@ -64,9 +64,9 @@ func (r *run) survey(ctx context.Context, ids []string, visit func(id string, fo
 	return failed
 }
 
-// learnEtags completes the records of enrollments that this run created: a bulk operation returns no etags. One that
+// completeEtags completes the records of enrollments that this run created: a bulk operation returns no etags. One that
 // differs already was changed by another client and is left to the next refresh.
-func (r *run) learnEtags(ctx context.Context, ids []string) error {
+func (r *run) completeEtags(ctx context.Context, ids []string) error {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 		known := r.known(id)
 		return known.settings == "" || known.etag != ""

@@ -3,7 +3,7 @@
 // built: the host of this version has the flag but ignores runtime.options.binary, and would link the program again on
 // every run.
 //
-// It builds nothing and knows nothing else of evenkeel.
+// It builds nothing and does not know the rest of evenkeel.
 package main
 
 import (

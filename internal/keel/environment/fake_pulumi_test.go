@@ -23,22 +23,22 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// TestMain lets the test binary play pulumi, under whose name the tests link it.
+// TestMain makes the test binary pulumi if it is started under that name.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "pulumi" {
-		os.Exit(paper(filepath.Dir(os.Args[0])).run(os.Args[1:]))
+		os.Exit(fakePulumi(filepath.Dir(os.Args[0])).run(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
 
-// paper is a pulumi that keeps everything in its own folder, because the environment of children is under test. It logs
-// its arguments in "log". "export" is the state, "lock" there while an operation runs, "complaint" what an operation is
-// refused for.
-type paper string
+// fakePulumi is a pulumi that keeps everything in its own folder, because the environment of children is under test. It
+// logs its arguments in "log". "export" is the state, "lock" exists while an operation runs, and "complaint" is the
+// error of every operation.
+type fakePulumi string
 
-func (p paper) file(name string) string { return filepath.Join(string(p), name) }
+func (p fakePulumi) file(name string) string { return filepath.Join(string(p), name) }
 
-func (p paper) run(args []string) int {
+func (p fakePulumi) run(args []string) int {
 	log, err := os.OpenFile(p.file("log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return 3
@@ -91,9 +91,9 @@ func (p paper) run(args []string) int {
 	return 0
 }
 
-// operate runs an operation under the lock, as far as there is something to do: the program that --client leads to.
-// Before it takes the lock it clears the pending creates, when it is told so, as the real one does.
-func (p paper) operate(args []string) int {
+// operate runs an operation under the lock: the program at the address of --client, if there is one. With
+// --clear-pending-creates it first clears them, before it takes the lock, as the real pulumi does.
+func (p fakePulumi) operate(args []string) int {
 	if slices.Contains(args, "--clear-pending-creates") {
 		p.must(p.change(func(d map[string]any) { delete(d, "pending_operations") }))
 	}
@@ -103,9 +103,8 @@ func (p paper) operate(args []string) int {
 	}
 	p.must(os.WriteFile(p.file("lock"), []byte(strconv.Itoa(os.Getpid())), 0o600))
 	defer func() { p.must(os.Remove(p.file("lock"))) }()
-	if next, err := os.ReadFile(
-		p.file("export-by-then"),
-	); err == nil { // somebody else's operation has ended just before
+	// Another operation has ended just before.
+	if next, err := os.ReadFile(p.file("export-by-then")); err == nil {
 		p.must(errors.Join(os.WriteFile(p.file("export"), next, 0o600), os.Remove(p.file("export-by-then"))))
 	}
 	if text, err := os.ReadFile(p.file("history-by-then")); err == nil {
@@ -122,15 +121,15 @@ func (p paper) operate(args []string) int {
 	return 0
 }
 
-func (p paper) must(err error) {
+func (p fakePulumi) must(err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintln(os.Stderr, "the paper pulumi is broken:", err)
+		fmt.Fprintln(os.Stderr, "the fake pulumi failed:", err)
 		os.Exit(5)
 	}
 }
 
 // change edits the deployment of the state.
-func (p paper) change(edit func(map[string]any)) error {
+func (p fakePulumi) change(edit func(map[string]any)) error {
 	text, err := os.ReadFile(p.file("export"))
 	if err != nil {
 		return err
@@ -149,14 +148,14 @@ func (p paper) change(edit func(map[string]any)) error {
 	return os.WriteFile(p.file("export"), text, 0o600)
 }
 
-// runProgram asks a language host to run the program, with a monitor that takes the outputs of the stack.
-func (p paper) runProgram(address string) error {
+// runProgram makes a language host run the program, with a monitor that receives the outputs of the stack.
+func (p fakePulumi) runProgram(address string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	server := grpc.NewServer()
-	pulumirpc.RegisterResourceMonitorServer(server, monitor{paper: p})
+	pulumirpc.RegisterResourceMonitorServer(server, monitor{fakePulumi: p})
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
 	host, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -177,7 +176,7 @@ func (p paper) runProgram(address string) error {
 
 type monitor struct {
 	pulumirpc.UnimplementedResourceMonitorServer
-	paper
+	fakePulumi
 }
 
 func (monitor) RegisterResource(
@@ -198,7 +197,7 @@ func (m monitor) RegisterResourceOutputs(
 	return &emptypb.Empty{}, os.WriteFile(m.file("registered"), text, 0o600)
 }
 
-// holds reports whether the paper pulumi beside an environment's is in an operation, under the lock.
+// holds reports whether the fake pulumi of an environment runs an operation under the lock.
 func holds(pulumi string) bool {
 	_, err := os.Stat(filepath.Join(filepath.Dir(pulumi), "lock"))
 	return err == nil

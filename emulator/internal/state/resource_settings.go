@@ -27,6 +27,24 @@ var defaultHubSettings = HubSettings{
 	MaxDeliveries: 10, MessageLife: time.Hour, FeedbackLock: 5 * time.Second, FeedbackLife: time.Hour,
 }
 
+// ServiceSettings are the settings of a provisioning service that affect how its clients are served.
+type ServiceSettings struct {
+	// DisableLocalAuth refuses signatures of shared access policies.
+	DisableLocalAuth bool
+}
+
+// readServiceSettings sets the service's settings from its properties.
+func (s *State) readServiceSettings(v *Service) (err error) {
+	v.Settings = ServiceSettings{}
+	if s.serviceSettings == nil {
+		return nil
+	}
+	if v.Settings, err = s.serviceSettings(v.Properties); err != nil {
+		return fmt.Errorf("read the settings of %s: %w", serviceObject(v.ID.Name), err)
+	}
+	return nil
+}
+
 // readSettings sets the hub's settings from its properties. Zero means the default.
 func (s *State) readSettings(h *Hub) error {
 	h.Settings = defaultHubSettings
