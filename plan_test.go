@@ -80,7 +80,7 @@ func (d *deployment) write(name, content string) string {
 	return name
 }
 
-// serve starts a provider for the engine, which speaks to it as to any plugin: secrets are taken off where it does not
+// serve starts a provider for the engine, which calls it like any plugin: secrets are removed where it does not
 // accept them.
 func (d *deployment) serve(server pulumirpc.ResourceProviderServer) (plugin.Provider, error) {
 	stop := make(chan bool)
@@ -265,7 +265,8 @@ func TestAnUpdatePlanHolds(t *testing.T) {
 					t.Fatalf("%s: preview: %v\n%s", step.name, err, withoutKeys(d.messages.String()))
 				}
 				if _, err := d.update(false, plan); err != nil {
-					t.Fatalf("%s: update by its plan failed:\n%s", step.name, withoutKeys(err.Error()+d.messages.String()))
+					t.Fatalf("%s: update by its plan failed:\n%s", step.name,
+						withoutKeys(err.Error()+d.messages.String()))
 				}
 			}
 		})
@@ -313,31 +314,34 @@ func TestAHubThatRefusesKeysIsPlanned(t *testing.T) {
 		settings string
 		refused  bool
 	}{{`{}`, false}, {`{"hub-2":{"disableLocalAuth":true}}`, true}, {`{"hub-2":{}}`, false}} {
-		d.settings["hubSettings"] = step.settings
-		plan, err := d.update(true, nil)
-		if err != nil {
-			t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
-		}
-		if i == 0 {
-			plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
-		}
-		if _, err := d.update(false, plan); err != nil {
-			t.Fatalf("%s: update by its plan failed:\n%s", step.settings, withoutKeys(err.Error()+d.messages.String()))
-		}
-		if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
-			t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())
-		}
-		hubs, err := manager.List(t.Context(), arm.Target{APIVersion: "2022-04-30-preview",
-			ID: "/subscriptions/" + target.Subscription + "/providers/Microsoft.Devices/IotHubs"})
-		if err != nil || len(hubs) != 2 {
-			t.Fatalf("%s: got hubs %s, %v", step.settings, hubs, err)
-		}
-		for _, hub := range hubs {
-			want := step.refused && strings.Contains(string(hub), `"name":"hub-2`)
-			if got := strings.Contains(string(hub), `"disableLocalAuth":true`); got != want {
-				t.Errorf("%s: got %s, want disableLocalAuth %t", step.settings, hub, want)
+		t.Run(step.settings, func(t *testing.T) {
+			d.settings["hubSettings"] = step.settings
+			plan, err := d.update(true, nil)
+			if err != nil {
+				t.Fatalf("%s: preview: %v\n%s", step.settings, err, withoutKeys(d.messages.String()))
 			}
-		}
+			if i == 0 {
+				plan = nil // see TestALinkIsNotPlannedBeforeItsProvider
+			}
+			if _, err := d.update(false, plan); err != nil {
+				t.Fatalf("%s: update by its plan failed:\n%s", step.settings,
+					withoutKeys(err.Error()+d.messages.String()))
+			}
+			if got := d.operators(); got["hub-2"].HasValue() == step.refused || !got["hub-1"].HasValue() {
+				t.Errorf("%s: got connection strings of %v", step.settings, got.StableKeys())
+			}
+			hubs, err := manager.List(t.Context(), arm.Target{APIVersion: "2022-04-30-preview",
+				ID: "/subscriptions/" + target.Subscription + "/providers/Microsoft.Devices/IotHubs"})
+			if err != nil || len(hubs) != 2 {
+				t.Fatalf("%s: got hubs %s, %v", step.settings, hubs, err)
+			}
+			for _, hub := range hubs {
+				want := step.refused && strings.Contains(string(hub), `"name":"hub-2`)
+				if got := strings.Contains(string(hub), `"disableLocalAuth":true`); got != want {
+					t.Errorf("%s: got %s, want disableLocalAuth %t", step.settings, hub, want)
+				}
+			}
+		})
 	}
 }
 
@@ -357,7 +361,7 @@ func TestAnUpdatePlanRefusesOtherChanges(t *testing.T) {
 
 // TestALinkIsNotPlannedBeforeItsProvider holds what the documentation says of shared services: the engine leaves an
 // unknown secret out of a plan when the configuration of the resource's provider is unknown too, so the plan of a first
-// deployment refuses the key of a link. When this fails the engine has learnt it: say so in the documentation.
+// deployment refuses the key of a link. If this test fails, the engine can do it: correct the documentation.
 func TestALinkIsNotPlannedBeforeItsProvider(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t)

@@ -62,15 +62,17 @@ func TestADeviceAnswersDirectMethods(t *testing.T) {
 		{"a payload that is no request", `{"methodName":"reprovision","payload":[]}`,
 			`{"status":404,"payload":{"method":"reprovision","payload":[]}}`},
 	} {
-		status, got := f.invoke(t, "worker", tc.body)
-		var have, want any
-		if err := json.Unmarshal([]byte(got), &have); err != nil {
-			t.Errorf("%s: got %s: %v", tc.name, got, err)
-		}
-		_ = json.Unmarshal([]byte(tc.want), &want)
-		if a, b := must(json.Marshal(have))(t), must(json.Marshal(want))(t); status != 200 || !bytes.Equal(a, b) {
-			t.Errorf("%s: got %d %s, want 200 %s", tc.name, status, a, b)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			status, got := f.invoke(t, "worker", tc.body)
+			var have, want any
+			if err := json.Unmarshal([]byte(got), &have); err != nil {
+				t.Errorf("%s: got %s: %v", tc.name, got, err)
+			}
+			_ = json.Unmarshal([]byte(tc.want), &want)
+			if a, b := must(json.Marshal(have))(t), must(json.Marshal(want))(t); status != 200 || !bytes.Equal(a, b) {
+				t.Errorf("%s: got %d %s, want 200 %s", tc.name, status, a, b)
+			}
+		})
 	}
 	if got := await.Next(t, requests, "the request to register again"); got.Run != "r1" {
 		t.Errorf("got %+v, want the run r1", got)

@@ -124,7 +124,7 @@ func (f *fleet) examine(compared comparison) *checkResult {
 	return &result
 }
 
-// err is the error with which a command ends whose check did not pass; nil if it did, or if there is none.
+// err returns the error of a command whose check did not pass. It returns nil if the check passed or was not made.
 func (c *checkResult) err() error {
 	if c == nil || c.Passed {
 		return nil

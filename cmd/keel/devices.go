@@ -47,7 +47,8 @@ func newDevices(a *app) *cobra.Command {
 			"hubs.\n\n" +
 			"With --csr, each device makes a new key, asks the service for a certificate, and connects to its hub with " +
 			"it. keel keeps\n" +
-			"both as DEVICE-issued-cert.pem and DEVICE-issued-key.pem, a secret, under .evenkeel/devices. The enrollments " +
+			"both as DEVICE-issued-cert.pem and DEVICE-issued-key.pem, a secret, under .evenkeel/devices. The " +
+			"enrollments " +
 			"must name a\n" +
 			"certificate policy.\n\n" + proofHelp,
 		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision " +
@@ -85,7 +86,8 @@ type fleet struct {
 	transport  dpsdevice.Transport
 	credential func(id string) (dpsdevice.Credential, error) // of the stack's own group
 	before     map[string]string                             // hub by registration id, from earlier runs
-	finishes   bool                                          // a device that has begun goes on after an interruption
+	// a device that has begun is finished after an interruption
+	finishes bool
 	// certificates is the folder of the certificates that devices ask for; empty if they ask for none.
 	certificates string
 

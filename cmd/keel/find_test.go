@@ -75,12 +75,12 @@ func TestADeviceIsFoundWithItsGroupHubTwinAndConnection(t *testing.T) {
 	if _, err := connection.Report(ctx, map[string]int{"x": 1}); err != nil {
 		t.Fatal(err)
 	}
-	result, err := g.stack.find(ctx, g.e.Endpoints, []string{"devices-0001", "device-2", "Devices-0001", "nobody",
+	result, err := g.stack.find(ctx, g.e.Endpoints, []string{"devices-0001", "device-2", "Devices-0001", "absent",
 		"device-1"})
 	if err != nil || len(result.Devices) != 4 {
 		t.Fatalf("got %+v, %v, want four devices", result, err)
 	}
-	first, second, nobody, third := result.Devices[0], result.Devices[1], result.Devices[2], result.Devices[3]
+	first, second, absent, third := result.Devices[0], result.Devices[1], result.Devices[2], result.Devices[3]
 	if !first.Found || first.Enrollment != "devices" || first.Status != "assigned" || len(first.Identities) != 1 ||
 		!first.Identities[0].Connected || first.Identities[0].TwinVersion < 2 || first.Identities[0].LastSeen == "" ||
 		first.Identities[0].Hub != g.stack.hubName(record.Hub) {
@@ -90,8 +90,8 @@ func TestADeviceIsFoundWithItsGroupHubTwinAndConnection(t *testing.T) {
 		second.Identities[0].Connected {
 		t.Errorf("got %+v, want a device that has another id at its hub", second)
 	}
-	if nobody.Found || nobody.Status != unregistered {
-		t.Errorf("got %+v, want no device", nobody)
+	if absent.Found || absent.Status != unregistered {
+		t.Errorf("got %+v, want no device", absent)
 	}
 	if !third.Found || third.Status != unregistered || len(third.Identities) != 0 {
 		t.Errorf("got %+v, want an enrollment that was not used", third)
@@ -105,10 +105,12 @@ func TestADeviceIsFoundWithItsGroupHubTwinAndConnection(t *testing.T) {
 		t.Errorf("got %v, want an error for the unknown device", err)
 	}
 	for _, want := range []string{"enrollment   devices\n", "connected    yes\n", "last seen    20",
-		"device id    press\n", "device  nobody: unknown\n", "identity    on no hub"} {
-		if !strings.Contains(g.stdout.String(), want) {
-			t.Errorf("got\n%swant %q in it", g.stdout.String(), want)
-		}
+		"device id    press\n", "device  absent: unknown\n", "identity    on no hub"} {
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(g.stdout.String(), want) {
+				t.Errorf("got\n%swant %q in it", g.stdout.String(), want)
+			}
+		})
 	}
 	if want := "15 requests: 9 to the provisioning service, 6 to hubs\n"; !strings.Contains(g.stderr.String(), want) {
 		t.Errorf("got %q, want %q", g.stderr.String(), want)
@@ -207,10 +209,12 @@ func TestDevicesAreListedByHubGroupAndStatus(t *testing.T) {
 	g := newGround(t)
 	policy := policyStatic
 	for _, id := range []string{"lost-1", "lost-2"} {
-		g.enroll(t, id, func(e *dpsservice.Enrollment) { e.AllocationPolicy = &policy })
-		if err := g.device(t, id); err == nil {
-			t.Fatal("got a registration without a hub")
-		}
+		t.Run(id, func(t *testing.T) {
+			g.enroll(t, id, func(e *dpsservice.Enrollment) { e.AllocationPolicy = &policy })
+			if err := g.device(t, id); err == nil {
+				t.Fatal("got a registration without a hub")
+			}
+		})
 	}
 	r := g.register(t, 12)
 	on := func(hub string) int {
@@ -242,9 +246,11 @@ func TestDevicesAreListedByHubGroupAndStatus(t *testing.T) {
 		"hub": {hub: "hub-9"}, "status": {status: "lost"}, "continuation": {from: "%"},
 		"continuation of another group": {group: "devices", from: position{Group: "others"}.String()},
 	} {
-		if _, err := g.stack.list(t.Context(), g.e.Endpoints, o); !errors.Is(err, errUsage) {
-			t.Errorf("%s: got %v, want an error of the command line", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := g.stack.list(t.Context(), g.e.Endpoints, o); !errors.Is(err, errUsage) {
+				t.Errorf("%s: got %v, want an error of the command line", name, err)
+			}
+		})
 	}
 	o := listOptions{limit: 100, from: position{Group: "gone"}.String()}
 	if _, err := g.stack.list(t.Context(), g.e.Endpoints, o); err == nil || hint.Of(err) == "" {
@@ -296,13 +302,13 @@ func TestRequestsAreLimited(t *testing.T) {
 	if _, err := s.groups(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = registry.Twin(ctx, "nobody")
+	_, _ = registry.Twin(ctx, "absent")
 	short, end := context.WithTimeout(ctx, 2*time.Second) // a wait would be longer
 	defer end()
 	if _, err := s.groups(short); err == nil || s.service.Requests() != 1 {
 		t.Errorf("got %v after %d requests to the service, want one", err, s.service.Requests())
 	}
-	if _, err := registry.Twin(short, "nobody"); err == nil || registry.Requests() != 1 {
+	if _, err := registry.Twin(short, "absent"); err == nil || registry.Requests() != 1 {
 		t.Errorf("got %v after %d requests to the hub, want one", err, registry.Requests())
 	}
 }

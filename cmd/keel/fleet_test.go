@@ -139,9 +139,11 @@ func TestAFleetIsComparedWithTheRuleOfEachGroup(t *testing.T) {
 	for group, reason := range map[string]string{
 		"devices": "", "first-two": "", "stays": "", "pinned": "pins every device", "near": "lowest latency",
 	} {
-		if got := judged[group]; (got == "") != (reason == "") || !strings.Contains(got, reason) {
-			t.Errorf("group %s: got the reason %q, want %q", group, got, reason)
-		}
+		t.Run(group, func(t *testing.T) {
+			if got := judged[group]; (got == "") != (reason == "") || !strings.Contains(got, reason) {
+				t.Errorf("group %s: got the reason %q, want %q", group, got, reason)
+			}
+		})
 	}
 	if got := r.Hubs[0]; got.Expected != 0.25 || r.Proof.Judged != 120 || r.Proof.Degrees != 1 {
 		t.Errorf("got %+v, %+v, want a quarter of 120 judged devices on hub-1", got, r.Proof)
@@ -171,9 +173,11 @@ func TestAGroupWithAWebhookOrAnUnknownHubIsNotCompared(t *testing.T) {
 	g.stack.Hubs = known.Hubs[:1]
 	r := g.register(t, 8, "elsewhere", "asks")
 	for i, want := range []string{"it names the hub seeded-hub-2", "lets a webhook choose"} {
-		if got := r.Groups[i]; got.Judged || !strings.Contains(got.Reason, want) {
-			t.Errorf("got %+v, want the reason %q", got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := r.Groups[i]; got.Judged || !strings.Contains(got.Reason, want) {
+				t.Errorf("got %+v, want the reason %q", got, want)
+			}
+		})
 	}
 	if r.Proof != nil {
 		t.Errorf("got %+v, want no comparison", r.Proof)
@@ -189,8 +193,8 @@ func TestAGroupWithAWebhookOrAnUnknownHubIsNotCompared(t *testing.T) {
 	}
 }
 
-// A device on a drained hub and one on a hub that the stack does not have are problems; the service is told otherwise
-// than the stack's outputs say.
+// A device on a drained hub and one on a hub that the stack does not have are problems; the settings at the service
+// differ from the stack's outputs.
 func TestTheCheckFindsDevicesWhereNoneShouldBe(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
@@ -266,7 +270,7 @@ func TestTheCheckOfUpLeavesNothingBehind(t *testing.T) {
 	g.wantOnly(t, 5)
 }
 
-// Half of the devices are refused by their hub: they have a registration and an identity all the same.
+// Half of the devices are refused by their hub: they have a registration and an identity nevertheless.
 func TestTheCheckOfUpCleansUpAfterAFailure(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
@@ -401,10 +405,10 @@ func TestAGroupThatCannotBeReadIsNotCompared(t *testing.T) {
 	t.Parallel()
 	g := newGround(t)
 	g.stack.ServiceConnectionString = ""
-	g.stack.noCredential = errors.New("nobody is logged in")
+	g.stack.noCredential = errors.New("no account is logged in")
 	r := g.register(t, 4)
 	if r.Devices != 4 || r.Proof != nil || !r.Check.Passed ||
-		!strings.HasSuffix(r.Groups[0].Reason, "with Microsoft Entra ID: nobody is logged in") {
+		!strings.HasSuffix(r.Groups[0].Reason, "with Microsoft Entra ID: no account is logged in") {
 		t.Errorf("got %+v, want four devices, not compared", r)
 	}
 	f, err := newFleet(t.Context(), g.stack, g.e, provisionOptions{groups: []string{"others"}})
@@ -452,9 +456,11 @@ func TestQuantilesAreMeasuredDurations(t *testing.T) {
 		{[]time.Duration{1500 * time.Microsecond}, quantiles{1.5, 1.5, 1.5}},
 		{hundred, quantiles{50, 95, 99}},
 	} {
-		if got := quantilesOf(tc.durations); got != tc.want {
-			t.Errorf("got %+v of %d durations, want %+v", got, len(tc.durations), tc.want)
-		}
+		t.Run(fmt.Sprint(len(tc.durations), " durations"), func(t *testing.T) {
+			if got := quantilesOf(tc.durations); got != tc.want {
+				t.Errorf("got %+v of %d durations, want %+v", got, len(tc.durations), tc.want)
+			}
+		})
 	}
 }
 

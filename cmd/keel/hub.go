@@ -95,7 +95,7 @@ type hubOptions struct {
 // isPlan reports whether nothing is to be changed.
 func (o hubOptions) isPlan() bool { return !o.up && !o.set }
 
-// changeHub prints the plan of a change, and makes the change if the options say so.
+// changeHub prints the plan of a change, and makes the change if the options ask for it.
 func (a *app) changeHub(ctx context.Context, o hubOptions) error {
 	stack, e, err := o.outputs(ctx, a)
 	if err != nil {
@@ -168,7 +168,7 @@ func (a *app) addPlan(ctx context.Context, stack outputs, e *environment.Environ
 	return a.printPlan(o, *change)
 }
 
-// applyHub writes the setting of a change and runs keel up, as far as the options say so.
+// applyHub writes the setting of a change and runs keel up, as far as the options ask for them.
 func (a *app) applyHub(ctx context.Context, e *environment.Environment, o hubOptions,
 	flags map[string]map[string]bool, hubs int) error {
 	if o.isPlan() {

@@ -34,7 +34,7 @@ func TestAHubWithDevicesIsRemovedOnlyWithConsent(t *testing.T) {
 			&hubplan.Plan{Devices: 3, InRegistry: &none}, false, false},
 		"devices that only the hub knows": {"", false, hubOptions{verb: environment.Remove, up: true},
 			&hubplan.Plan{InRegistry: &three}, false, false},
-		"devices that nobody counts": {"", false, hubOptions{verb: environment.Remove, up: true},
+		"no counted devices": {"", false, hubOptions{verb: environment.Remove, up: true},
 			&hubplan.Plan{}, false, false},
 		"no plan": {"", false, hubOptions{verb: environment.Remove, up: true}, nil, false, false},
 		"--yes":   {"", true, hubOptions{verb: environment.Remove, up: true}, nil, true, false},
@@ -71,13 +71,17 @@ func TestRatesAreNumbersWithAUnit(t *testing.T) {
 		"50/s": 50, "0.5/s": 0.5, "1000/min": rate.Limit(1000.0 / 60), "60/m": 1, "3600/h": 1, "7": 7,
 		unlimited: rate.Inf,
 	} {
-		if got, err := parseRate("--rate", text); err != nil || got != want {
-			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := parseRate("--rate", text); err != nil || got != want {
+				t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
+			}
+		})
 	}
 	for _, text := range []string{"", "0", "-1/s", "fast", "5/day", "NaN", "Inf", "1e400", "/s"} {
-		if got, err := parseRate("--rate", text); !errors.Is(err, errUsage) || hint.Of(err) == "" {
-			t.Errorf("%q: got %v, %v, want an error of the command line with a hint", text, got, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, err := parseRate("--rate", text); !errors.Is(err, errUsage) || hint.Of(err) == "" {
+				t.Errorf("%q: got %v, %v, want an error of the command line with a hint", text, got, err)
+			}
+		})
 	}
 }

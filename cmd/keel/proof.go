@@ -24,7 +24,7 @@ type provisionOptions struct {
 	svg             string   // a file for the picture
 	check           bool
 	csr             bool // devices ask for certificates
-	// isFirst is true if the devices cannot have registered before, so that nobody needs to ask.
+	// isFirst is true if the devices cannot have registered before, so that the service need not be asked.
 	isFirst bool
 }
 
@@ -186,7 +186,7 @@ func (r provisionResult) printSplit(w io.Writer) error {
 	return err
 }
 
-// chiSquare returns the result of the test as a line, or "" if there is none.
+// chiSquare returns the result of the test as a line, or "" if it was not made.
 func (r provisionResult) chiSquare() string {
 	if r.Proof == nil {
 		return ""

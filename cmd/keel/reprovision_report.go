@@ -62,7 +62,7 @@ type skippedEnrollment struct {
 	Reason     string `json:"reason"`
 }
 
-// finish prints the results, and returns an error for devices that --wait waited for in vain.
+// finish prints the results, and returns an error for devices that did not register within the time of --wait.
 func (m *mover) finish(results []reprovision.Result, took time.Duration) error {
 	r := m.summarize(results)
 	r.Seconds, r.Resumed = took.Seconds(), m.resumed

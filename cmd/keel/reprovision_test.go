@@ -69,11 +69,13 @@ func TestEachAnswerOfAHubIsAKindOfReaction(t *testing.T) {
 		"offline": {Kind: reprovision.Offline}, "silent": {Kind: reprovision.Silent},
 		"unknown": {Kind: reprovision.Unknown},
 	} {
-		// The id at the hub counts, not the registration id.
-		got := m.ask(t.Context(), assignment.Device{ID: "registration", DeviceID: device, Hub: "one"})
-		if got != want {
-			t.Errorf("%s: got %+v, want %+v", device, got, want)
-		}
+		t.Run(device, func(t *testing.T) {
+			// The id at the hub counts, not the registration id.
+			got := m.ask(t.Context(), assignment.Device{ID: "registration", DeviceID: device, Hub: "one"})
+			if got != want {
+				t.Errorf("%s: got %+v, want %+v", device, got, want)
+			}
+		})
 	}
 	basic := m.ask(t.Context(), assignment.Device{ID: "basic", Hub: "one"})
 	if basic.Kind != reprovision.Failed || !strings.Contains(basic.Reason, "OperationNotAvailableInCurrentTier") ||

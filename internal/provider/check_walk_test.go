@@ -12,13 +12,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// good returns inputs of each resource that Check accepts.
+// good returns inputs of each resource that Check accepts. Their ids differ, since one process checks them all.
 func good(t *testing.T) map[string]object {
 	return map[string]object{
 		"IndividualEnrollment": {"registrationId": "device-1"},
 		"EnrollmentGroup":      {"enrollmentGroupId": "devices"},
 		"EnrollmentSet": {"items": property.New(
-			property.NewArray([]property.Value{property.New(object{"registrationId": "device-1"}.properties())}))},
+			property.NewArray([]property.Value{property.New(object{"registrationId": "device-2"}.properties())}))},
 		"SharedAccessKey": {},
 		"LinkedHub": {
 			"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link", "key": newKey(t),

@@ -98,7 +98,7 @@ func TestOnlyEntriesWithAPolicyUseTheNewerAPI(t *testing.T) {
 					t.Errorf("refresh: got drift in %v", got)
 				}
 			})
-			if got := m.up(bare.with(policyNames).with(object{"certificatePolicyName": "LEAFS"})); got != nil {
+			if got := m.up(bare.with(policyNames).with(object{"certificatePolicyName": "LEAVES"})); got != nil {
 				t.Errorf("another letter case: got changes in %v, want none", got)
 			}
 			step("update with them", issuanceVersion, func() {

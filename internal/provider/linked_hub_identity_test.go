@@ -459,10 +459,13 @@ func TestAStackThatLinksByIdentityRegistersDevices(t *testing.T) {
 				t.Errorf("with the role: got %q %v, want hub-2", hub, err)
 			}
 			stack.mustUp()
-			for name, operate := range map[string]func(){
-				"--replace": func() { stack.mustUp(replacing(stack.urn("LinkedHub", "hub-2"))) },
-				"taint":     func() { stack.taint(stack.urn("LinkedHub", "hub-2")); stack.mustUp() },
-				"renamed": func() {
+			for _, step := range []struct {
+				name string
+				do   func()
+			}{
+				{"--replace", func() { stack.mustUp(replacing(stack.urn("LinkedHub", "hub-2"))) }},
+				{"taint", func() { stack.taint(stack.urn("LinkedHub", "hub-2")); stack.mustUp() }},
+				{"renamed", func() {
 					stack.drop("LinkedHub", "hub-2")
 					renamed := link
 					renamed.name = "another"
@@ -471,10 +474,10 @@ func TestAStackThatLinksByIdentityRegistersDevices(t *testing.T) {
 					stack.drop("LinkedHub", "another")
 					stack.declare(link)
 					stack.mustUp()
-				},
+				}},
 			} {
-				operate()
-				s.shows(name, kind)
+				step.do()
+				s.shows(step.name, kind)
 			}
 			must(t, stack.destroy())
 			s.linked("hub-1")

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"path"
@@ -132,18 +133,36 @@ func roleID(subscription, role string) string {
 	return "/subscriptions/" + subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role
 }
 
+// assignmentRecord is the part of a role assignment in the state that only this surface uses.
+type assignmentRecord struct {
+	assignmentSettings
+	// SentScope is the scope as the request that made the assignment spelled it.
+	SentScope string `json:"sentScope"`
+}
+
+// sentScope returns the scope in the path of a call, in the letter case that the client used: Azure returns it so
+// (crossplane-contrib/provider-upjet-azure issue 1003, hashicorp/terraform-provider-azurerm issue 16213), and azurerm
+// spells the type of hubs iotHubs.
+func (c *call) sentScope() string {
+	sent := c.r.URL.Path
+	return sent[:max(0, strings.LastIndex(strings.ToLower(sent), authorization))]
+}
+
 func showAssignment(a state.RoleAssignment) (assignmentBody, error) {
-	at := scopePath(a.Scope)
-	body := assignmentBody{
+	var record assignmentRecord
+	if err := json.Unmarshal(a.Properties, &record); err != nil {
+		return assignmentBody{}, err
+	}
+	at := cmp.Or(record.SentScope, scopePath(a.Scope))
+	return assignmentBody{
 		ID: at + "/providers/Microsoft.Authorization/roleAssignments/" + a.Name, Name: a.Name,
 		Type: "Microsoft.Authorization/roleAssignments",
 		Properties: assignmentProperties{
 			RoleDefinitionID: roleID(a.Scope.Subscription, a.Role), PrincipalID: a.Principal, Scope: at,
 			CreatedOn: stamp(a.Created), UpdatedOn: stamp(a.Updated),
-			CreatedBy: entra.ClientID, UpdatedBy: entra.ClientID,
+			CreatedBy: entra.ClientID, UpdatedBy: entra.ClientID, assignmentSettings: record.assignmentSettings,
 		},
-	}
-	return body, json.Unmarshal(a.Properties, &body.Properties.assignmentSettings)
+	}, nil
 }
 
 func (c *call) answerAssignment(status int, a state.RoleAssignment) error {
@@ -219,7 +238,18 @@ func (c *call) readAssignment(at state.Scope, sent assignmentProperties) (state.
 			"The PrincipalId '%s' has type '%s' , which is different from specified PrinciaplType '%s'.",
 			strings.ReplaceAll(a.Principal, "-", ""), servicePrincipal, settings.PrincipalType)
 	}
-	a.Properties, err = json.Marshal(settings)
+	record := assignmentRecord{assignmentSettings: settings, SentScope: c.sentScope()}
+	present, err := c.State.RoleAssignment(at, a.Name)
+	if err == nil {
+		var old assignmentRecord
+		if err := json.Unmarshal(present.Properties, &old); err != nil {
+			return a, err
+		}
+		record.SentScope = old.SentScope
+	} else if !isKind(err, state.NotFound) {
+		return a, err
+	}
+	a.Properties, err = json.Marshal(record)
 	return a, err
 }
 

@@ -206,3 +206,30 @@ func TestRoleDefinitions(t *testing.T) {
 		t.Errorf("got %d %s, want 404", status, body)
 	}
 }
+
+// Sources: crossplane-contrib/provider-upjet-azure issue 1003 and hashicorp/terraform-provider-azurerm issue 16213:
+// Azure returns a scope in the letter case in which the assignment was made. azurerm compares it, and spells the type
+// of hubs iotHubs.
+func TestScopesKeepTheirLetterCase(t *testing.T) {
+	t.Parallel()
+	s := newIdentities(t, arm.Options{})
+	ofAzurerm := strings.Replace(hubScope, "IotHubs", "iotHubs", 1)
+	want := "/subscriptions/" + subscription + "/resourceGroups/rg" + ofAzurerm
+	s.done("PUT", assignmentAt(ofAzurerm, guid(1)), assignmentJSON(dataRole, principal1, ""))
+	for _, call := range []struct{ name, method, path, body string }{
+		{"in its own case", "GET", assignmentAt(ofAzurerm, guid(1)), ""},
+		{"in the described case", "GET", assignmentAt(hubScope, guid(1)), ""},
+		{"after a change in another case", "PUT", assignmentAt(hubScope, guid(1)),
+			assignmentJSON(dataRole, principal1, `,"description":"links"`)},
+	} {
+		t.Run(call.name, func(t *testing.T) {
+			body := s.done(call.method, call.path, call.body)
+			if got := member(t, body, "properties", "scope"); got != want {
+				t.Errorf("got the scope %s, want %s", got, want)
+			}
+			if got := member(t, body, "id"); !strings.HasPrefix(got, want+"/providers/Microsoft.Authorization/") {
+				t.Errorf("got the id %s, want one at %s", got, want)
+			}
+		})
+	}
+}

@@ -32,8 +32,10 @@ func TestHubScope(t *testing.T) {
 		"hub-1.device.azure-devices.cn":   "https://iothubs.azure.cn/.default",
 		"localhost":                       "https://iothubs.azure.net/.default",
 	} {
-		if got := domain.HubScope(host); got != want {
-			t.Errorf("HubScope(%q): got %q, want %q", host, got, want)
-		}
+		t.Run(host, func(t *testing.T) {
+			if got := domain.HubScope(host); got != want {
+				t.Errorf("HubScope(%q): got %q, want %q", host, got, want)
+			}
+		})
 	}
 }

@@ -191,7 +191,7 @@ func (c *Client) IDs(ctx context.Context) iter.Seq2[string, error] {
 }
 
 // Remove deletes up to BulkSize devices from the registry, regardless of their etags. Devices that do not exist are an
-// error; the others are deleted all the same.
+// error; the others are deleted nevertheless.
 func (c *Client) Remove(ctx context.Context, ids []string) error {
 	result, err := c.removeAll(ctx, ids)
 	if err == nil && !result.Successful {

@@ -2,6 +2,7 @@ package spread_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -82,22 +83,25 @@ func TestTheAlarmBandHoldsAllButOneOfAMillionSplits(t *testing.T) {
 	for _, tc := range []struct{ devices, weight, others int }{
 		{200, 1, 1}, {10, 1, 1}, {200, 1, 999}, {4000, 1, 1000}, {100_000, 1, 2}, {1_000_000, 1, 49}, {20, 999, 1},
 	} {
-		hubs := []spread.Hub{{Weight: tc.weight, Devices: tc.devices}, {Weight: tc.others}}
-		spread.Expect(hubs)
-		p, tailOfOne := float64(tc.weight)/float64(tc.weight+tc.others), 1e-6/2/2 // two hubs, two sides
-		low, high := hubs[0].AlarmLow, hubs[0].AlarmHigh
-		if below := tail(tc.devices, p, low-1); below > tailOfOne {
-			t.Errorf("%+v: %g of the splits are below %d, want at most %g", tc, below, low, tailOfOne)
-		}
-		if tail(tc.devices, p, low) < tailOfOne*(1-1e-6) {
-			t.Errorf("%+v: the band could begin above %d", tc, low)
-		}
-		if above := tail(tc.devices, 1-p, tc.devices-high-1); above > tailOfOne*(1+1e-6) {
-			t.Errorf("%+v: %g of the splits are above %d, want at most %g", tc, above, high, tailOfOne)
-		}
-		if high > 0 && tail(tc.devices, 1-p, tc.devices-high) < tailOfOne*(1-1e-6) {
-			t.Errorf("%+v: the band could end below %d", tc, high)
-		}
+		name := fmt.Sprintf("%d devices, weight %d of %d", tc.devices, tc.weight, tc.weight+tc.others)
+		t.Run(name, func(t *testing.T) {
+			hubs := []spread.Hub{{Weight: tc.weight, Devices: tc.devices}, {Weight: tc.others}}
+			spread.Expect(hubs)
+			p, tailOfOne := float64(tc.weight)/float64(tc.weight+tc.others), 1e-6/2/2 // two hubs, two sides
+			low, high := hubs[0].AlarmLow, hubs[0].AlarmHigh
+			if below := tail(tc.devices, p, low-1); below > tailOfOne {
+				t.Errorf("%+v: %g of the splits are below %d, want at most %g", tc, below, low, tailOfOne)
+			}
+			if tail(tc.devices, p, low) < tailOfOne*(1-1e-6) {
+				t.Errorf("%+v: the band could begin above %d", tc, low)
+			}
+			if above := tail(tc.devices, 1-p, tc.devices-high-1); above > tailOfOne*(1+1e-6) {
+				t.Errorf("%+v: %g of the splits are above %d, want at most %g", tc, above, high, tailOfOne)
+			}
+			if high > 0 && tail(tc.devices, 1-p, tc.devices-high) < tailOfOne*(1-1e-6) {
+				t.Errorf("%+v: the band could end below %d", tc, high)
+			}
+		})
 	}
 }
 

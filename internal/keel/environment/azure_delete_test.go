@@ -120,14 +120,8 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 						t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
 					}
 					if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
-						t.Errorf(
-							"%s, %s: got %d tries and notices %q, want %d and a notice about waiting",
-							name,
-							id,
-							m.tried,
-							notices,
-							tc.tries,
-						)
+						t.Errorf("%s, %s: got %d tries and notices %q, want %d and a notice about waiting", name, id,
+							m.tried, notices, tc.tries)
 					}
 				})
 			}
@@ -140,12 +134,10 @@ func TestWaitingForATransitionTimesOut(t *testing.T) {
 	m := &manager{refusals: []refusal{{409, notActive}}}
 	azure := azureOf(t, m)
 	azure.Patience = 20 * time.Millisecond
-	if err := azure.Delete(
-		t.Context(),
-		orphan,
-	); err == nil || !strings.Contains(err.Error(), "in transition for") || hint.Of(err) == "" ||
-		m.tried < 2 {
-		t.Errorf("got %v after %d tries, want it given up", err, m.tried)
+	// How many tries fit into the time depends on the machine; the test above counts them.
+	if err := azure.Delete(t.Context(), orphan); err == nil || !strings.Contains(err.Error(), "in transition for") ||
+		hint.Of(err) == "" || m.tried < 1 {
+		t.Errorf("got %v after %d tries, want an error with a hint", err, m.tried)
 	}
 	azure.Patience = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())

@@ -49,22 +49,24 @@ func TestTheEffectDependsOnWhatAnEnrollmentNames(t *testing.T) {
 			t.Parallel()
 			for change, want := range map[hubplan.Change]hubplan.Effect{hubplan.Drain: tc.drain,
 				hubplan.Remove: tc.remove, hubplan.Add: tc.gain} {
-				in := fleet(change)
-				if change == hubplan.Add {
-					in.Hub = hubplan.Hub{Name: "hub-3", Weight: 1}
-				}
-				in.Census.Enrollments = []assignment.Enrollment{tc.entry}
-				p := hubplan.New(in)
-				if change == hubplan.Add && want == hubplan.Reassigned || want == hubplan.CannotRegister &&
-					change == hubplan.Add { // a new hub changes nothing for these: they are not listed
-					if len(p.Enrollments) != 0 {
-						t.Errorf("%s: got %+v, want no entry", change, p.Enrollments)
+				t.Run(string(change), func(t *testing.T) {
+					in := fleet(change)
+					if change == hubplan.Add {
+						in.Hub = hubplan.Hub{Name: "hub-3", Weight: 1}
 					}
-					continue
-				}
-				if len(p.Enrollments) != 1 || p.Enrollments[0].Effect != want {
-					t.Errorf("%s: got %+v, want %s", change, p.Enrollments, want)
-				}
+					in.Census.Enrollments = []assignment.Enrollment{tc.entry}
+					p := hubplan.New(in)
+					if change == hubplan.Add && want == hubplan.Reassigned || want == hubplan.CannotRegister &&
+						change == hubplan.Add { // a new hub changes nothing for these: they are not listed
+						if len(p.Enrollments) != 0 {
+							t.Errorf("%s: got %+v, want no entry", change, p.Enrollments)
+						}
+						return
+					}
+					if len(p.Enrollments) != 1 || p.Enrollments[0].Effect != want {
+						t.Errorf("%s: got %+v, want %s", change, p.Enrollments, want)
+					}
+				})
 			}
 		})
 	}
@@ -78,19 +80,21 @@ func TestThePlanCountsDevices(t *testing.T) {
 		{Key: assignment.Key{ID: "lone", Individual: true}, Devices: map[string]int{"one": 1}},
 		{Key: assignment.Key{ID: "elsewhere"}, Devices: map[string]int{"two": 9}}}}
 	for change, want := range map[hubplan.Change][3]int{hubplan.Drain: {29, 0, 21}, hubplan.Remove: {29, 29, 21}} {
-		in := fleet(change)
-		in.Census, in.InRegistry = census, 31
-		p := hubplan.New(in)
-		if got := [3]int{p.Devices, p.MustRegisterAgain, p.MayMove}; got != want || *p.InRegistry != 31 ||
-			len(p.Enrollments) != 4 || p.Expected != nil {
-			t.Errorf("%s: got %v and %+v, want %v and four enrollments", change, got, p, want)
-		}
-		hasStrangers := slices.ContainsFunc(p.Unknown, func(s string) bool {
-			return strings.Contains(s, "no registration record here")
+		t.Run(string(change), func(t *testing.T) {
+			in := fleet(change)
+			in.Census, in.InRegistry = census, 31
+			p := hubplan.New(in)
+			if got := [3]int{p.Devices, p.MustRegisterAgain, p.MayMove}; got != want || *p.InRegistry != 31 ||
+				len(p.Enrollments) != 4 || p.Expected != nil {
+				t.Errorf("%s: got %v and %+v, want %v and four enrollments", change, got, p, want)
+			}
+			hasStrangers := slices.ContainsFunc(p.Unknown, func(s string) bool {
+				return strings.Contains(s, "no registration record here")
+			})
+			if hasStrangers != (change == hubplan.Remove) {
+				t.Errorf("%s: got %q, want the devices without a record named for a removal", change, p.Unknown)
+			}
 		})
-		if hasStrangers != (change == hubplan.Remove) {
-			t.Errorf("%s: got %q, want the devices without a record named for a removal", change, p.Unknown)
-		}
 	}
 	in := fleet(hubplan.Add)
 	in.Hub, in.Census = hubplan.Hub{Name: "hub-3", Weight: 3}, census

@@ -66,7 +66,7 @@ type Journal struct {
 // ErrOther is the cause if the journal is of a run with another plan.
 var ErrOther = errors.New("another run is not finished")
 
-// Resume opens the journal of a run that has not ended, or returns nil if there is none. A journal of another
+// Resume opens the journal of a run that has not ended, or returns nil if no journal exists. A journal of another
 // provisioning service is of no use and removed.
 func Resume(name string, plan Plan) (*Journal, error) {
 	text, err := os.ReadFile(name)

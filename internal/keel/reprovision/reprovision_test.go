@@ -193,8 +193,9 @@ func TestWaitingEndsWithTheTimeAndEarlyForRefusals(t *testing.T) {
 	}
 }
 
-// TestADeviceThatRegistersByItselfCounts: devices also register without being asked, for example when they start.
-func TestADeviceThatRegistersByItselfCounts(t *testing.T) {
+// TestADeviceThatRegistersWithoutARequestCounts: devices also register without being asked, for example when they
+// start.
+func TestADeviceThatRegistersWithoutARequestCounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	devices := w.devices(1)
@@ -326,7 +327,8 @@ func TestAJournalIsOfOnePlanAndOneService(t *testing.T) {
 	if _, err := os.Stat(name); !os.IsNotExist(err) {
 		t.Errorf("got %v, want the journal of the other service removed", err)
 	}
-	for _, text := range []string{"", "x\n", `{"version":2}` + "\n", `{"version":1,"service":"s","from":"a","devices":2}` + "\n{}\n"} {
+	for _, text := range []string{"", "x\n", `{"version":2}` + "\n",
+		`{"version":1,"service":"s","from":"a","devices":2}` + "\n{}\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
