@@ -88,6 +88,7 @@ var wildcards = map[string]string{
 	"bar":     `█*`,
 	"hub":     `hub-[0-9]+`,
 	"suffix":  `[0-9a-f]{8}`,
+	"service": `[a-z0-9-]+`,
 	"scope":   `0ne[0-9A-F]+`,
 	"time":    `[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z`,
 	"folder":  `/.*`,

@@ -92,6 +92,7 @@ var notRun = map[string]string{
 	`^keel devices token device-1( --lifetime 10m --json)?$`: "the device must be registered; token.txtar runs it",
 	`--follow\b`:              "runs until it is interrupted",
 	`^keel emulator run\b`:    "runs until it is interrupted",
+	`--host dps-1\b`:          "logs in to Azure",
 	`--target azure\b`:        "asks Azure",
 	`--backend file:///srv/`:  "names a folder of another machine",
 	`--names loopback\b`:      "needs the right to listen on port 443",

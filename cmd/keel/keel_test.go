@@ -41,7 +41,8 @@ func TestScripts(t *testing.T) {
 			"enrolled": enrolled,
 			"shaped":   shaped,
 
-			"examples": runExamples,
+			"examples":   runExamples,
+			"administer": administer,
 
 			"expire": func(ts *testscript.TestScript, _ bool, args []string) {
 				expire(ts, args[0], "2020-01-01T00:00:00Z")

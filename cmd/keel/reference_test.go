@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"evenkeel/internal/keel/adopt"
 	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/errorcodes"
 )
@@ -27,6 +28,7 @@ const (
 
 // results are the values that commands print with --json.
 var results = map[string]any{
+	"keel adopt": adopt.Result{},
 	"keel build": buildResult{}, "keel devices ca": authorityResult{}, "keel devices cert": issuedCertificate{},
 	"keel devices find": findResult{}, "keel devices list": listResult{},
 	"keel devices key":       deviceKeyResult{},

@@ -86,7 +86,8 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.addTarget(root)
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a),
-		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newVersion(a))
+		newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a), newVersion(a),
+		newAdopt(a))
 	group(root)
 	a.addCompletions(root)
 	return root

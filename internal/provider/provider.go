@@ -84,7 +84,12 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	}
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
 		claims.Reset()
-		return served.Configure(withVariables(ctx, variables), req)
+		ctx = withVariables(ctx, variables)
+		args, err := typedConfig(ctx, served, req.Args)
+		if req.Args = args; err != nil {
+			return err
+		}
+		return served.Configure(ctx, req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
 	adaptReading(&adapted, served, claims, begin)

@@ -144,6 +144,7 @@ func TestTheREADMELinksEveryPage(t *testing.T) {
 var runBy = map[string]string{
 	"docs/reference/control-port.md": "emulator/control_doc_test.go",
 	"docs/how-to/environments.md":    "acceptance/day_test.go", // its section on a day
+	"docs/how-to/adopt.md":           "acceptance/adopt_test.go",
 	"docs/how-to/azure-cli.md":       "acceptance/az/howto_test.go",
 	"docs/how-to/terraform.md":       "acceptance/az/howto_test.go",
 	"docs/how-to/hosts.md":           "acceptance/az/hosts_test.go",

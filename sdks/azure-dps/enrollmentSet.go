@@ -13,7 +13,7 @@ import (
 
 // Many individual enrollments as one resource, from a list or from a manifest.
 //
-// Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service host}/enrollments/{prefix}*`.
+// Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service host}/enrollments/{prefix}*`, which write inline items, or by the path of a manifest that lists the enrollments: `{service host}/enrollmentSets/@{path}`.
 //
 // ## Example Usage
 // ```go

@@ -39,6 +39,8 @@ const (
 	gone = "!"
 	// made precedes the digest of a key that the program does not give: a change of it is not drift.
 	made = "~"
+	// unread represents the digest of a key that an import did not read, since the program does not give it.
+	unread = made
 	// named precedes the digest of settings that name a certificate policy: only a later version of the service API
 	// reads and removes them.
 	named = "^"
@@ -84,8 +86,15 @@ func (r record) isSettled() bool { return r.etag != "" && r.isCreated() }
 // isCreated reports whether the record is of an enrollment that certainly existed when it was last read or written.
 func (r record) isCreated() bool { return r.etag != entry.Unanswered && r.etag != gone }
 
-// same reports whether both records are of the same enrollment, in whatever versions.
+// same reports whether both records are of the same enrollment, in whatever versions. Keys that an import did not read
+// are not compared.
 func (r record) same(other record) bool {
+	if other.primary == unread {
+		other.primary = r.primary
+	}
+	if other.secondary == unread {
+		other.secondary = r.secondary
+	}
 	other.etag, other.created, other.updated = r.etag, r.created, r.updated
 	return r == other && r.settings != ""
 }
@@ -100,7 +109,7 @@ func (r record) differences(other record) string {
 		{"its settings", r.settings, other.settings}, {"its primary key", r.primary, other.primary},
 		{"its secondary key", r.secondary, other.secondary}, {"its webhook", r.webhook, other.webhook},
 	} {
-		if part.a != part.b {
+		if part.a != part.b && part.b != unread {
 			names = append(names, part.name)
 		}
 	}
@@ -300,10 +309,10 @@ func (d digester) changeOf(found entry.Held, known record) entry.Change {
 	differs := func(a, b string) bool { return b != "" && a != b }
 	now, keys := d.reread(found, known), entry.FoundKeys(found)
 	c := entry.Change{IsCreatedAgain: differs(now.created, known.created)}
-	if known.primary != "" && !d.agreesKey(keys.PrimaryKey, known.primary) {
+	if known.primary != "" && known.primary != unread && !d.agreesKey(keys.PrimaryKey, known.primary) {
 		c.PrimaryKey = keys.PrimaryKey
 	}
-	if known.secondary != "" && !d.agreesKey(keys.SecondaryKey, known.secondary) {
+	if known.secondary != "" && known.secondary != unread && !d.agreesKey(keys.SecondaryKey, known.secondary) {
 		c.SecondaryKey = keys.SecondaryKey
 	}
 	c.IsWrittenAgain = differs(now.updated, known.updated) && now.same(known)

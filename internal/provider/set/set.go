@@ -56,7 +56,8 @@ func (s *EnrollmentSet) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSet")
 	an.Describe(s, "Many individual enrollments as one resource, from a list or from a manifest.\n\n"+
 		"Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service "+
-		"host}/enrollments/{prefix}*`.")
+		"host}/enrollments/{prefix}*`, which write inline items, or by the path of a manifest that lists the "+
+		"enrollments: `{service host}/enrollmentSets/@{path}`.")
 }
 
 // Annotate describes the properties in the schema.
@@ -205,7 +206,7 @@ func beginOwn(ctx context.Context, id string, state EnrollmentSetState) (*run, e
 	if err != nil {
 		return nil, err
 	}
-	host, _, err := entry.ParseID(id, collectionName)
+	host, err := hostOf(id)
 	if err == nil && host != run.Host {
 		err = fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
 	}
@@ -236,6 +237,9 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 // service holds.
 func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentSetArgs,
 	EnrollmentSetState]) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
+	if host, path, is := manifestOf(req.ID); is && req.State.DigestKey == "" {
+		return importManifest(ctx, req.ID, host, path)
+	}
 	if req.State.DigestKey == "" {
 		return importEnrollments(ctx, req.ID)
 	}
