@@ -25,6 +25,18 @@ import (
 // languageYAML is the module of Pulumi's language host for YAML, which keel does not build.
 const languageYAML = "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml@v1.25.0"
 
+// installYAMLHost builds the language host for YAML and returns its folder.
+func installYAMLHost(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	install := bounded(t, "go", "install", languageYAML)
+	install.Env = append(os.Environ(), "GOBIN="+folder, "GOFLAGS=-buildvcs=false -tags=osusergo")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("build the language host for YAML: %v\n%s", err, out)
+	}
+	return folder
+}
+
 // pulumiForYAML sets the variables with which this process and its children run Pulumi with programs in YAML, and with
 // a backend of their own.
 func pulumiForYAML(t *testing.T) {
@@ -33,12 +45,7 @@ func pulumiForYAML(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustKeel(t, "build", "--json")), &built); err != nil {
 		t.Fatal(err)
 	}
-	hosts, home := t.TempDir(), t.TempDir()
-	install := bounded(t, "go", "install", languageYAML)
-	install.Env = append(os.Environ(), "GOBIN="+hosts)
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("build the language host for YAML: %v\n%s", err, out)
-	}
+	hosts, home := installYAMLHost(t), t.TempDir()
 	for name, value := range map[string]string{
 		"PULUMI_HOME": home, "PULUMI_BACKEND_URL": "file://" + home, "PULUMI_CONFIG_PASSPHRASE": "adopted",
 		"PULUMI_SKIP_UPDATE_CHECK": "true", "PATH": strings.Join([]string{filepath.Dir(built.Pulumi), built.Bin, hosts,

@@ -16,9 +16,6 @@ import (
 	"evenkeel/internal/version"
 )
 
-// yamlHost is the module of Pulumi's language host for YAML. Pulumi itself does not contain it.
-const yamlHost = "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml@v1.25.0"
-
 // outsiders are programs outside this repository that declare the same enrollment group, in a folder of their own and
 // without a path to the provider.
 var outsiders = map[string]map[string]string{
@@ -114,13 +111,7 @@ func newOutside(t *testing.T) *outside {
 			"serviceConnectionString")),
 	}}
 	o.buildArchive()
-	hosts := t.TempDir()
-	install := bounded(t, "go", "install", yamlHost)
-	install.Env = append(os.Environ(), "GOBIN="+hosts, "GOFLAGS=-buildvcs=false -tags=osusergo")
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("build the language host for YAML: %v\n%s", err, out)
-	}
-	home := t.TempDir()
+	hosts, home := installYAMLHost(t), t.TempDir()
 	o.env = append(os.Environ(), "PULUMI_HOME="+home, "PULUMI_BACKEND_URL=file://"+home,
 		"PULUMI_CONFIG_PASSPHRASE=outside", "PULUMI_SKIP_UPDATE_CHECK=true", "GOFLAGS=-mod=mod -buildvcs=false",
 		"PATH="+strings.Join([]string{filepath.Dir(built.Pulumi), filepath.Dir(built.LanguageHost), hosts,
