@@ -63,7 +63,7 @@ func TestTheProviderIsInstalledFromItsArchive(t *testing.T) {
 			o := *o
 			o.T = t
 			folder := o.project(files)
-			o.pulumi(folder, "stack", "init", "far", "--secrets-provider", "passphrase")
+			o.pulumi(folder, "stack", "init", language, "--secrets-provider", "passphrase")
 			for key, value := range o.settings {
 				args := []string{"config", "set", "azure-dps:" + key, value}
 				if key == "connectionString" {
