@@ -299,12 +299,12 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 		return response, req.State.failure("unlink", err)
 	}
 	defer done()
-	if rival := claims.RivalOf(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)},
-		key); rival != nil {
-		if !rival.Holds {
-			return response, req.State.failure("unlink", errors.New(entry.DeclaredElsewhere(rival.URN)))
+	if other := claims.OtherOwnerOf(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)},
+		key); other != nil {
+		if !other.Holds {
+			return response, req.State.failure("unlink", errors.New(entry.DeclaredElsewhere(other.URN)))
 		}
-		p.GetLogger(ctx).Infof("the link of hub %s is kept for %s", req.State.HubHostName, rival.URN)
+		p.GetLogger(ctx).Infof("the link of hub %s is kept for %s", req.State.HubHostName, other.URN)
 		return response, nil
 	}
 	client, err := infer.GetConfig[*Config](ctx).linker(ctx)

@@ -61,19 +61,19 @@ func (a *API) attest(c caller) (match, error) {
 	if err != nil {
 		return match{}, err
 	}
-	known, err := a.roster(revision, service)
+	known, err := a.credentialsOf(revision, service)
 	if err != nil {
 		return match{}, err
 	}
 	m, err := a.examine(c, known)
 	if err == nil && m.challenge == nil {
-		a.remembered.believe(revision, given, m)
+		a.remembered.remember(revision, given, m)
 	}
 	return m, err
 }
 
 // examine is attest without the cache.
-func (a *API) examine(c caller, known *roster) (match, error) {
+func (a *API) examine(c caller, known *serviceCredentials) (match, error) {
 	enrollment, err := a.st.Enrollment(c.scope, c.id)
 	if err != nil && !isNotFound(err) {
 		return match{}, err
@@ -133,7 +133,7 @@ func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) 
 // groupKey finds the symmetric-key group whose derived key signed the token.
 //
 // Fidelity: the groups are tried in the order of their ids. Two groups with the same key are ambiguous on Azure too.
-func (a *API) groupKey(c caller, known *roster, token sas.Token) (match, error) {
+func (a *API) groupKey(c caller, known *serviceCredentials, token sas.Token) (match, error) {
 	now := a.st.Now()
 	for i := range known.groups {
 		g := &known.groups[i]

@@ -23,7 +23,7 @@ import (
 // Fidelity: the verified certificate at the end of the chain need not be presented; the documentation does not say.
 type presented struct {
 	leaf  *x509.Certificate
-	known *roster
+	known *serviceCredentials
 	// chains are the chains from the leaf to a verified certificate. Empty means that the leaf is not trusted.
 	chains [][]*x509.Certificate
 	// alone reports that only the leaf was presented.
@@ -33,7 +33,7 @@ type presented struct {
 }
 
 // present refuses a leaf that cannot authenticate any device.
-func present(c caller, known *roster, now time.Time) (presented, error) {
+func present(c caller, known *serviceCredentials, now time.Time) (presented, error) {
 	p := presented{
 		leaf: c.certificates[0], alone: len(c.certificates) == 1, known: known,
 		valid: span{since: now.Add(-time.Hour), till: now.Add(time.Hour)},

@@ -20,14 +20,14 @@ const groupPage = 100
 // remembered caches data and decisions for one revision of the state. A new revision clears it. Its methods may be
 // called concurrently.
 type remembered struct {
-	mu       sync.Mutex
-	revision uint64
-	rosters  map[string]*roster // by lower-case ID scope
-	proofs   map[proof]match
+	mu          sync.Mutex
+	revision    uint64
+	credentials map[string]*serviceCredentials // by lower-case ID scope
+	proofs      map[proof]match
 }
 
-// roster is the data by which the callers of one service are authenticated. It is immutable.
-type roster struct {
+// serviceCredentials is the data by which the callers of one service are authenticated. It is immutable.
+type serviceCredentials struct {
 	// groups are sorted by id.
 	groups []state.EnrollmentGroup
 	// verified are the certificates uploaded to the service, in DER by lower-case name. roots are the same
@@ -63,7 +63,7 @@ func (s *span) narrow(certificate *x509.Certificate, now time.Time) {
 // is cached.
 func (r *remembered) at(revision uint64) bool {
 	if r.proofs == nil || revision > r.revision {
-		r.revision, r.rosters, r.proofs = revision, map[string]*roster{}, map[proof]match{}
+		r.revision, r.credentials, r.proofs = revision, map[string]*serviceCredentials{}, map[proof]match{}
 	}
 	return revision == r.revision
 }
@@ -79,7 +79,7 @@ func (r *remembered) believed(revision uint64, p proof, now time.Time) (match, b
 	return m, ok && m.valid.holds(now)
 }
 
-func (r *remembered) believe(revision uint64, p proof, m match) {
+func (r *remembered) remember(revision uint64, p proof, m match) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.at(revision) {
@@ -91,30 +91,30 @@ func (r *remembered) believe(revision uint64, p proof, m match) {
 	r.proofs[p] = m
 }
 
-// roster returns a service's roster, from the cache if it is of the same revision.
-func (a *API) roster(revision uint64, service state.Service) (*roster, error) {
+// credentialsOf returns a service's credentials, from the cache if it is of the same revision.
+func (a *API) credentialsOf(revision uint64, service state.Service) (*serviceCredentials, error) {
 	r, scope := &a.remembered, strings.ToLower(service.IDScope)
 	r.mu.Lock()
 	current := r.at(revision)
-	known := r.rosters[scope]
+	known := r.credentials[scope]
 	r.mu.Unlock()
 	if current && known != nil {
 		return known, nil
 	}
-	read, err := a.readRoster(service)
+	read, err := a.readCredentials(service)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.at(revision) {
-		r.rosters[scope] = read
+		r.credentials[scope] = read
 	}
 	return read, nil
 }
 
-func (a *API) readRoster(service state.Service) (*roster, error) {
-	read := &roster{verified: map[string][]byte{}}
+func (a *API) readCredentials(service state.Service) (*serviceCredentials, error) {
+	read := &serviceCredentials{verified: map[string][]byte{}}
 	for after, more := "", true; more; more = after != "" {
 		groups, next, err := a.st.EnrollmentGroups(service.IDScope, after, groupPage)
 		if err != nil {

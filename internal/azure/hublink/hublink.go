@@ -64,10 +64,10 @@ type Client struct {
 	arm  *arm.Client
 	pace Pace
 
-	mu      sync.Mutex // guards the maps
-	turns   map[string]chan struct{}
-	ladders map[string]*ladder             // by lower-case id of the service
-	listed  map[string]map[string][]string // what registration returns, by subscription
+	mu         sync.Mutex // guards the maps
+	turns      map[string]chan struct{}
+	versionsOf map[string]*servedVersions     // by lower-case id of the service
+	listed     map[string]map[string][]string // what registration returns, by subscription
 }
 
 // New returns a client. A zero pace is that for Azure.
@@ -77,7 +77,7 @@ func New(arm *arm.Client, pace Pace) *Client {
 	}
 	return &Client{
 		arm: arm, pace: pace, turns: map[string]chan struct{}{},
-		ladders: map[string]*ladder{}, listed: map[string]map[string][]string{},
+		versionsOf: map[string]*servedVersions{}, listed: map[string]map[string][]string{},
 	}
 }
 

@@ -66,9 +66,9 @@ type UnsafeError struct{ reason string }
 
 func (e *UnsafeError) Error() string { return e.reason }
 
-// ladder is what is known of the api-versions that ARM serves for one provisioning service. It is safe for concurrent
-// use.
-type ladder struct {
+// servedVersions is what is known of the api-versions that ARM serves for one provisioning service. It is safe for
+// concurrent use.
+type servedVersions struct {
 	mu sync.Mutex
 	// listed are versions from ARM's list or the text of a refusal; they are tried, but may be wrong.
 	listed []string
@@ -77,7 +77,7 @@ type ladder struct {
 }
 
 // stable returns the versions to write with, best first.
-func (l *ladder) stable() []string {
+func (l *servedVersions) stable() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Concat(wholeVersions, olderVersions)
@@ -90,7 +90,7 @@ func (l *ladder) stable() []string {
 }
 
 // newer returns the versions that may show more than the given one, newest first.
-func (l *ladder) newer(version string) []string {
+func (l *servedVersions) newer(version string) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := slices.Concat(l.listed, wholeVersions)
@@ -101,7 +101,7 @@ func (l *ladder) newer(version string) []string {
 }
 
 // exclude records that ARM refused a version, and the versions that it listed instead.
-func (l *ladder) exclude(version string, named []string) {
+func (l *servedVersions) exclude(version string, named []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unserved[version] = true
@@ -109,14 +109,14 @@ func (l *ladder) exclude(version string, named []string) {
 }
 
 // excludeWrites records that ARM refuses PUTs with a version that it accepts for GETs.
-func (l *ladder) excludeWrites(version string, named []string) {
+func (l *servedVersions) excludeWrites(version string, named []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.readOnly[version] = true
 	l.add(named)
 }
 
-func (l *ladder) add(named []string) {
+func (l *servedVersions) add(named []string) {
 	for _, version := range named {
 		if version = strings.ToLower(version); versionForm.MatchString(version) && !slices.Contains(l.listed, version) {
 			l.listed = append(l.listed, version)
@@ -124,11 +124,11 @@ func (l *ladder) add(named []string) {
 	}
 }
 
-// ladderOf returns what is known of the versions for a service. The first call for a subscription gets ARM's list.
-func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) {
+// servedBy returns what is known of the versions for a service. The first call for a subscription gets ARM's list.
+func (c *Client) servedBy(ctx context.Context, service string) (*servedVersions, error) {
 	name := strings.ToLower(service)
 	c.mu.Lock()
-	known := c.ladders[name]
+	known := c.versionsOf[name]
 	c.mu.Unlock()
 	if known != nil {
 		return known, nil
@@ -146,12 +146,12 @@ func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ladders[name] == nil {
-		l := &ladder{unserved: map[string]bool{}, readOnly: map[string]bool{}}
+	if c.versionsOf[name] == nil {
+		l := &servedVersions{unserved: map[string]bool{}, readOnly: map[string]bool{}}
 		l.add(listed)
-		c.ladders[name] = l
+		c.versionsOf[name] = l
 	}
-	return c.ladders[name], nil
+	return c.versionsOf[name], nil
 }
 
 // registration returns the api-versions that ARM lists for the types of Microsoft.Devices, by lower-case type. It sends
@@ -197,8 +197,8 @@ func subscriptionOf(service string) string {
 }
 
 // open reads the service with the best version that ARM serves, once it is in no transition.
-func (c *Client) open(ctx context.Context, service string) (*document, *ladder, error) {
-	versions, err := c.ladderOf(ctx, service)
+func (c *Client) open(ctx context.Context, service string) (*document, *servedVersions, error) {
+	versions, err := c.servedBy(ctx, service)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,7 +233,7 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 
 // openToWrite is open for a change: it fails, or chooses another version, if the service has members that the best
 // version does not show.
-func (c *Client) openToWrite(ctx context.Context, service string) (*document, *ladder, error) {
+func (c *Client) openToWrite(ctx context.Context, service string) (*document, *servedVersions, error) {
 	d, versions, err := c.open(ctx, service)
 	if err != nil {
 		return nil, nil, err
@@ -280,7 +280,7 @@ func (c *Client) openToWrite(ctx context.Context, service string) (*document, *l
 
 // newest reads the service with the newest version that ARM serves, or returns nil if that is the document's own or no
 // version shows more.
-func (c *Client) newest(ctx context.Context, service string, d *document, versions *ladder) (*document, error) {
+func (c *Client) newest(ctx context.Context, service string, d *document, versions *servedVersions) (*document, error) {
 	for _, version := range versions.newer(d.version) {
 		newer := &document{id: service, version: version}
 		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: version}, &newer.body)
@@ -313,7 +313,7 @@ func (c *Client) newest(ctx context.Context, service string, d *document, versio
 	return nil, nil
 }
 
-func (l *ladder) refusesWrites(version string) bool {
+func (l *servedVersions) refusesWrites(version string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.readOnly[version]

@@ -40,7 +40,7 @@ func (v View) IdentityOf(host string) (kind string, isLinked bool) {
 // ViewService reads a provisioning service, and compares it with what an older api-version shows of it. It sends only
 // GETs. The error is ErrNoService if ARM says that the service does not exist.
 func (c *Client) ViewService(ctx context.Context, service, older string) (View, error) {
-	versions, err := c.ladderOf(ctx, service)
+	versions, err := c.servedBy(ctx, service)
 	if err != nil {
 		return View{}, err
 	}

@@ -105,26 +105,26 @@ func (c *Claims) Keep(o Owner, keys iter.Seq[ClaimKey]) {
 	}
 }
 
-// rival is the resource whose entry a deletion would remove.
-type rival struct {
+// otherOwner is the resource whose entry a deletion would remove.
+type otherOwner struct {
 	URN string
 	// Holds is false for a resource that declares the id but has not got the entry, because its creation failed or was
 	// never tried.
 	Holds bool
 }
 
-// RivalOf returns the other resource with a claim on an entry that the owner is about to delete, or nil.
-func (c *Claims) RivalOf(o Owner, key ClaimKey) *rival {
+// OtherOwnerOf returns the other resource with a claim on an entry that the owner is about to delete, or nil.
+func (c *Claims) OtherOwnerOf(o Owner, key ClaimKey) *otherOwner {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if holder, is := c.held[key]; is {
 		if holder == o {
 			return nil
 		}
-		return &rival{holder.URN, true}
+		return &otherOwner{holder.URN, true}
 	}
 	if urn, is := c.declared[key]; is && urn != o.URN {
-		return &rival{urn, false}
+		return &otherOwner{urn, false}
 	}
 	return nil
 }

@@ -176,15 +176,15 @@ func (l Lifecycle) rewritten(id string) error {
 // isLeftToOther reports whether an entry to delete is left to another resource of this run, and logs that. It fails if
 // the other resource declares the entry but does not have it.
 func (l Lifecycle) isLeftToOther(ctx context.Context, id string, known Owner) (bool, error) {
-	rival := l.Claims.RivalOf(known, ClaimOf(l.collection, id))
+	other := l.Claims.OtherOwnerOf(known, ClaimOf(l.collection, id))
 	switch {
-	case rival == nil:
+	case other == nil:
 		return false, nil
-	case rival.Holds:
-		p.GetLogger(ctx).Infof("enrollment %q is kept for %s", id, rival.URN)
+	case other.Holds:
+		p.GetLogger(ctx).Infof("enrollment %q is kept for %s", id, other.URN)
 		return true, nil
 	}
-	return false, fmt.Errorf("delete enrollment %q: %s", id, DeclaredElsewhere(rival.URN))
+	return false, fmt.Errorf("delete enrollment %q: %s", id, DeclaredElsewhere(other.URN))
 }
 
 // DeclaredElsewhere returns why an entry is not deleted that another resource declares without having it.

@@ -58,14 +58,14 @@ func (r *run) isLost(ctx context.Context, id string, found entry.Held, known rec
 func (r *run) unclaimed(ctx context.Context, ids []string) []string {
 	var free []string
 	for _, id := range ids {
-		switch rival := r.Claims.RivalOf(r.owner, r.key(id)); {
-		case rival == nil:
+		switch other := r.Claims.OtherOwnerOf(r.owner, r.key(id)); {
+		case other == nil:
 			free = append(free, id)
-		case rival.Holds:
+		case other.Holds:
 			r.forget(id)
 			r.keep(id)
 		default:
-			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s", id, entry.DeclaredElsewhere(rival.URN)))
+			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s", id, entry.DeclaredElsewhere(other.URN)))
 		}
 	}
 	return free
