@@ -17,6 +17,10 @@ type family[T any] struct {
 	list    func(s *state.State, subscription, group string) ([]T, error)
 	setTags func(*state.State, state.ResourceID, map[string]string, time.Duration) (T, error)
 	remove  func(*state.State, state.ResourceID, time.Duration) (T, error)
+	// like are the versions that are answered like another one. From the version asynchronous on, a change of tags has
+	// the headers of a long-running operation.
+	like         map[string]string
+	asynchronous string
 	// common returns what every resource has. show returns the body of a response.
 	common func(T) state.Resource
 	show   func(*call, T) (any, error)
@@ -25,7 +29,7 @@ type family[T any] struct {
 var hubs = family[state.Hub]{
 	kind: hubKind, operation: operationOfHub,
 	get: (*state.State).Hub, list: (*state.State).Hubs, setTags: (*state.State).SetHubTags,
-	remove: (*state.State).DeleteHub,
+	remove: (*state.State).DeleteHub, like: likeHubs, asynchronous: versionOfHostNames,
 	common: func(h state.Hub) state.Resource { return h.Resource },
 	show:   func(c *call, h state.Hub) (any, error) { return c.showHub(h) },
 }
@@ -33,7 +37,7 @@ var hubs = family[state.Hub]{
 var services = family[state.Service]{
 	kind: serviceKind, operation: operationOfService,
 	get: (*state.State).Service, list: (*state.State).Services, setTags: (*state.State).SetServiceTags,
-	remove: (*state.State).DeleteService,
+	remove: (*state.State).DeleteService, like: likeServices, asynchronous: versionOfLocation,
 	common: func(v state.Service) state.Resource { return v.Resource },
 	show:   func(c *call, v state.Service) (any, error) { return c.showService(v) },
 }
@@ -99,7 +103,8 @@ func (f family[T]) getAll(c *call) error {
 	return pageOf(c, bodies)
 }
 
-// patch is IotHubResource_Update or IotDpsResource_Update, which change tags only: 200 with the whole resource.
+// patch is IotHubResource_Update or IotDpsResource_Update, which change tags only: 200 with the whole resource. The
+// versions of 2026 describe it as a long-running operation, which has ended when this answers.
 func (f family[T]) patch(c *call) error {
 	tags, err := c.tagsPatch()
 	if err != nil {
@@ -112,6 +117,12 @@ func (f family[T]) patch(c *call) error {
 	if tags != nil {
 		if thing, err = f.setTags(c.State, c.resource(), tags, 0); err != nil {
 			return c.refusal(f.kind, err)
+		}
+	}
+	if c.described(f.like) >= f.asynchronous {
+		if err := c.beginOperation(operation{kind: f.operation, location: f.common(thing).Location,
+			withLocation: true, result: c.resource()}); err != nil {
+			return err
 		}
 	}
 	return f.answer(c, thing)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,8 @@ import (
 )
 
 // Long-running operations: the response contains the address to poll (Azure-AsyncOperation, and Location for
-// deletions), which returns "Running" until the transition is due. Nothing has to happen in between: phases follow
-// from the clock.
+// deletions and where the version describes it), which returns "Running" until the transition is due. Nothing has to
+// happen in between: phases follow from the clock.
 
 // Kinds of operations: each has its own path and a mark in its ids.
 const (
@@ -33,35 +34,54 @@ func (s *surface) routeOperations() {
 	s.route("GET /subscriptions/{subscription}/operationresults/{operation}", (*call).getOperation)
 }
 
+// operation describes a long-running operation that begins.
+type operation struct {
+	kind, location string
+	// delay is the time until its end.
+	delay time.Duration
+	// withLocation sets the header Location too, which answers with the resource result at the end, or with nothing.
+	withLocation bool
+	result       state.ResourceID
+}
+
 // begin records an operation that ends with its transition, and sets the headers with its address. For a deletion it
 // sets Location too.
 func (c *call) begin(kind, location string, withLocation bool) error {
-	due := c.State.Now().Add(c.Delay)
+	return c.beginOperation(operation{kind: kind, location: location, delay: c.Delay, withLocation: withLocation})
+}
+
+// beginOperation is begin for other operations.
+func (c *call) beginOperation(o operation) error {
+	kind, location := o.kind, o.location
+	due := c.State.Now().Add(o.delay)
 	mark := map[string]string{operationOfHub: "os_ih_", operationOfService: "os_id_", operationOfGroup: "os_rg_"}[kind]
 	location = strings.ToLower(strings.ReplaceAll(location, " ", ""))
 	id := base64.StdEncoding.EncodeToString([]byte("id=" + mark + uuid.NewString() + ";region=" + location))
 	if err := c.State.PutAsync(state.Async{ID: id, Due: due}); err != nil {
 		return err
 	}
-	url := "https://" + c.r.Host + "/subscriptions/" + c.values["subscription"]
+	address := "https://" + c.r.Host + "/subscriptions/" + c.values["subscription"]
 	query := "?api-version=" + c.version
 	switch kind {
 	case operationOfHub:
-		url += "/providers/Microsoft.Devices/locations/" + location + "/operationResults/" + id
+		address += "/providers/Microsoft.Devices/locations/" + location + "/operationResults/" + id
 		query += "&operationSource=other"
 	case operationOfService:
-		url += "/providers/Microsoft.Devices/locations/" + location + "/provisioningServiceOperationResults/" + id
+		address += "/providers/Microsoft.Devices/locations/" + location + "/provisioningServiceOperationResults/" + id
 	case operationOfGroup:
-		url += "/operationresults/" + id
+		address += "/operationresults/" + id
 	}
 	if kind != operationOfGroup {
-		c.w.Header().Set("Azure-AsyncOperation", url+query+"&asyncinfo")
+		c.w.Header().Set("Azure-AsyncOperation", address+query+"&asyncinfo")
 	}
-	if withLocation {
-		c.w.Header().Set("Location", url+query)
+	if o.withLocation {
+		if o.result.Name != "" {
+			query += "&" + url.Values{resultGroup: {o.result.Group}, resultName: {o.result.Name}}.Encode()
+		}
+		c.w.Header().Set("Location", address+query)
 	}
-	if c.Delay > 0 {
-		c.retryAfter(c.Delay)
+	if o.delay > 0 {
+		c.retryAfter(o.delay)
 		return nil
 	}
 	// hashicorp/go-azure-sdk waits 10 s before its first poll unless a header sets another time (poller_lro.go). For
@@ -118,6 +138,23 @@ func (c *call) getOperation() error {
 	case async:
 		return c.json(http.StatusOK, operationBody{Status: "Succeeded"})
 	}
-	c.w.WriteHeader(http.StatusOK)
-	return nil
+	return c.operationResult()
+}
+
+// Parameters of the header Location that name the resource with which it answers at the end. Clients treat the address
+// as opaque.
+const resultGroup, resultName = "resultGroup", "resultName"
+
+// operationResult answers a finished operation by Location: with the resource, or with an empty body.
+func (c *call) operationResult() error {
+	query := c.r.URL.Query()
+	c.values["group"], c.values["name"] = query.Get(resultGroup), query.Get(resultName)
+	switch {
+	case c.values["name"] == "":
+		c.w.WriteHeader(http.StatusOK)
+		return nil
+	case strings.Contains(strings.ToLower(c.r.URL.Path), "/provisioningserviceoperationresults/"):
+		return services.getOne(c)
+	}
+	return hubs.getOne(c)
 }

@@ -12,9 +12,11 @@ import (
 
 // Versions that add members to provisioning services.
 const (
-	versionOfPortal     = "2022-12-12"
-	versionOfIdentity   = "2023-03-01-preview"
-	versionOfLocalAuth  = "2026-08-31"
+	versionOfPortal    = "2022-12-12"
+	versionOfIdentity  = "2023-03-01-preview"
+	versionOfLocalAuth = "2026-08-31"
+	// versionOfLocation is the first that describes the header Location in the answers of PUT and PATCH.
+	versionOfLocation   = "2026-08-31"
 	versionOfNamespaces = "2026-11-01"
 	// versionOfProfiles alone shows the connectionProfile of links.
 	versionOfProfiles = "2026-11-02-preview"

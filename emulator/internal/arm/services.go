@@ -83,9 +83,10 @@ type serviceRecord struct {
 	Identity json.RawMessage `json:"identity,omitempty"`
 }
 
-// putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, also for a change. Omitted policies and
-// links are kept; other properties are reset. The etag, if any, is in the body or in If-Match. Fidelity: it is
-// enforced unless an option disables that; Azure's behaviour is unknown.
+// putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, also for a change, and from
+// versionOfLocation on Location, at which the result is read. Omitted policies and links are kept; other properties are
+// reset. The etag, if any, is in the body or in If-Match. Fidelity: it is enforced unless an option disables that;
+// Azure's behaviour is unknown.
 func (c *call) putService() error {
 	if err := c.checkRegistered(); err != nil {
 		return err
@@ -136,7 +137,8 @@ func (c *call) putService() error {
 	if err != nil {
 		return c.putRefusal(serviceKind, err)
 	}
-	if err := c.begin(operationOfService, service.Location, false); err != nil {
+	if err := c.beginOperation(operation{kind: operationOfService, location: service.Location, delay: c.Delay,
+		withLocation: c.described(likeServices) >= versionOfLocation, result: id}); err != nil {
 		return err
 	}
 	return c.answerServicePut(service, created, body.Properties.AuthorizationPolicies != nil)
