@@ -19,6 +19,9 @@ import (
 // legal matches the names of files with a licence or with notices that a copy must keep.
 var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|unlicense)([-._].*)?$`)
 
+// elsewhere are modules without a file for their licence, and the file that states it.
+var elsewhere = map[string]string{"github.com/mattn/go-localereader": "README.md"}
+
 // dependency is a module as `go list -m` describes it.
 type dependency struct {
 	Path, Version, Dir string
@@ -99,7 +102,7 @@ func addLegal(text *bytes.Buffer, module dependency) error {
 	}
 	found := false
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() || !legal.MatchString(entry.Name()) {
+		if !entry.Type().IsRegular() || !legal.MatchString(entry.Name()) && elsewhere[module.Path] != entry.Name() {
 			continue
 		}
 		content, err := os.ReadFile(filepath.Join(module.Dir, entry.Name()))

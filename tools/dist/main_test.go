@@ -140,6 +140,12 @@ func TestAModuleWithoutALicenceIsAnError(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "example.com/secret v1.0.0 has no licence") {
 		t.Errorf("got %v, want an error with the module", err)
 	}
+	write(t, filepath.Join(folder, "README.md"), "License: MIT\n", 0o644)
+	var stated bytes.Buffer
+	if err := addLegal(&stated, dependency{Path: "github.com/mattn/go-localereader", Dir: folder}); err != nil ||
+		!strings.Contains(stated.String(), "License: MIT") {
+		t.Errorf("got %s, %v, want the licence that the README states", &stated, err)
+	}
 	write(t, filepath.Join(folder, "LICENSE.md"), "Do what you want.\n", 0o644)
 	var text bytes.Buffer
 	if err := addLegal(&text, dependency{Path: "example.com/secret", Dir: folder}); err != nil ||
