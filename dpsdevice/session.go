@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -82,6 +83,9 @@ func (s *session) subscribe(ctx context.Context, prefix string, handle func(mqtt
 func refusedConnect(host string, err error) error {
 	if errors.Is(err, packets.ErrorRefusedNotAuthorised) || errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) {
 		return &Error{Status: http.StatusUnauthorized, Message: host + " refuses the device's identity or credential"}
+	}
+	if errors.Is(err, io.EOF) { // the connection ended before CONNACK, as when another client took it over
+		return fmt.Errorf("connect to %s: %w: %w", host, ErrLost, err)
 	}
 	return fmt.Errorf("connect to %s: %w", host, err)
 }
