@@ -81,7 +81,7 @@ func drifts(t *testing.T, id string) map[string]drift {
 		"namespaceName": {inputs: object{"namespaceName": "ns-1"}, edit: set("namespaceName", "ns-2")},
 		"certificateAuthorityName": {inputs: object{"namespaceName": "ns-1"},
 			edit: set("certificateAuthorityName", "issuing")},
-		"certificatePolicyName": {inputs: object{"certificatePolicyName": "leafs"},
+		"certificatePolicyName": {inputs: object{"certificatePolicyName": "leaves"},
 			edit: set("certificatePolicyName", "others")},
 		"attestation.symmetricKey.primaryKey": {inputs: object{"attestation": object{"symmetricKey": object{
 			"primaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "primaryKey", newKey(t))},

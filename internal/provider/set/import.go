@@ -14,6 +14,32 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
+// beginImport begins the import of a set at a service, and returns the key of its digests too.
+func beginImport(ctx context.Context, id, host string) (*run, string, error) {
+	key, err := sas.NewKey(nil)
+	if err != nil {
+		return nil, "", err
+	}
+	run, err := begin(ctx, key, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	return run, key, run.requireHost(id, host)
+}
+
+// withIssuance calls read with the api-version that has certificate policies, and again with the common one if the
+// service does not serve it.
+func (r *run) withIssuance(read func() error) error {
+	older := r.Entries
+	r.Entries = older.WithIssuance()
+	err := read()
+	if entry.IsUnsupported(err) {
+		r.Entries = older
+		err = read()
+	}
+	return err
+}
+
 // importEnrollments reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys are not
 // written into them.
 func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState],
@@ -23,24 +49,16 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 	if err != nil {
 		return response, err
 	}
-	key, err := sas.NewKey(nil)
+	run, key, err := beginImport(ctx, id, host)
 	if err != nil {
 		return response, err
 	}
-	run, err := begin(ctx, key, nil)
-	if err != nil {
-		return response, err
-	}
-	if host != run.Host {
-		return response, fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
-	}
-	older := run.Entries
-	run.Entries = older.WithIssuance()
-	ids, found, err := run.readNamed(ctx, names)
-	if entry.IsUnsupported(err) {
-		run.Entries = older
+	var ids []string
+	var found []entry.Held
+	err = run.withIssuance(func() (err error) {
 		ids, found, err = run.readNamed(ctx, names)
-	}
+		return err
+	})
 	if err != nil {
 		return response, err
 	}

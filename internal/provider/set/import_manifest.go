@@ -12,7 +12,6 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
-	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/provider/entry"
 )
 
@@ -50,24 +49,11 @@ func importManifest(ctx context.Context, id, host, path string) (
 	if err != nil {
 		return response, fmt.Errorf("import %s: %w", id, err)
 	}
-	key, err := sas.NewKey(nil)
+	run, key, err := beginImport(ctx, id, host)
 	if err != nil {
 		return response, err
 	}
-	run, err := begin(ctx, key, nil)
-	if err != nil {
-		return response, err
-	}
-	if host != run.Host {
-		return response, fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
-	}
-	older := run.Entries
-	run.Entries = older.WithIssuance()
-	err = run.adoptAll(ctx, id, want)
-	if entry.IsUnsupported(err) {
-		run.Entries = older
-		err = run.adoptAll(ctx, id, want)
-	}
+	err = run.withIssuance(func() error { return run.adoptAll(ctx, id, want) })
 	if err != nil {
 		return response, err
 	}

@@ -207,10 +207,18 @@ func beginOwn(ctx context.Context, id string, state EnrollmentSetState) (*run, e
 		return nil, err
 	}
 	host, err := hostOf(id)
-	if err == nil && host != run.Host {
-		err = fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
+	if err == nil {
+		err = run.requireHost(id, host)
 	}
 	return run, err
+}
+
+// requireHost refuses a set at another service than the provider's.
+func (r *run) requireHost(id, host string) error {
+	if host != r.Host {
+		return fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, r.Host)
+	}
+	return nil
 }
 
 // Delete deletes the enrollments except those that another resource owns by now. Enrollments that do not exist are not
