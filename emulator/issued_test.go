@@ -22,14 +22,14 @@ import (
 )
 
 // policyNames are the members of an enrollment under which certificates are issued.
-const policyNames = `,"namespaceName":"ns-1","certificateAuthorityName":"issuing","certificatePolicyName":"leafs"`
+const policyNames = `,"namespaceName":"ns-1","certificateAuthorityName":"issuing","certificatePolicyName":"leaves"`
 
 // enrollNamed makes or replaces an individual enrollment that names a certificate policy.
 func (y *yard) enrollNamed(id, more string) {
 	y.t.Helper()
 	status, answer := y.on(serviceHost, "PUT", "/enrollments/"+id+"?api-version=2026-11-01",
 		fmt.Sprintf(`{"registrationId":%q,%s%s}`, id, more, policyNames), y.owner)
-	if status != http.StatusOK || answer["certificatePolicyName"] != "leafs" {
+	if status != http.StatusOK || answer["certificatePolicyName"] != "leaves" {
 		y.t.Fatalf("enroll %s: got %d %v", id, status, answer)
 	}
 }
@@ -65,7 +65,7 @@ func (r result) issued(t *testing.T, key *ecdsa.PrivateKey) tls.Certificate {
 	return made
 }
 
-// hubWays are the ways to a hub; each returns whether the hub lets in the device with that certificate.
+// hubWays are the ways to a hub; each returns whether the hub accepts the device with that certificate.
 var hubWays = map[string]func(y *yard, host, id string, c tls.Certificate) bool{
 	"MQTT": func(y *yard, host, id string, c tls.Certificate) bool {
 		return y.connects(host, id, c, func(o *mqtt.ClientOptions) { o.AddBroker("tls://" + y.e.Endpoints().MQTT) })
@@ -107,7 +107,7 @@ func (y *yard) connects(host, id string, c tls.Certificate, dial func(*mqtt.Clie
 	return connecting.Error() == nil
 }
 
-// atHub checks over every way whether the hub lets in a device.
+// atHub checks over every way whether the hub accepts a device.
 func (y *yard) atHub(what, host, id string, c tls.Certificate, want bool) {
 	y.t.Helper()
 	for name, way := range hubWays {

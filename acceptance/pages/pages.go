@@ -3,8 +3,8 @@
 //
 // A block of commands that tests run begins with ```sh. A block ```sh needs: WORD... runs only in a test that provides
 // what it needs, and ```sh not run: REASON does not run. A block ```output after it shows the whole output of the
-// commands, with wildcards: … matches anything in a line or, alone in a line, any lines, and a name in braces matches a
-// value that differs between runs. The package itself runs no commands.
+// commands, with wildcards: … matches anything in a line or, alone in a line, any lines, and a name in braces matches
+// a value that differs between runs. The package itself runs no commands.
 package pages
 
 import (

@@ -18,7 +18,7 @@ import (
 const issuanceVersion = "?api-version=2026-11-01"
 
 // policyNames names a certificate policy of Azure Device Registry. The suite creates none.
-const policyNames = `"namespaceName":"ek-absent","certificateAuthorityName":"issuing","certificatePolicyName":"leafs"`
+const policyNames = `"namespaceName":"ek-absent","certificateAuthorityName":"issuing","certificatePolicyName":"leaves"`
 
 // issuanceQuestions are about entries that name a certificate policy, and about requests for certificates.
 var issuanceQuestions = []question{

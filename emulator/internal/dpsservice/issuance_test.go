@@ -15,7 +15,7 @@ import (
 const (
 	newer = "?api-version=2026-11-01"
 	older = "?api-version=2021-10-01"
-	names = `"namespaceName":"ns-1","certificateAuthorityName":"Issuing","certificatePolicyName":"leafs-30"`
+	names = `"namespaceName":"ns-1","certificateAuthorityName":"Issuing","certificatePolicyName":"leaves-30"`
 )
 
 // kinds are the two collections with the member of their ids.
@@ -38,7 +38,7 @@ func namesIn(t *testing.T, body string) map[string]string {
 }
 
 var allNames = map[string]string{"namespaceName": "ns-1", "certificateAuthorityName": "Issuing",
-	"certificatePolicyName": "leafs-30"}
+	"certificatePolicyName": "leaves-30"}
 
 func entryNamed(member, more string) string {
 	return fmt.Sprintf(`{%q:"a","attestation":{"type":"symmetricKey"},%s}`, member, more)
@@ -186,7 +186,7 @@ func TestAWebhookGetsTheShapeOfItsVersion(t *testing.T) {
 	for version, want := range map[string]map[string]string{"2021-10-01": {}, "2026-11-01": allNames} {
 		t.Run(version, func(t *testing.T) {
 			settings := state.Settings{
-				Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leafs-30"},
+				Issuance: state.Issuance{Namespace: "ns-1", Authority: "Issuing", Policy: "leaves-30"},
 				Webhook:  &state.Webhook{URL: "https://example.com", APIVersion: version},
 			}
 			for name, json := range map[string]func() (json.RawMessage, error){

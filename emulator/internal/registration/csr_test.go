@@ -30,7 +30,7 @@ import (
 // csrVersion is the stable api-version with certificate signing requests.
 const csrVersion = "2026-11-01"
 
-var policyNamed = state.Issuance{Namespace: "ns-1", Authority: "issuing", Policy: "leafs"}
+var policyNamed = state.Issuance{Namespace: "ns-1", Authority: "issuing", Policy: "leaves"}
 
 // issuing returns the options of an API that issues certificates.
 func issuing(t *testing.T) registration.Options {

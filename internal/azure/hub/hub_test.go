@@ -94,6 +94,9 @@ func TestACredentialIsUsedInPlaceOfAKey(t *testing.T) {
 	if device, err := client.Device(t.Context(), "a"); err != nil || device.DeviceID != "a" {
 		t.Errorf("got %+v, %v, want the device", device, err)
 	}
+	if _, err := client.Twin(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
 	if want := []string{"https://iothubs.azure.net/.default"}; !slices.Equal(credential.scopes, want) {
 		t.Errorf("got scopes %v, want %v", credential.scopes, want)
 	}
@@ -211,39 +214,5 @@ func TestATwinIsReadAndRequestsAreCounted(t *testing.T) {
 	twin, err := client.Twin(t.Context(), "a b")
 	if err != nil || twin.Version != 7 || twin.ConnectionState != "Connected" || client.Requests() != 2 {
 		t.Errorf("got %+v, %v after %d requests, want the twin after a retry", twin, err, client.Requests())
-	}
-}
-
-// token is a credential that gets one token, and remembers for what.
-type token struct{ scopes []string }
-
-func (k *token) GetToken(_ context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	k.scopes = o.Scopes
-	return azcore.AccessToken{Token: "of-entra", ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
-
-func TestACredentialReplacesTheSignature(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if got := r.Header.Get("Authorization"); got != "Bearer of-entra" {
-			t.Errorf("got %q, want the token", got)
-		}
-		fmt.Fprint(w, `{"deviceId":"a"}`)
-	}))
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	credential := &token{}
-	client, err := hub.New(hub.Options{Host: "hub.example.com", Credential: credential, Endpoint: server.URL,
-		Roots: roots})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	if _, err := client.Twin(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"https://iothubs.azure.net/.default"}; !slices.Equal(credential.scopes, want) {
-		t.Errorf("got %v, want %v", credential.scopes, want)
 	}
 }

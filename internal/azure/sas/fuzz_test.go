@@ -34,7 +34,7 @@ func FuzzParse(f *testing.F) {
 		token.Covers("hub-1.azure-devices.net/devices/d 1")
 		if err := token.Verify(expiry.Add(-time.Hour), key); err == nil &&
 			!token.Covers("hub-1.azure-devices.net/devices/d 1") {
-			t.Errorf("%q lets in to another resource than the one it was signed for", text)
+			t.Errorf("%q gives access to another resource than the one it was signed for", text)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 func TestEnrollmentsNameTheirCertificatePolicy(t *testing.T) {
 	t.Parallel()
-	const names = `"namespaceName":"ns-1","certificateAuthorityName":"Issuing","certificatePolicyName":"leafs"`
+	const names = `"namespaceName":"ns-1","certificateAuthorityName":"Issuing","certificatePolicyName":"leaves"`
 	got, err := topology.Parse(local(stack{"enrollmentGroup": `{"id":"fleet",` + names + `}`,
 		"devices": `["bare",{"id":"named",` + names + `}]`}), "local")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestEnrollmentsNameTheirCertificatePolicy(t *testing.T) {
 	for name, value := range map[string][]pulumi.StringPtrInput{
 		"ns-1":    {group.NamespaceName, named.NamespaceName},
 		"Issuing": {group.CertificateAuthorityName, named.CertificateAuthorityName},
-		"leafs":   {group.CertificatePolicyName, named.CertificatePolicyName},
+		"leaves":  {group.CertificatePolicyName, named.CertificatePolicyName},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !slices.Equal(value, []pulumi.StringPtrInput{pulumi.String(name), pulumi.String(name)}) {
